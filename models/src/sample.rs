@@ -1,0 +1,90 @@
+//! What goes into the encoders, and a cell that encodes it once.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// One embedding as an encoder returned it, `[dim]` f32, shared by every window that covers its grid time.
+pub type Embedding = Arc<[f32]>;
+
+/// A decoded frame: packed 8-bit RGB, `height * width * 3` bytes, rows top to bottom without padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RgbFrame {
+    /// Pixels per row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `height * width * 3` bytes.
+    pub data: Vec<u8>,
+}
+
+/// Mono samples in `[-1, 1]` at the sampling rate the model's manifest names; as long as its `audio.window_s`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AudioClip {
+    /// f32 samples.
+    pub samples: Vec<f32>,
+}
+
+/// An encoder input that becomes its embedding once; the input's memory is freed then.
+///
+/// Overlapping windows hold the same `Arc<EncodeOnce<_>>`, so a frame is encoded once however many windows see it,
+/// and the embedding lives exactly as long as a window needs it.
+#[derive(Debug)]
+pub struct EncodeOnce<I> {
+    input: Mutex<Option<I>>,
+    embedding: OnceLock<Embedding>,
+}
+
+impl<I> EncodeOnce<I> {
+    /// A sample that is not encoded yet.
+    pub fn new(input: I) -> Self {
+        Self { input: Mutex::new(Some(input)), embedding: OnceLock::new() }
+    }
+
+    /// A sample whose embedding is known already (cached features).
+    pub fn encoded(embedding: Embedding) -> Self {
+        Self { input: Mutex::new(None), embedding: OnceLock::from(embedding) }
+    }
+
+    /// The embedding, if [`EncodeOnce::fill`] was called.
+    pub fn embedding(&self) -> Option<&Embedding> {
+        self.embedding.get()
+    }
+
+    /// Takes the input out for encoding. `None` when it is encoded, or another caller holds it.
+    pub fn take_input(&self) -> Option<I> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Gives the input back after a failed encoder call, so that a later window may try again.
+    pub fn put_back(&self, input: I) {
+        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
+    }
+
+    /// Stores the embedding; the first one wins.
+    pub fn fill(&self, embedding: Embedding) {
+        let _first_wins = self.embedding.set(embedding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_taken_once_and_keeps_its_first_embedding() {
+        let sample = EncodeOnce::new(AudioClip { samples: vec![0.5] });
+        assert!(sample.embedding().is_none());
+        assert!(sample.take_input().is_some());
+        assert!(sample.take_input().is_none(), "a second window must not encode it again");
+        sample.fill(Arc::from([1.0f32].as_slice()));
+        sample.fill(Arc::from([2.0f32].as_slice()));
+        assert_eq!(sample.embedding().map(|e| e[0]), Some(1.0));
+    }
+
+    #[test]
+    fn a_failed_encoder_call_gives_the_input_back() {
+        let sample = EncodeOnce::new(7u8);
+        let input = sample.take_input().expect("not taken yet");
+        sample.put_back(input);
+        assert_eq!(sample.take_input(), Some(7));
+    }
+}

@@ -1,0 +1,5 @@
+//! From a URI to published events: decoding, one clock, windows, scheduling, answers, tracking, records, the durable
+//! outbox and the sinks. `ARCHITECTURE.md` draws the way of one window through these modules.
+
+pub mod record;
+pub mod timeline;

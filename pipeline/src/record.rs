@@ -1,0 +1,153 @@
+//! The published records. Their JSON Schemas under `config/` are generated from these types; a change of meaning needs a
+//! new version in the CloudEvents type.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::timeline::ClockQuality;
+
+/// CloudEvents type of [`EventRecord`].
+pub const EVENT_TYPE: &str = "avicuna.event.v1";
+/// CloudEvents type of [`CoverageRecord`].
+pub const COVERAGE_TYPE: &str = "avicuna.coverage.v1";
+/// CloudEvents type of [`ErrorRecord`].
+pub const ERROR_TYPE: &str = "avicuna.error.v1";
+
+/// One state of one event. An event is `started` once, `updated` any number of times and `ended` once; `revision`
+/// counts its records from 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EventRecord {
+    /// Depends on stream, label and first start only: the same input replayed gives the same id.
+    pub event_id: String,
+    /// The stream's id in the configuration; also the Kafka key.
+    pub stream_id: String,
+    /// Where in its life the event is.
+    pub phase: Phase,
+    /// 0 for `started`, then one more in each record of this event.
+    pub revision: u32,
+    /// What happened, in the words of the question or the class list.
+    pub label: String,
+    /// The answer's sentence the localization was read from.
+    pub text: String,
+    /// When the event starts.
+    pub start: Instant,
+    /// When the event ends, as far as seen yet.
+    pub end: Instant,
+    /// 0..1: the geometric mean probability of the answer's tokens that say label and times.
+    pub score: f64,
+    /// Which modality carries the evidence.
+    pub modality: Modality,
+    /// Where capture times come from.
+    pub clock: ClockQuality,
+    /// Audio time minus video time of samples captured together, in milliseconds; null when it cannot be measured.
+    pub av_offset_ms: Option<f64>,
+    /// The window whose answer this record rests on.
+    pub window: WindowRef,
+    /// Name of the model, from its manifest.
+    pub model: String,
+    /// What the window cost.
+    pub latency_ms: Latency,
+}
+
+/// An instant on both clocks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Instant {
+    /// Seconds of stream time.
+    pub stream: f64,
+    /// Capture time, RFC 3339.
+    pub utc: String,
+}
+
+/// Where in its life an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// First seen.
+    Started,
+    /// Its times, score or modality changed.
+    Updated,
+    /// Over, or its stream is; no record follows.
+    Ended,
+}
+
+/// Which modality carries the evidence of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Modality {
+    /// Heard.
+    Audio,
+    /// Seen.
+    Visual,
+    /// Seen and heard.
+    Both,
+}
+
+/// The window an event record rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WindowRef {
+    /// `STREAM/INDEX`.
+    pub id: String,
+    /// Seconds of stream time.
+    pub start: f64,
+    /// Seconds of stream time.
+    pub end: f64,
+}
+
+/// Milliseconds a window spent in each stage, and from its closing to the record.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    /// From capture (or arrival) of the window's last sample to its closing.
+    pub decode: f64,
+    /// Vision and audio encoders.
+    pub encode: f64,
+    /// Prefill and decoding of the answers.
+    pub llm: f64,
+    /// From the window's closing to the record.
+    pub total: f64,
+}
+
+/// Whether a span of a stream was watched. The records of a stream cover its time without hole or overlap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CoverageRecord {
+    /// The stream's id in the configuration; also the Kafka key.
+    pub stream_id: String,
+    /// Start of the span.
+    pub start: Instant,
+    /// End of the span, exclusive.
+    pub end: Instant,
+    /// Did the model see this span?
+    pub watched: bool,
+    /// Was audio there?
+    pub audio: Presence,
+    /// Was video there?
+    pub video: Presence,
+    /// Why it was not watched, or what was missing; null when all was there.
+    pub reason: Option<String>,
+}
+
+/// How much of a modality a window holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// Every slot is filled.
+    Present,
+    /// Some slots are filled.
+    Partial,
+    /// No slot is filled.
+    Missing,
+}
+
+/// Something went wrong with a stream, an answer or the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorRecord {
+    /// The stream's id in the configuration; also the Kafka key.
+    pub stream_id: String,
+    /// Capture or wall-clock time, RFC 3339.
+    pub time: String,
+    /// A stable word for the kind of trouble: `source`, `decode`, `encode`, `llm`, `parse`.
+    pub kind: String,
+    /// What happened and what to do, for a person.
+    pub message: String,
+    /// What could not be used, for inspection: an unparsed answer, say.
+    pub detail: Option<String>,
+}

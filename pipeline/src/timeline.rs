@@ -1,0 +1,172 @@
+//! Stream time, capture time and the sampling grid.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Nanoseconds since the stream's first sample. Monotonic for the life of a stream: a reconnect, a looping file or a
+/// jump of the source's PTS continues it, and never resets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct StreamTime(pub i64);
+
+/// Nanoseconds since the Unix epoch: when the camera or microphone captured the sample, as well as we know it
+/// ([`ClockQuality`] says how well).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UtcTime(pub i64);
+
+/// Where capture time comes from, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockQuality {
+    /// The source's own wall clock (RTCP sender reports with NTP time).
+    Ntp,
+    /// The source's PTS, anchored at the wall-clock time of the first sample.
+    Pts,
+    /// The wall-clock time at which samples reached this process.
+    Arrival,
+}
+
+impl StreamTime {
+    /// The first sample.
+    pub const ZERO: Self = Self(0);
+
+    /// From seconds; rounds to the nanosecond.
+    pub fn from_secs_f64(seconds: f64) -> Self {
+        Self((seconds * 1e9).round() as i64)
+    }
+
+    /// In seconds.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    /// This time plus `span`.
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(span)))
+    }
+
+    /// This time minus `span`; may be before the stream's start.
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(span)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0).max(0) as u64)
+    }
+}
+
+impl UtcTime {
+    /// The machine's wall clock.
+    pub fn now() -> Self {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self(since_epoch.map_or(0, nanos))
+    }
+
+    /// This time moved by `nanos` nanoseconds.
+    pub fn offset(self, nanos: i64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
+    /// RFC 3339 with milliseconds, as CloudEvents and the records want it: `2026-11-24T02:45:39.120Z`.
+    pub fn to_rfc3339(self) -> String {
+        let (days, in_day) = (self.0.div_euclid(86_400_000_000_000), self.0.rem_euclid(86_400_000_000_000));
+        let (year, month, day) = civil_from_days(days);
+        let ms = in_day / 1_000_000;
+        format!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+            ms / 3_600_000,
+            ms / 60_000 % 60,
+            ms / 1000 % 60,
+            ms % 1000
+        )
+    }
+}
+
+fn nanos(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Proleptic Gregorian date of a day number since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date
+/// algorithms").
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// Number of a grid point: `period * index` in stream time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GridIndex(pub i64);
+
+/// The fixed instants at which one stream is sampled. Windows start on grid points, so overlapping windows share their
+/// samples and their embeddings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    period: i64,
+}
+
+impl Grid {
+    /// `None` when `period` is zero.
+    pub fn new(period: Duration) -> Option<Self> {
+        let period = nanos(period);
+        (period > 0).then_some(Self { period })
+    }
+
+    /// The distance of two grid points.
+    pub fn period(self) -> Duration {
+        Duration::from_nanos(self.period as u64)
+    }
+
+    /// The instant of a grid point.
+    pub fn at(self, index: GridIndex) -> StreamTime {
+        StreamTime(index.0.saturating_mul(self.period))
+    }
+
+    /// The grid point at or before `time`.
+    pub fn floor(self, time: StreamTime) -> GridIndex {
+        GridIndex(time.0.div_euclid(self.period))
+    }
+
+    /// The grid point at or after `time`.
+    pub fn ceil(self, time: StreamTime) -> GridIndex {
+        GridIndex(time.0.div_euclid(self.period) + i64::from(time.0.rem_euclid(self.period) != 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn utc_prints_as_rfc3339() {
+        assert_eq!(UtcTime(0).to_rfc3339(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(UtcTime(1_709_210_096_789_000_000).to_rfc3339(), "2024-02-29T12:34:56.789Z");
+        assert_eq!(UtcTime(-1_000_000).to_rfc3339(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_grid_needs_a_period() {
+        assert_eq!(Grid::new(Duration::ZERO), None);
+    }
+
+    proptest! {
+        #[test]
+        fn floor_and_ceil_enclose_every_time(period in 1u64..10_000_000_000, time in -1_000_000_000_000i64..1_000_000_000_000) {
+            let grid = Grid::new(Duration::from_nanos(period)).expect("period is positive");
+            let time = StreamTime(time);
+            let (below, above) = (grid.floor(time), grid.ceil(time));
+            prop_assert!(grid.at(below) <= time && time <= grid.at(above));
+            prop_assert!(above.0 - below.0 <= 1);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! `avicuna`: watches live streams and says what happened, when, seen or heard.
+
+fn main() {}
