@@ -1,5 +1,6 @@
 //! From pixels and samples to text: preprocessing, ONNX encoders, the audio-visual interleaver, the LLaMA decoder
 //! and their assembly, the [`localizer::Localizer`]. Knows no stream, no Kafka, no clock.
 
+pub mod answer;
 pub mod sample;
 pub mod slots;
