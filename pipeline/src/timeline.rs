@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,35 +72,24 @@ impl UtcTime {
 
     /// RFC 3339 with milliseconds, as CloudEvents and the records want it: `2026-11-24T02:45:39.120Z`.
     pub fn to_rfc3339(self) -> String {
-        let (days, in_day) = (self.0.div_euclid(86_400_000_000_000), self.0.rem_euclid(86_400_000_000_000));
-        let (year, month, day) = civil_from_days(days);
-        let ms = in_day / 1_000_000;
-        format!(
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-            ms / 3_600_000,
-            ms / 60_000 % 60,
-            ms / 1000 % 60,
-            ms % 1000
-        )
+        let timestamp = Timestamp::from_nanosecond(i128::from(self.0)).unwrap_or(Timestamp::UNIX_EPOCH);
+        format!("{timestamp:.3}")
+    }
+
+    /// Reads [`UtcTime::to_rfc3339`] back, or any RFC 3339 time with an offset; `None` for what is none.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let timestamp: Timestamp = text.parse().ok()?;
+        i64::try_from(timestamp.as_nanosecond()).ok().map(Self)
+    }
+
+    /// Seconds from `earlier` to this time; negative when it is later.
+    pub fn seconds_since(self, earlier: Self) -> f64 {
+        self.0.saturating_sub(earlier.0) as f64 / 1e9
     }
 }
 
 fn nanos(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// Proleptic Gregorian date of a day number since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date
-/// algorithms").
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 /// Number of a grid point: `period * index` in stream time.
@@ -152,6 +142,8 @@ mod tests {
         assert_eq!(UtcTime(0).to_rfc3339(), "1970-01-01T00:00:00.000Z");
         assert_eq!(UtcTime(1_709_210_096_789_000_000).to_rfc3339(), "2024-02-29T12:34:56.789Z");
         assert_eq!(UtcTime(-1_000_000).to_rfc3339(), "1969-12-31T23:59:59.999Z");
+        assert_eq!(UtcTime::from_rfc3339("2024-02-29T12:34:56.789Z"), Some(UtcTime(1_709_210_096_789_000_000)));
+        assert_eq!(UtcTime::from_rfc3339("yesterday"), None);
     }
 
     #[test]
