@@ -2,4 +2,5 @@
 //! outbox and the sinks. `ARCHITECTURE.md` draws the way of one window through these modules.
 
 pub mod record;
+pub mod source;
 pub mod timeline;

@@ -28,6 +28,22 @@ pub enum ClockQuality {
     Arrival,
 }
 
+/// One instant on both clocks: maps stream time to capture time until the next anchor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockAnchor {
+    /// The instant in stream time.
+    pub stream: StreamTime,
+    /// The same instant as captured.
+    pub utc: UtcTime,
+}
+
+impl ClockAnchor {
+    /// Capture time of `stream`, as this anchor knows it.
+    pub fn utc_at(self, stream: StreamTime) -> UtcTime {
+        self.utc.offset(stream.0.saturating_sub(self.stream.0))
+    }
+}
+
 impl StreamTime {
     /// The first sample.
     pub const ZERO: Self = Self(0);
@@ -142,7 +158,10 @@ mod tests {
         assert_eq!(UtcTime(0).to_rfc3339(), "1970-01-01T00:00:00.000Z");
         assert_eq!(UtcTime(1_709_210_096_789_000_000).to_rfc3339(), "2024-02-29T12:34:56.789Z");
         assert_eq!(UtcTime(-1_000_000).to_rfc3339(), "1969-12-31T23:59:59.999Z");
-        assert_eq!(UtcTime::from_rfc3339("2024-02-29T12:34:56.789Z"), Some(UtcTime(1_709_210_096_789_000_000)));
+        assert_eq!(
+            UtcTime::from_rfc3339("2024-02-29T12:34:56.789Z"),
+            Some(UtcTime(1_709_210_096_789_000_000))
+        );
         assert_eq!(UtcTime::from_rfc3339("yesterday"), None);
     }
 
