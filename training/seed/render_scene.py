@@ -19,12 +19,12 @@ from scene import Event, Scene, timeline
 
 DEMO_SEED = 900_001  # seeds from 900,000 are never used in training
 DEMO = [
-    Event("a dog", 4.0, 11.0, "audio_visual"),
+    Event("a dog", 4.0, 11.0, "both"),
     Event("a fire truck", 15.0, 23.0, "audio"),
     Event("an elephant", 20.5, 29.0, "visual"),
-    Event("a rooster", 33.0, 40.0, "audio_visual"),
+    Event("a rooster", 33.0, 40.0, "both"),
     Event("a violin", 44.0, 50.0, "audio"),
-    Event("a zebra", 52.0, 58.0, "audio_visual"),
+    Event("a zebra", 52.0, 58.0, "both"),
 ]
 
 

@@ -9,7 +9,7 @@ import sound
 from classes import CLASSES, INDEX
 from picture import Actor, Backdrop
 
-MODALITIES = ("audio_visual", "audio", "visual")
+MODALITIES = ("both", "audio", "visual")
 
 
 @dataclass
