@@ -2,5 +2,8 @@
 //! and their assembly, the [`localizer::Localizer`]. Knows no stream, no Kafka, no clock.
 
 pub mod answer;
+pub mod llm;
+pub mod prompt;
 pub mod sample;
 pub mod slots;
+pub mod tokenizer;

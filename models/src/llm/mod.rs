@@ -1,0 +1,136 @@
+//! The language model: a LLaMA decoder that reads embeddings and answers in tokens.
+//!
+//! One window's way: its prefix `[p, hidden]` (prompt head and audio-visual tokens) is read once; each question's ids
+//! are embedded and read after it, sharing the prefix's keys and values; then every question of every window
+//! generates one token a step, all in one `[questions, hidden]` batch.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::gguf_file::Content;
+use candle_core::{Device, Tensor};
+
+use crate::tokenizer::Tokenizer;
+
+pub mod config;
+mod decoder;
+mod error;
+mod generate;
+mod lora;
+mod reference;
+mod sampling;
+mod weights;
+
+pub use config::Config;
+pub use error::LlmError;
+pub use generate::Generated;
+pub use lora::{Lora, LoraWeights};
+pub use sampling::Sampling;
+pub use weights::Weights;
+
+use decoder::Decoder;
+use reference::Reference;
+
+/// A language model with its tokenizer.
+pub struct Llm {
+    decoder: Reference,
+    tokenizer: Tokenizer,
+}
+
+impl Llm {
+    /// Loads a `.gguf` file, or a folder with `config.json`, `model*.safetensors` and a tokenizer, and merges `lora`.
+    pub fn load(path: &Path, lora: Option<&Lora>, device: &Device) -> Result<Self, LlmError> {
+        let (config, weights, tokenizer) = if path.is_dir() { open_dir(path)? } else { open_gguf(path)? };
+        let weights = match lora {
+            Some(lora) => weights.with_lora(LoraWeights::load(lora)?),
+            None => weights,
+        };
+        Self::assemble(&weights, config, tokenizer, device)
+    }
+
+    /// Builds the model from `weights` that are opened already.
+    pub fn assemble(
+        weights: &Weights,
+        config: Config,
+        tokenizer: Tokenizer,
+        device: &Device,
+    ) -> Result<Self, LlmError> {
+        let decoder = Reference::load(weights, config, device)?;
+        weights.finish()?;
+        Ok(Self { decoder, tokenizer })
+    }
+
+    /// Its dimensions.
+    pub fn config(&self) -> &Config {
+        self.decoder.config()
+    }
+
+    /// Width of its embeddings.
+    pub fn hidden_size(&self) -> usize {
+        self.config().hidden
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The embeddings of `ids`: `[ids, hidden]`, f32.
+    pub fn embed(&self, ids: &[u32]) -> Result<Tensor, LlmError> {
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config().vocab) {
+            return Err(LlmError::Input(format!("{id} is no token id")));
+        }
+        self.decoder.embed(ids)
+    }
+
+    /// Answers the questions of several windows, greedily.
+    ///
+    /// `prefixes[w]` is `[length, hidden]`, f32: the embeddings of window `w` up to the questions. `questions[w]` are its
+    /// questions: the ids after the prefix, at least one, and the most tokens of the answer. Returns the answers in the
+    /// same order. An answer is the same, up to rounding, whatever else is in the batch.
+    pub fn generate(
+        &self,
+        prefixes: &[Tensor],
+        questions: &[Vec<(Vec<u32>, usize)>],
+    ) -> Result<Vec<Vec<Generated>>, LlmError> {
+        self.generate_with(prefixes, questions, &Sampling::Greedy)
+    }
+
+    /// [`Self::generate`] with a rule for choosing tokens.
+    pub fn generate_with(
+        &self,
+        prefixes: &[Tensor],
+        questions: &[Vec<(Vec<u32>, usize)>],
+        sampling: &Sampling,
+    ) -> Result<Vec<Vec<Generated>>, LlmError> {
+        generate::generate(&self.decoder, prefixes, questions, sampling)
+    }
+
+    /// The logits after every row of `rows [n, hidden]`: `[n, vocab]`, f32.
+    pub fn logits(&self, rows: &Tensor) -> Result<Tensor, LlmError> {
+        let mut cache = self.decoder.cache(None);
+        let mut segments = [decoder::Segment { cache: &mut cache, rows: rows.dims2()?.0 }];
+        let logits = self.decoder.forward(rows, &mut segments, decoder::Output::All)?;
+        logits.ok_or_else(|| LlmError::Input("no rows".into()))
+    }
+}
+
+type Parts = (Config, Weights, Tokenizer);
+
+fn open_gguf(path: &Path) -> Result<Parts, LlmError> {
+    let mut file = File::open(path).map_err(|e| LlmError::read(path, e))?;
+    let content =
+        Content::read(&mut std::io::BufReader::new(&mut file)).map_err(|e| LlmError::malformed(path, e))?;
+    let config = Config::from_gguf(&content, path)?;
+    let tokenizer = Tokenizer::from_gguf(&content, path)?;
+    let weights = Weights::from_gguf(path, content, file, &config);
+    Ok((config, weights, tokenizer))
+}
+
+fn open_dir(dir: &Path) -> Result<Parts, LlmError> {
+    let config = Config::from_json(&dir.join("config.json"))?;
+    let json: PathBuf = dir.join("tokenizer.json");
+    let tokenizer = Tokenizer::from_json(&json)?;
+    let weights = Weights::from_dir(dir, &config)?;
+    Ok((config, weights, tokenizer))
+}

@@ -1,0 +1,108 @@
+//! From logits to a token: greedy, or drawn at a temperature from a seeded generator.
+
+/// How tokens are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Sampling {
+    /// The most probable token, the lowest id among equals.
+    #[default]
+    Greedy,
+    /// Drawn with probabilities `softmax(logits / temperature)`.
+    Temperature {
+        /// Above 0; the paper uses 0.05.
+        temperature: f32,
+        /// Same seed, same answers.
+        seed: u64,
+    },
+}
+
+/// Chooses the tokens of one answer.
+pub(crate) struct Sampler {
+    sampling: Sampling,
+    state: u64,
+}
+
+impl Sampler {
+    /// `stream` tells apart answers that are drawn with the same seed.
+    pub(crate) fn new(sampling: &Sampling, stream: u64) -> Self {
+        let seed = match sampling {
+            Sampling::Greedy => 0,
+            Sampling::Temperature { seed, .. } => *seed,
+        };
+        Self { sampling: *sampling, state: seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95) }
+    }
+
+    /// The chosen id and the natural logarithm of its probability at temperature 1. `logits` must not be empty.
+    pub(crate) fn sample(&mut self, logits: &[f32]) -> (u32, f32) {
+        let best = argmax(logits);
+        let top = logits[best];
+        let id = match self.sampling {
+            Sampling::Temperature { temperature, .. } if temperature > 0.0 => {
+                self.draw(logits, top, temperature).unwrap_or(best)
+            }
+            _ => best,
+        };
+        let log_sum = logits.iter().map(|l| f64::from((l - top).exp())).sum::<f64>().ln();
+        (id as u32, logits[id] - top - log_sum as f32)
+    }
+
+    fn draw(&mut self, logits: &[f32], top: f32, temperature: f32) -> Option<usize> {
+        let weight = |l: f32| f64::from(((l - top) / temperature).exp());
+        let mut left = self.uniform() * logits.iter().map(|&l| weight(l)).sum::<f64>();
+        logits.iter().position(|&l| {
+            left -= weight(l);
+            left < 0.0
+        })
+    }
+
+    /// SplitMix64, scaled to `0..1`.
+    fn uniform(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// The index of the largest value, the first among equals; NaN is smaller than everything.
+fn argmax(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate() {
+        if *value > values[best] || values[best].is_nan() {
+            best = index;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn greedy_takes_the_first_best_and_tells_its_probability() {
+        let (id, logprob) = Sampler::new(&Sampling::Greedy, 0).sample(&[0.0, 1.0, 1.0, f32::NEG_INFINITY]);
+        assert_eq!(id, 1);
+        let expected = (1f64.exp() / (1.0 + 2.0 * 1f64.exp())).ln() as f32;
+        assert!((logprob - expected).abs() < 1e-6, "{logprob} {expected}");
+    }
+
+    #[test]
+    fn draws_follow_the_probabilities_and_the_seed() {
+        let logits = [0.0, 3f32.ln(), f32::NEG_INFINITY];
+        let draw = |seed| {
+            let mut sampler = Sampler::new(&Sampling::Temperature { temperature: 1.0, seed }, 0);
+            (0..4000).map(|_| sampler.sample(&logits).0).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(7), draw(7));
+        let ones = draw(7).iter().filter(|&&id| id == 1).count();
+        assert!((2850..3150).contains(&ones), "{ones} of 4000, expected 3000");
+        assert!(!draw(7).contains(&2));
+    }
+
+    #[test]
+    fn a_low_temperature_is_greedy() {
+        let mut sampler = Sampler::new(&Sampling::Temperature { temperature: 0.01, seed: 1 }, 3);
+        assert!((0..100).all(|_| sampler.sample(&[0.0, 1.0, 0.5]).0 == 1));
+    }
+}

@@ -1,0 +1,196 @@
+//! The weights of a model on disk, by their Hugging Face names, as f32 on the CPU, whatever the file's layout is.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::quantized::gguf_file::Content;
+use candle_core::safetensors::MmapedSafetensors;
+use candle_core::{DType, Device, Tensor};
+
+use super::config::Config;
+use super::error::LlmError;
+use super::lora::LoraWeights;
+
+/// The weights of a model on disk, with a LoRA merged into what is read.
+pub struct Weights {
+    path: PathBuf,
+    source: Source,
+    lora: Option<LoraWeights>,
+    heads: usize,
+    kv_heads: usize,
+}
+
+enum Source {
+    Gguf { content: Box<Content>, file: Mutex<BufReader<File>> },
+    Safetensors(MmapedSafetensors),
+    Tensors(HashMap<String, Tensor>),
+}
+
+impl Weights {
+    /// The weights of a GGUF file whose header is already read.
+    pub fn from_gguf(path: &Path, content: Content, file: File, config: &Config) -> Self {
+        Self::new(
+            path,
+            Source::Gguf { content: Box::new(content), file: Mutex::new(BufReader::new(file)) },
+            config,
+        )
+    }
+
+    /// The weights of a folder with `*.safetensors`.
+    pub fn from_dir(dir: &Path, config: &Config) -> Result<Self, LlmError> {
+        let entries = std::fs::read_dir(dir).map_err(|e| LlmError::read(dir, e))?;
+        let mut shards: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
+            // Adapters may lie beside the model; they are asked for by name.
+            .filter(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("model")))
+            .collect();
+        shards.sort();
+        if shards.is_empty() {
+            return Err(LlmError::malformed(dir, "it has no model*.safetensors"));
+        }
+        // SAFETY: the files are only read; a model that somebody rewrites while it is mapped is as broken as one
+        // rewritten while it is loaded.
+        let mapped = unsafe { MmapedSafetensors::multi(&shards) };
+        let mapped = mapped.map_err(|e| LlmError::malformed(&shards[0], e))?;
+        Ok(Self::new(dir, Source::Safetensors(mapped), config))
+    }
+
+    /// Weights that are in memory already; `path` is where they came from, for messages.
+    pub fn from_tensors(path: &Path, tensors: HashMap<String, Tensor>, config: &Config) -> Self {
+        Self::new(path, Source::Tensors(tensors), config)
+    }
+
+    fn new(path: &Path, source: Source, config: &Config) -> Self {
+        let (heads, kv_heads) = (config.heads, config.kv_heads);
+        Self { path: path.to_owned(), source, lora: None, heads, kv_heads }
+    }
+
+    /// Merges `lora` into every weight that is read from here on.
+    pub fn with_lora(mut self, lora: LoraWeights) -> Self {
+        self.lora = Some(lora);
+        self
+    }
+
+    /// The weight `name`, LoRA merged, f32 on the CPU. Errors when it is missing or has another shape.
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, LlmError> {
+        let tensor = self.read(name)?;
+        if tensor.dims() != shape {
+            return Err(LlmError::Shape {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                found: tensor.dims().to_vec(),
+                expected: shape.to_vec(),
+            });
+        }
+        match &self.lora {
+            Some(lora) => lora.merge(name, tensor),
+            None => Ok(tensor),
+        }
+    }
+
+    /// Errors when the LoRA holds a weight that no `get` asked for: it was trained for another model.
+    pub fn finish(&self) -> Result<(), LlmError> {
+        self.lora.as_ref().map_or(Ok(()), LoraWeights::finish)
+    }
+
+    /// Whether the weights are stored with less precision than f32.
+    pub fn is_compact(&self) -> bool {
+        let name = "model.layers.0.mlp.down_proj.weight";
+        match &self.source {
+            Source::Gguf { content, .. } => gguf_name(name)
+                .and_then(|name| content.tensor_infos.get(&name))
+                .is_some_and(|info| info.ggml_dtype != candle_core::quantized::GgmlDType::F32),
+            Source::Safetensors(mapped) => {
+                mapped.get(name).is_ok_and(|view| view.dtype() != safetensors::Dtype::F32)
+            }
+            Source::Tensors(tensors) => tensors.get(name).is_some_and(|t| t.dtype() != DType::F32),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Tensor, LlmError> {
+        let missing = || LlmError::MissingWeight { path: self.path.clone(), name: name.to_owned() };
+        let bad = |e: candle_core::Error| LlmError::malformed(&self.path, format!("weight `{name}`: {e}"));
+        let tensor = match &self.source {
+            Source::Tensors(tensors) => tensors.get(name).ok_or_else(missing)?.clone(),
+            Source::Safetensors(mapped) => {
+                mapped.get(name).map_err(|_| missing())?;
+                mapped.load(name, &Device::Cpu).map_err(bad)?
+            }
+            Source::Gguf { content, file } => {
+                let key = gguf_name(name).filter(|key| content.tensor_infos.contains_key(key));
+                let key = key.ok_or_else(missing)?;
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                let tensor = content.tensor(&mut *file, &key, &Device::Cpu).map_err(bad)?;
+                let tensor = tensor.dequantize(&Device::Cpu).map_err(bad)?;
+                if name.ends_with("q_proj.weight") {
+                    halves(&tensor, self.heads).map_err(bad)?
+                } else if name.ends_with("k_proj.weight") {
+                    halves(&tensor, self.kv_heads).map_err(bad)?
+                } else {
+                    tensor
+                }
+            }
+        };
+        tensor.to_dtype(DType::F32).map_err(bad)
+    }
+}
+
+/// GGUF files of the `llama` architecture hold the rows of each query and key head as the interleaved pairs
+/// `0, d/2, 1, d/2+1, ...` of the rotation; Hugging Face, and with it every LoRA, holds the two halves one after
+/// the other. `[heads * d, n]` in, the same shape with the halves restored out.
+fn halves(weight: &Tensor, heads: usize) -> candle_core::Result<Tensor> {
+    let (rows, columns) = weight.dims2()?;
+    let pairs = rows / heads / 2;
+    weight.reshape((heads, pairs, 2, columns))?.transpose(1, 2)?.contiguous()?.reshape((rows, columns))
+}
+
+/// The name of a Hugging Face weight in a GGUF file.
+fn gguf_name(name: &str) -> Option<String> {
+    let fixed = match name {
+        "model.embed_tokens.weight" => Some("token_embd.weight"),
+        "model.norm.weight" => Some("output_norm.weight"),
+        "lm_head.weight" => Some("output.weight"),
+        _ => None,
+    };
+    if let Some(fixed) = fixed {
+        return Some(fixed.to_owned());
+    }
+    let (layer, part) = name.strip_prefix("model.layers.")?.split_once('.')?;
+    let part = match part {
+        "input_layernorm.weight" => "attn_norm.weight",
+        "self_attn.q_proj.weight" => "attn_q.weight",
+        "self_attn.k_proj.weight" => "attn_k.weight",
+        "self_attn.v_proj.weight" => "attn_v.weight",
+        "self_attn.o_proj.weight" => "attn_output.weight",
+        "post_attention_layernorm.weight" => "ffn_norm.weight",
+        "mlp.gate_proj.weight" => "ffn_gate.weight",
+        "mlp.up_proj.weight" => "ffn_up.weight",
+        "mlp.down_proj.weight" => "ffn_down.weight",
+        _ => return None,
+    };
+    Some(format!("blk.{layer}.{part}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interleaved_pairs_become_halves() -> candle_core::Result<()> {
+        // Two heads of width 4: the file's rows 0..4 are dimensions 0, 2, 1, 3 of the first head.
+        let stored = Tensor::new(&[[0f32], [2.], [1.], [3.], [10.], [12.], [11.], [13.]], &Device::Cpu)?;
+        let restored = halves(&stored, 2)?.flatten_all()?.to_vec1::<f32>()?;
+        assert_eq!(restored, [0., 1., 2., 3., 10., 11., 12., 13.]);
+        Ok(())
+    }
+
+    #[test]
+    fn names_of_both_layouts_match() {
+        assert_eq!(gguf_name("model.layers.12.mlp.up_proj.weight").as_deref(), Some("blk.12.ffn_up.weight"));
+        assert_eq!(gguf_name("model.mm_projector.weight"), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! Conversation templates: the ids before and after a window's audio-visual sequence.
+
+use crate::answer::{Answer, AnswerToken};
+use crate::llm::Generated;
+use crate::tokenizer::{Specials, Tokenizer, TokenizerError};
+
+/// The words around the audio-visual sequence and the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Template {
+    /// `{system} USER: <video>\n {question} ASSISTANT:`, what AVicuna-7B was trained with.
+    VicunaV1,
+    /// `<video>\n`, what the adapters were trained with; a question is a line of its own.
+    Plain,
+    /// `<|im_start|>user\n<video>\n{question}<|im_end|>\n<|im_start|>assistant\n`, no system turn.
+    ChatMl,
+}
+
+/// The system sentence of Vicuna v1.
+pub const VICUNA_SYSTEM: &str = "A chat between a curious user and an artificial intelligence assistant. The assistant gives \
+helpful, detailed, and polite answers to the user's questions.";
+
+impl Template {
+    /// The ids before the audio-visual sequence.
+    pub fn head(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>, TokenizerError> {
+        match self {
+            Self::VicunaV1 => {
+                with_begin(tokenizer, tokenizer.encode(&format!("{VICUNA_SYSTEM} USER: "), Specials::AsText)?)
+            }
+            Self::Plain => with_begin(tokenizer, Vec::new()),
+            Self::ChatMl => tokenizer.encode("<|im_start|>user\n", Specials::Parse),
+        }
+    }
+
+    /// The ids after the audio-visual sequence, up to where the answer starts.
+    ///
+    /// The question is plain text: names of special tokens in it stay text.
+    pub fn tail(&self, tokenizer: &Tokenizer, question: &str) -> Result<Vec<u32>, TokenizerError> {
+        match self {
+            Self::VicunaV1 => tokenizer.encode(&format!("\n {question} ASSISTANT:"), Specials::AsText),
+            Self::Plain if question.is_empty() => tokenizer.encode("\n", Specials::AsText),
+            Self::Plain => tokenizer.encode(&format!("\n {question}\n"), Specials::AsText),
+            Self::ChatMl => {
+                let mut ids = tokenizer.encode(&format!("\n{question}"), Specials::AsText)?;
+                ids.extend(tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n", Specials::Parse)?);
+                Ok(ids)
+            }
+        }
+    }
+
+    /// The token that ends an answer, by its name.
+    pub fn stop(&self) -> &'static str {
+        match self {
+            Self::VicunaV1 | Self::Plain => "</s>",
+            Self::ChatMl => "<|im_end|>",
+        }
+    }
+}
+
+/// Puts the tokenizer's begin-of-sequence token, if it has one, before `ids`.
+fn with_begin(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Result<Vec<u32>, TokenizerError> {
+    if let Some(begin) = tokenizer.begin() {
+        ids.insert(0, begin);
+    }
+    Ok(ids)
+}
+
+/// The text of what was generated, and which of its bytes each token stands for.
+pub fn answer(tokenizer: &Tokenizer, generated: &Generated) -> Answer {
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut text = String::new();
+    let mut tokens = Vec::with_capacity(generated.ids.len());
+    for (&id, &logprob) in generated.ids.iter().zip(&generated.logprobs) {
+        let start = text.len();
+        bytes.extend_from_slice(tokenizer.token_bytes(id));
+        take_complete(&mut bytes, &mut text);
+        tokens.push(AnswerToken { id, logprob, bytes: start..text.len() });
+    }
+    if !bytes.is_empty() {
+        // The answer was cut inside a character.
+        let start = text.len();
+        text.push(char::REPLACEMENT_CHARACTER);
+        if let Some(last) = tokens.last_mut() {
+            last.bytes = last.bytes.start.min(start)..text.len();
+        }
+    }
+    Answer { text, tokens, finish: generated.finish }
+}
+
+/// Moves all complete characters of `bytes` to `text`; what can never become one turns into U+FFFD.
+fn take_complete(bytes: &mut Vec<u8>, text: &mut String) {
+    loop {
+        match std::str::from_utf8(bytes) {
+            Ok(valid) => {
+                text.push_str(valid);
+                bytes.clear();
+                return;
+            }
+            Err(error) => {
+                let valid = error.valid_up_to();
+                text.push_str(&String::from_utf8_lossy(&bytes[..valid]));
+                let bad = error.error_len().unwrap_or(0);
+                bytes.drain(..valid + bad);
+                if bad == 0 {
+                    return;
+                }
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::take_complete;
+
+    #[test]
+    fn characters_wait_until_they_are_complete() {
+        let (mut bytes, mut text) = ("aé".as_bytes()[..2].to_vec(), String::new());
+        take_complete(&mut bytes, &mut text);
+        assert_eq!((text.as_str(), bytes.len()), ("a", 1));
+        bytes.extend([0xa9, 0xff, b'b']);
+        take_complete(&mut bytes, &mut text);
+        assert_eq!((text.as_str(), bytes.len()), ("aé\u{fffd}b", 0));
+    }
+}

@@ -1,0 +1,133 @@
+//! Text to token ids and back, for the three ways in which LLMs ship their vocabulary.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::quantized::gguf_file::Content;
+
+mod gguf;
+
+/// Why a tokenizer could not be built or used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// The file is not there or cannot be read.
+    #[error("cannot read the tokenizer {path}: {source}; check the path", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file holds no tokenizer that this program knows.
+    #[error("{path} holds no usable tokenizer: {reason}; use a model with tokenizer.json, tokenizer.model or a GGUF vocabulary", path = path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What was found wrong.
+        reason: String,
+    },
+    /// The text could not be encoded.
+    #[error("cannot tokenise the text: {0}")]
+    Encode(String),
+}
+
+/// Whether names of special tokens inside a text, such as `<|im_end|>`, become those tokens.
+///
+/// Text that comes from users must be encoded with `Specials::AsText`: otherwise a question could end its own turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Specials {
+    /// `<|im_end|>` becomes one id.
+    Parse,
+    /// `<|im_end|>` is spelled out like any other text.
+    AsText,
+}
+
+/// Text to token ids and back.
+pub struct Tokenizer {
+    kind: Kind,
+    /// The bytes that each id stands for; special tokens stand for none.
+    bytes: Vec<Vec<u8>>,
+}
+
+enum Kind {
+    /// Byte-level BPE: one tokenizer that knows the special tokens, one that does not.
+    ByteLevel { parse: Box<tokenizers::Tokenizer>, as_text: Box<tokenizers::Tokenizer> },
+}
+
+impl Tokenizer {
+    /// The vocabulary of a GGUF file.
+    pub fn from_gguf(content: &Content, path: &Path) -> Result<Self, TokenizerError> {
+        gguf::build(content, path)
+    }
+
+    /// A `tokenizer.json`.
+    pub fn from_json(path: &Path) -> Result<Self, TokenizerError> {
+        let text =
+            std::fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })?;
+        let malformed = |reason: String| TokenizerError::Malformed { path: path.to_owned(), reason };
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
+        let read = |json: &serde_json::Value| {
+            tokenizers::Tokenizer::from_bytes(json.to_string()).map_err(|e| malformed(e.to_string()))
+        };
+        let parse = read(&json)?;
+        // The special tokens stay in the model's own vocabulary; without this list they are not looked for in text.
+        json["added_tokens"] = serde_json::Value::Array(Vec::new());
+        let as_text = read(&json)?;
+        Ok(Self::byte_level(parse, as_text))
+    }
+
+    fn byte_level(parse: tokenizers::Tokenizer, as_text: tokenizers::Tokenizer) -> Self {
+        let special = parse.get_added_tokens_decoder();
+        let size = parse.get_vocab_size(true) as u32;
+        let bytes = (0..size)
+            .map(|id| match parse.id_to_token(id) {
+                Some(_) if special.get(&id).is_some_and(|token| token.special) => Vec::new(),
+                Some(token) => gguf::spelled_bytes(&token),
+                None => Vec::new(),
+            })
+            .collect();
+        Self { kind: Kind::ByteLevel { parse: Box::new(parse), as_text: Box::new(as_text) }, bytes }
+    }
+
+    /// The ids of `text`, without a begin-of-sequence token.
+    pub fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, TokenizerError> {
+        match &self.kind {
+            Kind::ByteLevel { parse, as_text } => {
+                let tokenizer = if specials == Specials::Parse { parse } else { as_text };
+                let encoding = tokenizer.encode_fast(text, false);
+                let encoding = encoding.map_err(|e| TokenizerError::Encode(e.to_string()))?;
+                Ok(encoding.get_ids().to_vec())
+            }
+        }
+    }
+
+    /// The text of `ids`, special tokens left out; bytes that are no UTF-8 become U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.token_bytes(id)).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The bytes that `id` adds to a text; none for a special or unknown token. They may be part of a character.
+    pub fn token_bytes(&self, id: u32) -> &[u8] {
+        self.bytes.get(id as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The id of the token named `name`, such as `<|im_end|>`.
+    pub fn token_id(&self, name: &str) -> Option<u32> {
+        match &self.kind {
+            Kind::ByteLevel { parse, .. } => parse.token_to_id(name),
+        }
+    }
+
+    /// The begin-of-sequence token that prompts start with; byte-level vocabularies have none.
+    pub fn begin(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::ByteLevel { .. } => None,
+        }
+    }
+
+    /// The number of ids.
+    pub fn vocab_size(&self) -> usize {
+        self.bytes.len()
+    }
+}

@@ -1,0 +1,116 @@
+//! The decoder on the real SmolLM2-135M-Instruct GGUF.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use avicuna_models::answer::Finish;
+use avicuna_models::llm::{Llm, LlmError};
+use avicuna_models::prompt::{Template, answer};
+use avicuna_models::tokenizer::Specials;
+use candle_core::{Device, Tensor};
+
+fn gguf() -> PathBuf {
+    let cache = std::env::var_os("AVICUNA_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+        PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/avicuna")
+    });
+    let path = cache.join("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
+    path
+}
+
+fn llm() -> &'static Llm {
+    static LLM: OnceLock<Llm> = OnceLock::new();
+    LLM.get_or_init(|| Llm::load(&gguf(), None, &Device::Cpu).expect("the GGUF loads"))
+}
+
+/// The embeddings of a window's prefix in ChatML: head, then `content` in place of the audio-visual tokens.
+fn prefix(llm: &Llm, content: &str) -> Tensor {
+    let mut ids = Template::ChatMl.head(llm.tokenizer()).expect("head");
+    ids.extend(llm.tokenizer().encode(content, Specials::AsText).expect("content"));
+    llm.embed(&ids).expect("embeddings")
+}
+
+fn question(llm: &Llm, text: &str, limit: usize) -> (Vec<u32>, usize) {
+    (Template::ChatMl.tail(llm.tokenizer(), text).expect("tail"), limit)
+}
+
+#[test]
+fn the_capital_of_france_is_paris() -> Result<(), LlmError> {
+    let llm = llm();
+    let asked = [vec![question(llm, "What is the capital of France?", 40)]];
+    let generated = llm.generate(&[prefix(llm, "Answer this.")], &asked)?;
+    let answer = answer(llm.tokenizer(), &generated[0][0]);
+    assert!(answer.text.contains("Paris"), "{answer:?}");
+    assert_eq!(answer.finish, Finish::Stop);
+    let joined: String = answer.tokens.iter().map(|t| &answer.text[t.bytes.clone()]).collect();
+    assert_eq!(joined, answer.text);
+    assert!(answer.tokens.iter().all(|t| t.logprob <= 0.0 && t.logprob > -10.0));
+
+    let plain = llm.tokenizer().encode("The capital of France is", Specials::AsText)?;
+    let empty = llm.embed(&[0])?.narrow(0, 0, 0)?;
+    let generated = llm.generate(&[empty], &[vec![(plain, 5)]])?;
+    let text = llm.tokenizer().decode(&generated[0][0].ids);
+    assert!(text.contains("Paris"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn sharing_and_batching_change_no_answer() -> Result<(), LlmError> {
+    let llm = llm();
+    let contents =
+        ["A dog barks, then a bell rings.", "It is raining in Rome, and 34 people wait at the old station."];
+    let texts = ["What makes a sound?", "Where is it?", "Name one city and say why you like it."];
+    let prefixes: Vec<Tensor> = contents.iter().map(|c| prefix(llm, c)).collect();
+    let limits = [12, 7, 20];
+    let asked: Vec<Vec<_>> = contents
+        .iter()
+        .map(|_| texts.iter().zip(limits).map(|(t, n)| question(llm, t, n)).collect())
+        .collect();
+    let together = llm.generate(&prefixes, &asked)?;
+    for (window, content) in contents.iter().enumerate() {
+        for (index, (text, limit)) in texts.iter().zip(limits).enumerate() {
+            // Alone, with prefix and question in one piece: no shared cache is involved.
+            let (tail, _) = question(llm, text, limit);
+            let mut ids = Template::ChatMl.head(llm.tokenizer())?;
+            ids.extend(llm.tokenizer().encode(content, Specials::AsText)?);
+            ids.extend(tail);
+            let none = prefixes[0].narrow(0, 0, 0)?;
+            let alone = &llm.generate(&[none], &[vec![(ids, limit)]])?[0][0];
+            let shared = &together[window][index];
+            assert_eq!(shared.ids, alone.ids, "window {window}, question {index}");
+            assert_eq!(shared.finish, alone.finish);
+            for (a, b) in shared.logprobs.iter().zip(&alone.logprobs) {
+                assert!((a - b).abs() < 1e-3, "{a} {b}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn text_and_ids_follow_the_models_own_tokenizer() -> Result<(), LlmError> {
+    let tokenizer = llm().tokenizer();
+    // Every digit is a token of its own, so that "34" costs the same as any other time.
+    let digits = tokenizer.encode("34", Specials::AsText)?;
+    assert_eq!(digits.len(), 2);
+    assert_eq!(tokenizer.encode("<|im_start|>user\n", Specials::Parse)?[0], 1);
+    let spelled = tokenizer.encode("<|im_end|>", Specials::AsText)?;
+    assert!(spelled.len() > 1 && !spelled.contains(&2), "{spelled:?}");
+    let text = "Qu’est-ce que c'est — café 你好 😀?\n\n  From 03 to 17.";
+    let ids = tokenizer.encode(text, Specials::AsText)?;
+    assert_eq!(tokenizer.decode(&ids), text);
+    Ok(())
+}
+
+#[test]
+fn wrong_input_is_an_error_that_says_so() {
+    let llm = llm();
+    let start = prefix(llm, "");
+    let fails = |questions: Vec<(Vec<u32>, usize)>| {
+        llm.generate(std::slice::from_ref(&start), &[questions]).map(|_| ()).map_err(|e| e.to_string())
+    };
+    assert!(fails(vec![(vec![], 3)]).is_err_and(|e| e.contains("no token")));
+    assert!(fails(vec![(vec![60_000], 3)]).is_err_and(|e| e.contains("60000")));
+    assert!(fails(vec![(vec![5], 9000)]).is_err_and(|e| e.contains("context")));
+    assert_eq!(fails(vec![]), Ok(()));
+}
