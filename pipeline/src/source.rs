@@ -2,6 +2,21 @@
 //! scaled and resampled inside the graph, with one clock over reconnects, loops and jumps. `docs/ingest.md` states
 //! every rule.
 
+mod audio;
+mod branch;
+mod clock;
+pub mod failure;
+mod generate;
+mod graph;
+mod intake;
+mod mailbox;
+mod ntp;
+mod pick;
+mod policy;
+pub mod uri;
+mod video;
+mod watch;
+
 use std::time::Duration;
 
 use avicuna_models::sample::RgbFrame;
@@ -152,11 +167,5 @@ pub fn spawn(
     sender: mpsc::Sender<SourceEvent>,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let reason = format!("unsupported: no graph can be built for stream {} yet", config.stream_id);
-        let _receiver_gone = tokio::select! {
-            () = shutdown.cancelled() => return,
-            sent = sender.send(SourceEvent::Ended { reason }) => sent,
-        };
-    })
+    tokio::spawn(watch::watch(config, sender, shutdown))
 }

@@ -6,6 +6,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod mapper;
+
+pub use mapper::{Hole, HoleCause, Placed, Rules, Stamp, Timeline, Track};
+
 /// Nanoseconds since the stream's first sample. Monotonic for the life of a stream: a reconnect, a looping file or a
 /// jump of the source's PTS continues it, and never resets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

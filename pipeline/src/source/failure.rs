@@ -1,0 +1,202 @@
+//! Trouble of a source, in words a person understands.
+
+use std::fmt;
+
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+
+/// The stable first word of every reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The address itself is wrong.
+    BadUri,
+    /// There is nothing at the address.
+    NotFound,
+    /// The server or the disk refuses us.
+    Unauthorised,
+    /// The server does not answer.
+    Unreachable,
+    /// What is there is neither sound nor pictures.
+    NotMedia,
+    /// No decoder or demuxer is installed for it.
+    NoDecoder,
+    /// The media are damaged.
+    Decode,
+    /// The file ends before its own end.
+    Truncated,
+    /// Nothing arrived for too long.
+    Stalled,
+    /// A live source said that it ends.
+    EndedBySource,
+    /// It was tried for as long as the configuration allows.
+    GaveUp,
+    /// GStreamer itself lacks something or misbehaves.
+    Internal,
+}
+
+impl Kind {
+    /// As it stands in reasons and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BadUri => "bad-uri",
+            Self::NotFound => "not-found",
+            Self::Unauthorised => "unauthorised",
+            Self::Unreachable => "unreachable",
+            Self::NotMedia => "not-media",
+            Self::NoDecoder => "no-decoder",
+            Self::Decode => "decode",
+            Self::Truncated => "truncated",
+            Self::Stalled => "stalled",
+            Self::EndedBySource => "ended-by-source",
+            Self::GaveUp => "gave-up",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Why a source does not deliver: `kind: words`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Failure {
+    /// What kind of trouble.
+    pub kind: Kind,
+    /// What happened and what to do; names the address without its secrets.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.name(), self.message)
+    }
+}
+
+impl Failure {
+    /// Trouble of `kind`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// From an error or warning on the bus. `uri` is what GStreamer was given and `shown` what may be shown for it.
+    pub(super) fn from_bus(
+        error: &glib::Error,
+        debug: Option<&str>,
+        element: Option<&gst::Object>,
+        uri: &str,
+        shown: &str,
+    ) -> Self {
+        let kind = classify(error, debug.unwrap_or_default());
+        let said = clean(error.message(), uri, shown);
+        let detail = debug.and_then(|debug| detail(debug, &said)).map(|detail| clean(&detail, uri, shown));
+        let by = element.map(|element| element.name().to_string()).unwrap_or_default();
+        let mut message = format!("{shown}: {}", said.trim_end_matches('.'));
+        if let Some(detail) = detail {
+            message.push_str(&format!(" ({detail})"));
+        }
+        tracing::debug!(element = by, kind = kind.name(), message, "bus");
+        let advice = advice(kind);
+        if !advice.is_empty() {
+            message.push_str("; ");
+            message.push_str(advice);
+        }
+        Self { kind, message }
+    }
+}
+
+fn classify(error: &glib::Error, debug: &str) -> Kind {
+    let text = format!("{} {debug}", error.message()).to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&["unauthorized", "401", "forbidden", "403", "permission denied"]) {
+        return Kind::Unauthorised;
+    }
+    if let Some(resource) = error.kind::<gst::ResourceError>() {
+        return match resource {
+            gst::ResourceError::NotAuthorized => Kind::Unauthorised,
+            gst::ResourceError::NotFound if says(&["not found", "404", "no such"]) => Kind::NotFound,
+            _ if says(&["404", "no such file"]) => Kind::NotFound,
+            _ => Kind::Unreachable,
+        };
+    }
+    if let Some(stream) = error.kind::<gst::StreamError>() {
+        return match stream {
+            gst::StreamError::TypeNotFound | gst::StreamError::WrongType => Kind::NotMedia,
+            gst::StreamError::CodecNotFound => Kind::NoDecoder,
+            _ if says(&[
+                "no known format",
+                "could not determine type",
+                "no valid streams",
+                "without streams",
+            ]) =>
+            {
+                Kind::NotMedia
+            }
+            _ if says(&["not-linked", "not-negotiated"]) => Kind::Internal,
+            _ => Kind::Decode,
+        };
+    }
+    match error.kind::<gst::CoreError>() {
+        Some(gst::CoreError::MissingPlugin) => Kind::NoDecoder,
+        _ => Kind::Internal,
+    }
+}
+
+/// The last line of GStreamer's debug text, where it says more than the message: demuxers and servers speak there.
+fn detail(debug: &str, said: &str) -> Option<String> {
+    let line = debug.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    // "gstfoo.c(123): function (): /GstPipeline:..." names code, not trouble.
+    (!line.contains(".c(") && !line.contains(".rs:") && !said.contains(line) && line.len() < 300)
+        .then(|| line.trim_end_matches(['.', ':']).to_owned())
+}
+
+fn clean(text: &str, uri: &str, shown: &str) -> String {
+    let text = text.replace(uri, shown);
+    text.split(' ').map(super::uri::redact).collect::<Vec<_>>().join(" ")
+}
+
+fn advice(kind: Kind) -> &'static str {
+    match kind {
+        Kind::NotFound => "check the address",
+        Kind::Unauthorised => "check user name, password and permissions",
+        Kind::Unreachable => "check that the server runs and that the network lets it through",
+        Kind::NotMedia => "check that it is an audio or video file or stream",
+        Kind::NoDecoder => "install the GStreamer plugin named here (gstreamer1.0-libav has most codecs)",
+        Kind::Decode => "the file or stream is damaged, or of a kind the decoder does not know",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(error: glib::Error, debug: &str) -> String {
+        let uri = "rtsp://me:secret@cam/1";
+        Failure::from_bus(&error, Some(debug), None, uri, "rtsp://***@cam/1").to_string()
+    }
+
+    #[test]
+    fn bus_errors_name_kind_address_and_advice_but_no_secret() {
+        let error = glib::Error::new(gst::ResourceError::OpenRead, "Could not open rtsp://me:secret@cam/1.");
+        let said =
+            failure(error, "gstrtspsrc.c(1): f (): /GstPipeline:p\nFailed to connect. (Connection refused)");
+        assert_eq!(
+            said,
+            "unreachable: rtsp://***@cam/1: Could not open rtsp://***@cam/1 (Failed to connect. (Connection refused)); \
+             check that the server runs and that the network lets it through"
+        );
+    }
+
+    #[test]
+    fn kinds_are_told_apart() {
+        let kind = |said: String| said.split(':').next().map(str::to_owned).unwrap_or_default();
+        let stream = |error: gst::StreamError| kind(failure(glib::Error::new(error, "x"), ""));
+        assert_eq!(stream(gst::StreamError::TypeNotFound), "not-media");
+        assert_eq!(stream(gst::StreamError::CodecNotFound), "no-decoder");
+        assert_eq!(stream(gst::StreamError::Decode), "decode");
+        let resource =
+            |error: gst::ResourceError, text: &str| kind(failure(glib::Error::new(error, text), ""));
+        assert_eq!(resource(gst::ResourceError::NotFound, "Not Found"), "not-found");
+        assert_eq!(resource(gst::ResourceError::NotFound, "Could not connect"), "unreachable");
+        assert_eq!(resource(gst::ResourceError::OpenRead, "Unauthorized"), "unauthorised");
+        assert_eq!(kind(failure(glib::Error::new(gst::CoreError::MissingPlugin, "x"), "")), "no-decoder");
+    }
+}

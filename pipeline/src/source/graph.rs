@@ -1,0 +1,175 @@
+//! One connection: a GStreamer pipeline from the address to the two taps, and its bus.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::branch::{Branches, element};
+use super::failure::{Failure, Kind};
+use super::intake::Intake;
+use super::ntp::NtpMap;
+use super::uri::{Address, Scheme};
+use super::{SourceConfig, generate};
+use crate::timeline::Track;
+
+/// What the pipeline says besides samples.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// What the source carries of what is wanted. May come again with more.
+    Streams { audio: bool, video: bool },
+    /// Everything was delivered.
+    Eos,
+    /// Nothing more will come.
+    Failed(Failure),
+    /// Something is damaged or missing, and it goes on.
+    Warned(Failure),
+}
+
+/// A running pipeline. [`Graph::stop`] must be called off the async threads: it waits for the streaming threads.
+pub(super) struct Graph {
+    pipeline: gst::Pipeline,
+}
+
+impl Graph {
+    /// Builds and starts the pipeline. May block for a while (name lookup, opening a file).
+    pub fn start(
+        address: &Address,
+        config: &SourceConfig,
+        intake: &Arc<Intake>,
+        generation: u64,
+        notes: &UnboundedSender<Note>,
+    ) -> Result<Self, Failure> {
+        address.check()?;
+        let pipeline = gst::Pipeline::new();
+        let graph = Self { pipeline };
+        let ntp = Arc::new(NtpMap::default());
+        let branches = Branches::new(&graph.pipeline, config, intake, generation, &ntp);
+        graph.listen(address, notes);
+        if address.scheme == Scheme::Test {
+            let (audio, video) = generate::build(address, config, &graph.pipeline, &branches)?;
+            // The other side is gone only when the source is being stopped.
+            let _stopping = notes.send(Note::Streams { audio, video });
+        } else {
+            graph.autoplug(address, config, branches, ntp)?;
+        }
+        if graph.pipeline.set_state(gst::State::Playing).is_err() {
+            // The bus knows why, and its message is better than ours; this one is used only if there is none.
+            let message = format!("{}: the graph could not be started", address.shown());
+            let _stopping = notes.send(Note::Failed(Failure::new(Kind::Internal, message)));
+        }
+        Ok(graph)
+    }
+
+    /// Ends the pipeline and waits for its threads. The intake's connection must be closed before, or a thread that
+    /// waits for the reader would never return.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    fn autoplug(
+        &self,
+        address: &Address,
+        config: &SourceConfig,
+        branches: Branches,
+        ntp: Arc<NtpMap>,
+    ) -> Result<(), Failure> {
+        let source = element("uridecodebin3")?;
+        source.set_property("uri", &address.uri);
+        let (scheme, config) = (address.scheme, config.clone());
+        let wanted = [config.sample_rate > 0, config.grid.is_some()];
+        let latency = u32::try_from(config.latency.as_millis()).unwrap_or(u32::MAX);
+        let tcp = !address.uri.starts_with("rtspu:");
+        source.connect("source-setup", false, move |args| {
+            let source = args.get(1)?.get::<gst::Element>().ok()?;
+            tune(&source, scheme, latency, tcp, &config);
+            None
+        });
+        source
+            .connect("select-stream", false, move |args| Some(select(args, wanted).unwrap_or(-1).to_value()));
+        self.pipeline.connect_deep_element_added(move |_, _, element| ntp.watch(element));
+        source.connect_pad_added(move |_, pad| branches.link(pad));
+        self.pipeline.add(&source).map_err(|error| Failure::new(Kind::Internal, error.to_string()))
+    }
+
+    /// Passes on what the bus says. The handler runs in the thread that posts, so nothing queues up on the bus.
+    fn listen(&self, address: &Address, notes: &UnboundedSender<Note>) {
+        let Some(bus) = self.pipeline.bus() else { return };
+        let (uri, shown, notes) = (address.uri.clone(), address.shown().to_owned(), notes.clone());
+        let failed = AtomicBool::new(false);
+        bus.set_sync_handler(move |_, message| {
+            let failure = |error: &glib::Error, debug: Option<glib::GString>| {
+                Failure::from_bus(error, debug.as_deref(), message.src(), &uri, &shown)
+            };
+            let note = match message.view() {
+                gst::MessageView::Eos(_) => Some(Note::Eos),
+                // Later errors are only the first one's consequences.
+                gst::MessageView::Error(error) if !failed.swap(true, Ordering::Relaxed) => {
+                    Some(Note::Failed(failure(&error.error(), error.debug())))
+                }
+                gst::MessageView::Warning(warning) => {
+                    Some(Note::Warned(failure(&warning.error(), warning.debug())))
+                }
+                gst::MessageView::StreamCollection(message) => {
+                    let has =
+                        |kind| message.stream_collection().iter().any(|s| s.stream_type().contains(kind));
+                    Some(Note::Streams {
+                        audio: has(gst::StreamType::AUDIO),
+                        video: has(gst::StreamType::VIDEO),
+                    })
+                }
+                _ => None,
+            };
+            if let Some(note) = note {
+                let _stopping = notes.send(note);
+            }
+            gst::BusSyncReply::Drop
+        });
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        if let Err(error) = self.pipeline.set_state(gst::State::Null) {
+            tracing::warn!(%error, "a pipeline did not stop");
+        }
+    }
+}
+
+/// One audio and one video stream at most, and only what is wanted: nothing else is decoded.
+fn select(args: &[glib::Value], wanted: [bool; 2]) -> Option<i32> {
+    let collection = args.get(1)?.get::<gst::StreamCollection>().ok()?;
+    let stream = args.get(2)?.get::<gst::Stream>().ok()?;
+    let kind = stream.stream_type();
+    let want = (kind.contains(gst::StreamType::AUDIO) && wanted[Track::Audio as usize])
+        || (kind.contains(gst::StreamType::VIDEO) && wanted[Track::Video as usize]);
+    let first = collection.iter().find(|other| other.stream_type() == kind)?;
+    Some(i32::from(want && first.stream_id() == stream.stream_id()))
+}
+
+/// Settings of the source element, where it has them.
+fn tune(source: &gst::Element, scheme: Scheme, latency: u32, tcp: bool, config: &SourceConfig) {
+    let has = |name| source.find_property(name).is_some();
+    let stall = config.stall_timeout;
+    match scheme {
+        Scheme::Rtsp => {
+            source.set_property("latency", latency);
+            // The jitter buffer is bounded by its latency, whatever the sender does.
+            source.set_property("drop-on-latency", true);
+            source.set_property("tcp-timeout", u64::try_from(stall.as_micros()).unwrap_or(0));
+            source.set_property_from_str("protocols", if tcp { "tcp" } else { "udp+udp-mcast" });
+        }
+        Scheme::Srt if has("latency") => {
+            source.set_property("latency", i32::try_from(latency).unwrap_or(i32::MAX))
+        }
+        // Room for a burst of a high-rate stream while this process is not scheduled.
+        Scheme::Udp if has("buffer-size") => source.set_property("buffer-size", 4i32 << 20),
+        Scheme::Http if has("timeout") => {
+            source.set_property("timeout", u32::try_from(stall.as_secs().max(1)).unwrap_or(u32::MAX));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,201 @@
+//! Where the streaming threads of both tracks meet: one time line, one capture clock, one mailbox.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::clock::{CaptureClock, ClockChange};
+use super::mailbox::{Activity, Closed, Mailbox, WhenFull};
+use super::{SourceConfig, SourceEvent};
+use crate::timeline::{Hole, HoleCause, Placed, Rules, Stamp, StreamTime, Timeline, Track, UtcTime};
+
+/// One buffer as it comes out of the graph; nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrived {
+    /// Running time; `None` when the source gave no time stamp.
+    pub pts: Option<i64>,
+    pub duration: i64,
+    /// The source's wall clock at capture.
+    pub ntp: Option<UtcTime>,
+}
+
+/// A buffer on the stream's time line.
+#[derive(Debug)]
+pub(super) struct Timed {
+    pub stream: StreamTime,
+    pub capture: UtcTime,
+    pub restart: bool,
+    /// What the reader must know before this buffer.
+    pub before: Vec<SourceEvent>,
+}
+
+/// Shared by a source's connections, one after the other.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub mailbox: Mailbox,
+    state: Mutex<State>,
+    started: Instant,
+    realtime: bool,
+    slack: Duration,
+    wanted: [bool; 2],
+}
+
+#[derive(Debug)]
+struct State {
+    timeline: Timeline,
+    clock: CaptureClock,
+    /// Up to where each track was handed over; `None` before its first sample.
+    handed: [Option<StreamTime>; 2],
+    /// Tracks that will bring nothing more.
+    over: [bool; 2],
+    /// When which stream time is due, for files that play at their own speed.
+    pace: Option<(Instant, StreamTime)>,
+    outage: String,
+    progress: StreamTime,
+}
+
+impl Intake {
+    /// `slack`: how far one track may trail the other before it counts as silent.
+    pub fn new(config: &SourceConfig, slack: Duration) -> Self {
+        let (rules, when_full) =
+            if config.live { (Rules::LIVE, WhenFull::Shed) } else { (Rules::FILE, WhenFull::Wait) };
+        let state = State {
+            timeline: Timeline::new(rules),
+            clock: CaptureClock::new(config.live),
+            handed: [None; 2],
+            over: [false; 2],
+            pace: None,
+            outage: String::new(),
+            progress: StreamTime::ZERO,
+        };
+        Self {
+            mailbox: Mailbox::new(when_full, config.grid),
+            state: Mutex::new(state),
+            started: Instant::now(),
+            realtime: config.realtime && !config.live,
+            slack,
+            wanted: [config.sample_rate > 0, config.grid.is_some()],
+        }
+    }
+
+    /// Starts a connection.
+    pub fn open(&self) -> u64 {
+        let mut state = self.lock();
+        state.over = [false; 2];
+        state.clock.restart();
+        self.mailbox.open()
+    }
+
+    /// The connection failed; the time until the next sample is an outage.
+    pub fn lost(&self, reason: &str) {
+        let mut state = self.lock();
+        state.timeline.lost();
+        state.outage = format!("outage: {reason}");
+    }
+
+    /// The file starts again.
+    pub fn looped(&self) {
+        self.lock().timeline.looped();
+    }
+
+    /// Puts a buffer on the time line; `None` when it comes too late to be used.
+    pub fn place(&self, track: Track, arrived: &Arrived) -> Option<Timed> {
+        let arrival = UtcTime::now();
+        let wall = self.wall();
+        let mut state = self.lock();
+        let pts = arrived.pts.unwrap_or(wall);
+        let ntp = arrived.ntp.map(|ntp| ntp.0);
+        let stamp = Stamp { pts, duration: arrived.duration, wall, ntp };
+        let Placed::At { stream, restart, hole } = state.timeline.place(track, &stamp) else {
+            return None;
+        };
+        let mut before = Vec::new();
+        if let Some(hole) = hole {
+            before.push(state.gap(hole));
+        }
+        if restart && hole.is_none_or(|hole| hole.cause != HoleCause::Pause) && arrived.pts.is_some() {
+            tracing::debug!(?track, stream = stream.as_secs_f64(), "time stamps restarted");
+        }
+        let (capture, change) =
+            state.clock.capture(track, stream, arrival, arrived.ntp, arrived.pts.is_some());
+        if let Some(ClockChange { clock, av_offset_ms, anchor }) = change {
+            before.push(SourceEvent::Clock { clock, av_offset_ms, anchor });
+        }
+        Some(Timed { stream, capture, restart, before })
+    }
+
+    /// For a file that plays at its own speed: holds the calling thread until `stream` is due.
+    pub fn pace(&self, generation: u64, stream: StreamTime) -> Result<(), Closed> {
+        if !self.realtime {
+            return Ok(());
+        }
+        let (start, zero) = *self.lock().pace.get_or_insert((Instant::now(), stream));
+        self.mailbox.wait_until(generation, start + stream.since(zero))
+    }
+
+    /// Both tracks bring nothing before the returned instants any more.
+    pub fn handed(&self, track: Track, until: StreamTime) {
+        let mut state = self.lock();
+        let handed = &mut state.handed[track as usize];
+        *handed = Some(handed.unwrap_or_default().max(until));
+    }
+
+    /// This track has ended, or the source does not have it.
+    pub fn over(&self, track: Track) {
+        self.lock().over[track as usize] = true;
+    }
+
+    /// Declares over what no track will bring any more: before the slower track's end, or further back than the slack
+    /// before the faster one's.
+    pub fn progress(&self, generation: u64) -> Result<(), Closed> {
+        let mut state = self.lock();
+        let Some(newest) = state.handed.iter().flatten().max().copied() else { return Ok(()) };
+        let active = (0..2).filter(|&track| self.wanted[track] && !state.over[track]);
+        let slowest = active.map(|track| state.handed[track].unwrap_or_default()).min().unwrap_or(newest);
+        let until = slowest.max(newest.minus(self.slack)).max(StreamTime::ZERO);
+        if until <= state.progress {
+            return Ok(());
+        }
+        state.progress = until;
+        drop(state);
+        self.mailbox.push(generation, SourceEvent::Progress(until))
+    }
+
+    /// While the source is away: says the part of the outage that has passed.
+    pub fn away(&self, generation: u64) -> Result<(), Closed> {
+        let wall = self.wall();
+        let mut state = self.lock();
+        let Some(hole) = state.timeline.outage_until(wall) else { return Ok(()) };
+        let gap = state.gap(hole);
+        state.progress = hole.to;
+        drop(state);
+        self.mailbox.push(generation, gap)?;
+        self.mailbox.push(generation, SourceEvent::Progress(hole.to))
+    }
+
+    /// What was dropped, and since when nothing moved.
+    pub fn activity(&self) -> Activity {
+        self.mailbox.activity()
+    }
+
+    /// Nanoseconds since the source was started, never running back.
+    fn wall(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn gap(&self, hole: Hole) -> SourceEvent {
+        let reason = match hole.cause {
+            HoleCause::Outage if self.outage.is_empty() => "outage: the source was away".to_owned(),
+            HoleCause::Outage => self.outage.clone(),
+            HoleCause::Pause => "pause: the source delivered nothing".to_owned(),
+            HoleCause::Forward => "jump: the source's time stamps jumped forward".to_owned(),
+            HoleCause::Backward => "jump: the source's time stamps went back".to_owned(),
+        };
+        SourceEvent::Gap { from: hole.from, to: hole.to, reason }
+    }
+}

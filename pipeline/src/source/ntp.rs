@@ -1,0 +1,165 @@
+//! The sender's wall clock from RTCP sender reports, carried over to running time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use crate::timeline::{Track, UtcTime};
+
+/// For each track, the sender's UTC minus running time, once a sender report came. GStreamer 1.22 hands out the
+/// sender's clock only for RFC 7273 streams, so the reports are read where the jitter buffer sees them and RTP time
+/// stamps where they leave it.
+#[derive(Debug, Default)]
+pub(super) struct NtpMap {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By SSRC.
+    reports: HashMap<u32, Report>,
+    offsets: [Option<i64>; 2],
+}
+
+/// The same instant as the sender's wall clock (UTC nanoseconds) and as RTP time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Report {
+    utc: i64,
+    rtp: u32,
+}
+
+/// More senders than this on one stream are forgotten and learnt anew.
+const MOST_SENDERS: usize = 16;
+/// NTP counts from 1900.
+const NTP_TO_UNIX: i64 = 2_208_988_800;
+
+impl NtpMap {
+    /// The sender's wall clock at a running time in nanoseconds.
+    pub fn at(&self, track: Track, running: i64) -> Option<UtcTime> {
+        let offset = self.lock().offsets[track as usize]?;
+        Some(UtcTime(running + offset))
+    }
+
+    /// Watches a jitter buffer or an RTSP source that was added to the graph.
+    pub fn watch(self: &Arc<Self>, element: &gst::Element) {
+        match element.factory().map(|factory| factory.name()).as_deref() {
+            Some("rtpjitterbuffer") => {
+                let map = Arc::clone(self);
+                element.connect("handle-sync", false, move |args| {
+                    let sync = args.get(1)?.get::<gst::Structure>().ok()?;
+                    let buffer = sync.get::<gst::Buffer>("sr-buffer").ok()?;
+                    let report = buffer.map_readable().ok().and_then(|packet| sender_report(&packet));
+                    if let Some((ssrc, report)) = report {
+                        map.report(ssrc, report);
+                    }
+                    None
+                });
+            }
+            Some("rtspsrc") => {
+                let map = Arc::clone(self);
+                element.connect_pad_added(move |_, pad| map.watch_pad(pad));
+            }
+            _ => {}
+        }
+    }
+
+    fn watch_pad(self: &Arc<Self>, pad: &gst::Pad) {
+        let map = Arc::clone(self);
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        pad.add_probe(mask, move |pad, info| {
+            let buffer = match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => Some(buffer.as_ref()),
+                Some(gst::PadProbeData::BufferList(list)) => list.get(0),
+                _ => None,
+            };
+            if let Some(buffer) = buffer {
+                map.packet(pad, buffer);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    /// One RTP packet as it leaves the jitter buffer.
+    fn packet(&self, pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<()> {
+        let pts = buffer.pts()?;
+        let mut header = [0u8; 12];
+        buffer.copy_to_slice(0, &mut header).ok()?;
+        let (rtp, ssrc) = (be32(&header, 4)?, be32(&header, 8)?);
+        let report = *self.lock().reports.get(&ssrc)?;
+        let caps = pad.current_caps()?;
+        let caps = caps.structure(0)?;
+        let track = match caps.get::<&str>("media").ok()? {
+            "audio" => Track::Audio,
+            "video" => Track::Video,
+            _ => return None,
+        };
+        let rate = i64::from(caps.get::<i32>("clock-rate").ok()?.max(1));
+        let segment = pad.sticky_event::<gst::event::Segment>(0)?;
+        let running = segment.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(pts)?;
+        let utc = at_rtp(report, rtp, rate);
+        self.lock().offsets[track as usize] = Some(utc - running.nseconds() as i64);
+        Some(())
+    }
+
+    fn report(&self, ssrc: u32, report: Report) {
+        let mut state = self.lock();
+        if state.reports.len() >= MOST_SENDERS && !state.reports.contains_key(&ssrc) {
+            state.reports.clear();
+        }
+        state.reports.insert(ssrc, report);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// UTC nanoseconds at an RTP time near the report's.
+fn at_rtp(report: Report, rtp: u32, rate: i64) -> i64 {
+    let ticks = i64::from(rtp.wrapping_sub(report.rtp) as i32);
+    report.utc + (i128::from(ticks) * 1_000_000_000 / i128::from(rate)) as i64
+}
+
+/// Reads an RTCP sender report (RFC 3550, 6.4.1): sender, wall clock, RTP time.
+fn sender_report(packet: &[u8]) -> Option<(u32, Report)> {
+    if packet.first()? >> 6 != 2 || *packet.get(1)? != 200 {
+        return None;
+    }
+    let seconds = i64::from(be32(packet, 8)?) - NTP_TO_UNIX;
+    let fraction = (u64::from(be32(packet, 12)?) * 1_000_000_000) >> 32;
+    let utc = seconds * 1_000_000_000 + fraction as i64;
+    Some((be32(packet, 4)?, Report { utc, rtp: be32(packet, 16)? }))
+}
+
+fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*bytes.get(at..at + 4)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_report_is_read() {
+        let mut packet = vec![0x80, 200, 0, 6];
+        packet.extend(0xDEAD_BEEFu32.to_be_bytes());
+        packet.extend((2_208_988_800u32 + 100).to_be_bytes());
+        packet.extend(0x8000_0000u32.to_be_bytes());
+        packet.extend(90_000u32.to_be_bytes());
+        packet.extend([0; 8]);
+        let report = Report { utc: 100_500_000_000, rtp: 90_000 };
+        assert_eq!(sender_report(&packet), Some((0xDEAD_BEEF, report)));
+        assert_eq!(sender_report(&packet[..18]), None, "cut short");
+        packet[1] = 201;
+        assert_eq!(sender_report(&packet), None, "a receiver report");
+    }
+
+    #[test]
+    fn rtp_time_wraps() {
+        let report = Report { utc: 0, rtp: u32::MAX - 89_999 };
+        assert_eq!(at_rtp(report, 0, 90_000), 1_000_000_000);
+        assert_eq!(at_rtp(report, u32::MAX - 179_999, 90_000), -1_000_000_000);
+    }
+}

@@ -1,0 +1,211 @@
+//! When a connection is given up, tried again, or ends the stream: a state machine without clocks or threads.
+
+use std::time::Duration;
+
+use super::failure::{Failure, Kind};
+use super::{END_OF_FILE, Reconnect};
+
+/// What the policy knows of the source.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Terms {
+    /// Reconnect, or end?
+    pub live: bool,
+    /// Start a file again?
+    pub loops: bool,
+    /// Does the source end by itself though it is live (a test source with a duration)?
+    pub ends: bool,
+    pub reconnect: Reconnect,
+}
+
+/// Where a source stands. Times are durations since it was started.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum State {
+    /// A graph runs and has not delivered yet.
+    Connecting,
+    /// Samples arrive since then.
+    Streaming { since: Duration },
+    /// Between two attempts.
+    Waiting { until: Duration },
+    /// Over.
+    Ended,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// Say that it is lost, wait, connect.
+    Retry { after: Duration, reason: String },
+    /// Start the file again.
+    Again,
+    /// Say why and stop.
+    End { reason: String },
+}
+
+#[derive(Debug)]
+pub(super) struct Policy {
+    terms: Terms,
+    state: State,
+    /// Failures since a connection last proved stable.
+    failures: u32,
+    last_sample: Duration,
+    delivered: bool,
+}
+
+/// A connection that held this long starts the back-off anew.
+const STABLE: Duration = Duration::from_secs(10);
+
+impl Policy {
+    pub fn new(terms: Terms) -> Self {
+        Self { terms, state: State::Connecting, failures: 0, last_sample: Duration::ZERO, delivered: false }
+    }
+
+    #[cfg(test)]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// A graph was started.
+    pub fn connecting(&mut self) {
+        self.state = State::Connecting;
+        self.delivered = false;
+    }
+
+    /// A sample arrived.
+    pub fn sample(&mut self, now: Duration) {
+        if !matches!(self.state, State::Streaming { .. }) {
+            self.state = State::Streaming { since: now };
+        }
+        self.last_sample = now;
+        self.delivered = true;
+    }
+
+    /// The graph played to its end.
+    pub fn end_of_stream(&mut self, now: Duration, shown: &str, random: f64) -> Step {
+        if !self.delivered && !self.terms.live {
+            let message = format!("{shown} holds no audio or video that can be decoded");
+            return self.end(Failure::new(Kind::NotMedia, message).to_string());
+        }
+        if self.terms.loops && self.delivered {
+            return Step::Again;
+        }
+        if self.terms.live && !self.terms.ends {
+            let failure = Failure::new(Kind::EndedBySource, format!("{shown}: the sender ended the stream"));
+            return self.failed(now, failure, random);
+        }
+        self.end(END_OF_FILE.to_owned())
+    }
+
+    /// The graph failed; `random` is drawn from `0..1` for the jitter.
+    pub fn failed(&mut self, now: Duration, failure: Failure, random: f64) -> Step {
+        // No retry mends an address that cannot be read or a decoder that is not installed.
+        if !self.terms.live || matches!(failure.kind, Kind::BadUri | Kind::NoDecoder) {
+            return self.end(failure.to_string());
+        }
+        if let State::Streaming { since } = self.state
+            && now.saturating_sub(since) >= STABLE
+        {
+            self.failures = 0;
+        }
+        let Reconnect { initial, max, jitter, give_up_after } = self.terms.reconnect;
+        let silent = now.saturating_sub(self.last_sample);
+        if give_up_after.is_some_and(|limit| silent >= limit) {
+            let tried = format!("{failure}; given up after {:.0} s without a sample", silent.as_secs_f64());
+            return self.end(Failure::new(Kind::GaveUp, tried).to_string());
+        }
+        let doubled = initial.saturating_mul(2u32.saturating_pow(self.failures.min(30)));
+        self.failures += 1;
+        let after = doubled.min(max).mul_f64(1.0 - jitter.clamp(0.0, 1.0) * random);
+        self.state = State::Waiting { until: now + after };
+        Step::Retry { after, reason: failure.to_string() }
+    }
+
+    fn end(&mut self, reason: String) -> Step {
+        self.state = State::Ended;
+        Step::End { reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn policy(live: bool, give_up_after: Option<Duration>) -> Policy {
+        let reconnect = Reconnect { initial: SECOND, max: 10 * SECOND, jitter: 0.5, give_up_after };
+        Policy::new(Terms { live, loops: false, ends: false, reconnect })
+    }
+
+    fn gone() -> Failure {
+        Failure::new(Kind::Unreachable, "cam: refused")
+    }
+
+    fn delay(step: Step) -> f64 {
+        match step {
+            Step::Retry { after, .. } => after.as_secs_f64(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn delays_double_up_to_the_limit_and_jitter_shortens_them() {
+        let mut policy = policy(true, None);
+        let mut delays = Vec::new();
+        for attempt in 0..6 {
+            policy.connecting();
+            delays.push(delay(policy.failed(attempt * SECOND, gone(), 0.0)));
+        }
+        assert_eq!(delays, [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]);
+        assert_eq!(delay(policy.failed(9 * SECOND, gone(), 1.0)), 5.0);
+    }
+
+    #[test]
+    fn a_connection_that_held_starts_the_delays_anew_and_a_short_one_does_not() {
+        let mut policy = policy(true, None);
+        policy.failed(SECOND, gone(), 0.0);
+        policy.connecting();
+        policy.sample(2 * SECOND);
+        assert_eq!(delay(policy.failed(5 * SECOND, gone(), 0.0)), 2.0);
+        policy.connecting();
+        policy.sample(8 * SECOND);
+        assert_eq!(policy.state(), State::Streaming { since: 8 * SECOND });
+        policy.sample(30 * SECOND);
+        assert_eq!(delay(policy.failed(30 * SECOND, gone(), 0.0)), 1.0);
+        assert_eq!(policy.state(), State::Waiting { until: 31 * SECOND });
+    }
+
+    #[test]
+    fn it_gives_up_when_told_to() {
+        let mut policy = policy(true, Some(60 * SECOND));
+        policy.sample(30 * SECOND);
+        assert!(matches!(policy.failed(89 * SECOND, gone(), 0.0), Step::Retry { .. }));
+        let Step::End { reason } = policy.failed(90 * SECOND, gone(), 0.0) else { panic!("must end") };
+        assert_eq!(reason, "gave-up: unreachable: cam: refused; given up after 60 s without a sample");
+        assert_eq!(policy.state(), State::Ended);
+    }
+
+    #[test]
+    fn files_end_and_live_sources_return() {
+        let mut file = policy(false, None);
+        file.sample(SECOND);
+        assert_eq!(file.end_of_stream(SECOND, "a.mp4", 0.0), Step::End { reason: END_OF_FILE.to_owned() });
+        let Step::End { reason } = policy(false, None).end_of_stream(SECOND, "a.mp4", 0.0) else { panic!() };
+        assert!(reason.starts_with("not-media: a.mp4 holds no audio or video"));
+        assert!(matches!(policy(false, None).failed(SECOND, gone(), 0.0), Step::End { .. }));
+        let mut live = policy(true, None);
+        live.sample(SECOND);
+        let Step::Retry { reason, .. } = live.end_of_stream(SECOND, "cam", 0.0) else { panic!("must retry") };
+        assert!(reason.starts_with("ended-by-source: cam"));
+        assert!(matches!(live.failed(SECOND, Failure::new(Kind::NoDecoder, "x"), 0.0), Step::End { .. }));
+    }
+
+    #[test]
+    fn a_looping_file_starts_again_unless_it_is_empty() {
+        let mut looping =
+            Policy::new(Terms { live: false, loops: true, ends: false, reconnect: Reconnect::default() });
+        looping.sample(SECOND);
+        assert_eq!(looping.end_of_stream(SECOND, "a.mp4", 0.0), Step::Again);
+        looping.connecting();
+        assert!(matches!(looping.end_of_stream(SECOND, "a.mp4", 0.0), Step::End { .. }));
+    }
+}

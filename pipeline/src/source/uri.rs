@@ -1,0 +1,196 @@
+//! What an address means: its scheme, whether it is live, and how it is shown without its secrets.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::failure::{Failure, Kind};
+
+/// The ways into the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// A file on this machine.
+    File,
+    /// HTTP or HTTPS: a file, a stream, or an HLS or DASH playlist.
+    Http,
+    /// RTSP over TCP (`rtsp`, `rtspt`, `rtsps`) or UDP (`rtspu`).
+    Rtsp,
+    /// RTMP.
+    Rtmp,
+    /// SRT carrying MPEG-TS.
+    Srt,
+    /// UDP carrying MPEG-TS.
+    Udp,
+    /// Generated pictures and sounds.
+    Test,
+}
+
+/// A source's address, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// How it is reached.
+    pub scheme: Scheme,
+    /// As GStreamer wants it.
+    pub uri: String,
+    shown: String,
+    path: Option<PathBuf>,
+}
+
+const SCHEMES: [(&str, Scheme); 13] = [
+    ("file", Scheme::File),
+    ("http", Scheme::Http),
+    ("https", Scheme::Http),
+    ("rtsp", Scheme::Rtsp),
+    ("rtspt", Scheme::Rtsp),
+    ("rtspu", Scheme::Rtsp),
+    ("rtsps", Scheme::Rtsp),
+    ("rtmp", Scheme::Rtmp),
+    ("rtmps", Scheme::Rtmp),
+    ("srt", Scheme::Srt),
+    ("udp", Scheme::Udp),
+    ("test", Scheme::Test),
+    ("rtmpt", Scheme::Rtmp),
+];
+
+impl Address {
+    /// Reads `scheme://...`, or a path. Does not touch the disk or the network.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let text = text.trim();
+        let shown = redact(text);
+        let Some((scheme, rest)) = text.split_once("://") else {
+            if text.is_empty() {
+                return Err(Failure::new(Kind::BadUri, "the address is empty; give a URI or a path"));
+            }
+            return Self::file(Path::new(text), text.to_owned());
+        };
+        let lower = scheme.to_ascii_lowercase();
+        let Some((_, scheme)) = SCHEMES.iter().find(|(name, _)| *name == lower) else {
+            let names: Vec<&str> = SCHEMES.iter().map(|(name, _)| *name).collect();
+            let known = names.join(", ");
+            return Err(Failure::new(
+                Kind::BadUri,
+                format!("{shown}: the scheme \"{scheme}\" is not known; use one of {known}, or a path"),
+            ));
+        };
+        if *scheme == Scheme::File {
+            let path = gstreamer::glib::filename_from_uri(text).map_err(|_| {
+                Failure::new(Kind::BadUri, format!("{shown} is not a file URI; give file:///PATH or a path"))
+            })?;
+            return Self::file(&path.0, shown);
+        }
+        let host = rest.split(['/', '?']).next().unwrap_or_default();
+        if host.is_empty() && !matches!(scheme, Scheme::Test | Scheme::Udp | Scheme::Srt) {
+            return Err(Failure::new(Kind::BadUri, format!("{shown} names no host")));
+        }
+        Ok(Self { scheme: *scheme, uri: format!("{lower}://{rest}"), shown, path: None })
+    }
+
+    fn file(path: &Path, shown: String) -> Result<Self, Failure> {
+        let bad = |_| Failure::new(Kind::BadUri, format!("{shown} cannot be made an absolute path"));
+        let absolute = std::path::absolute(path).map_err(bad)?;
+        let uri = gstreamer::glib::filename_to_uri(&absolute, None)
+            .map_err(|_| Failure::new(Kind::BadUri, format!("{shown} is no usable path")))?;
+        Ok(Self { scheme: Scheme::File, uri: uri.to_string(), shown, path: Some(absolute) })
+    }
+
+    /// Is it live unless the configuration says otherwise? HTTP is not: most playlists and files there have an end.
+    pub fn is_live(&self) -> bool {
+        !matches!(self.scheme, Scheme::File | Scheme::Http)
+    }
+
+    /// For logs and messages: without user, password and tokens.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Says what is wrong with a file before any graph is built, in plainer words than a demuxer could.
+    pub fn check(&self) -> Result<(), Failure> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let shown = self.shown();
+        let meta = fs::metadata(path).map_err(|error| {
+            let kind = if error.kind() == std::io::ErrorKind::PermissionDenied {
+                Kind::Unauthorised
+            } else {
+                Kind::NotFound
+            };
+            Failure::new(kind, format!("{shown} cannot be read ({error}); check the path"))
+        })?;
+        if meta.is_dir() {
+            return Err(Failure::new(Kind::NotMedia, format!("{shown} is a directory; name a file in it")));
+        }
+        if meta.is_file() && meta.len() == 0 {
+            return Err(Failure::new(Kind::NotMedia, format!("{shown} is empty (0 bytes)")));
+        }
+        Ok(())
+    }
+}
+
+/// `text` with user names, passwords and the values of query keys replaced: all of them, for a token may have any name.
+pub(super) fn redact(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    if scheme.eq_ignore_ascii_case("test") || scheme.eq_ignore_ascii_case("file") {
+        return text.to_owned();
+    }
+    let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
+    let (authority, path) = before.split_once('/').map_or((before, None), |(host, path)| (host, Some(path)));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let mut shown = format!("{scheme}://");
+    if host.len() != authority.len() {
+        shown.push_str("***@");
+    }
+    shown.push_str(host);
+    if let Some(path) = path {
+        shown.push('/');
+        shown.push_str(path);
+    }
+    if let Some(query) = query {
+        let keys: Vec<String> = query
+            .split('&')
+            .map(|pair| pair.split_once('=').map_or(pair.to_owned(), |(key, _)| format!("{key}=***")))
+            .collect();
+        shown.push('?');
+        shown.push_str(&keys.join("&"));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_say_how_and_whether_live() {
+        let scheme = |text: &str| Address::parse(text).map(|address| (address.scheme, address.is_live()));
+        assert_eq!(scheme("/tmp/a b.mp4"), Ok((Scheme::File, false)));
+        assert_eq!(scheme("file:///tmp/a%20b.mp4"), Ok((Scheme::File, false)));
+        assert_eq!(scheme("https://host/live.m3u8"), Ok((Scheme::Http, false)));
+        assert_eq!(scheme("RTSP://host/cam"), Ok((Scheme::Rtsp, true)));
+        assert_eq!(scheme("srt://:9000?mode=listener"), Ok((Scheme::Srt, true)));
+        assert_eq!(scheme("udp://0.0.0.0:5000"), Ok((Scheme::Udp, true)));
+        assert_eq!(scheme("test://"), Ok((Scheme::Test, true)));
+    }
+
+    #[test]
+    fn a_path_becomes_an_absolute_uri() {
+        let address = Address::parse("/tmp/a b.mp4").expect("a path");
+        assert_eq!((address.uri.as_str(), address.shown()), ("file:///tmp/a%20b.mp4", "/tmp/a b.mp4"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_address_is_said() {
+        let wrong = |text: &str| Address::parse(text).expect_err("wrong").to_string();
+        assert!(wrong("").starts_with("bad-uri: the address is empty"));
+        assert!(wrong("gopher://host/x").contains("\"gopher\" is not known; use one of file, http"));
+        assert!(wrong("rtsp:///cam").contains("names no host"));
+        let check =
+            |path: &str| Address::parse(path).expect("a path").check().expect_err("wrong").to_string();
+        assert!(check("/nowhere/at/all.mp4").starts_with("not-found: /nowhere/at/all.mp4 cannot be read"));
+        assert!(check("/tmp").contains("is a directory"));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(redact("rtsp://me:pa@ss@cam:554/a?token=x&y"), "rtsp://***@cam:554/a?token=***&y");
+        assert_eq!(redact("srt://host:1?passphrase=secret"), "srt://host:1?passphrase=***");
+        assert_eq!(redact("https://host/a.m3u8"), "https://host/a.m3u8");
+    }
+}
