@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use avicuna_models::answer::Finish;
-use avicuna_models::llm::{Llm, LlmError};
+use avicuna_models::llm::{Llm, LlmError, Precision};
 use avicuna_models::prompt::{Template, answer};
 use avicuna_models::tokenizer::Specials;
 use candle_core::{Device, Tensor};
@@ -84,6 +84,30 @@ fn sharing_and_batching_change_no_answer() -> Result<(), LlmError> {
             }
         }
     }
+    Ok(())
+}
+
+/// The blocks cost what their rounding costs, and no more: far less than the 4-bit weights already did.
+#[test]
+fn blocks_answer_like_f32() -> Result<(), LlmError> {
+    let llm = llm();
+    let exact = Llm::load_as(&gguf(), None, &Device::Cpu, Precision::Exact)?;
+    assert!(llm.weight_bytes() < exact.weight_bytes() / 2);
+    let text = "The dog barks at the crowd from 12 to 34, and then a bell rings in the old station of Rome. \
+        People look up, because nobody has heard it for years; the train to Paris leaves without them.";
+    let ids = llm.tokenizer().encode(text, Specials::AsText)?;
+    let probabilities = |llm: &Llm| -> Result<Vec<Vec<f32>>, LlmError> {
+        let logits = llm.logits(&llm.embed(&ids)?)?;
+        Ok(candle_nn::ops::softmax_last_dim(&logits)?.to_vec2()?)
+    };
+    let (blocks, exact) = (probabilities(llm)?, probabilities(&exact)?);
+    let mut divergence = 0.0;
+    for (p, q) in exact.iter().zip(&blocks) {
+        divergence += p.iter().zip(q).filter(|(p, _)| **p > 0.0).map(|(p, q)| p * (p / q).ln()).sum::<f32>();
+    }
+    divergence /= exact.len() as f32;
+    assert!(divergence < 0.01, "mean KL divergence {divergence} nats");
+    assert!(divergence > 0.0, "the two decoders are the same");
     Ok(())
 }
 

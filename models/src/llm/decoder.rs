@@ -18,6 +18,9 @@ pub(crate) trait Decoder: Send + Sync {
     /// Its dimensions.
     fn config(&self) -> &Config;
 
+    /// Bytes that the weights take in memory, the embedding table included.
+    fn weight_bytes(&self) -> usize;
+
     /// The embeddings of `ids`: `[ids, hidden]`, f32.
     fn embed(&self, ids: &[u32]) -> Result<Tensor, LlmError>;
 

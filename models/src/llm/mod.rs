@@ -16,6 +16,7 @@ pub mod config;
 mod decoder;
 mod error;
 mod generate;
+mod host;
 mod lora;
 mod reference;
 mod sampling;
@@ -28,24 +29,62 @@ pub use lora::{Lora, LoraWeights};
 pub use sampling::Sampling;
 pub use weights::Weights;
 
-use decoder::Decoder;
+use decoder::{Decoder, Output, Segment};
+use host::Host;
 use reference::Reference;
+
+/// How the weights are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// [`Precision::Blocks`] on a CPU for weights that are stored with less than f32, [`Precision::Exact`] otherwise.
+    #[default]
+    Auto,
+    /// f32 on a CPU, bf16 elsewhere.
+    Exact,
+    /// 7-bit blocks with fast integer products; CPU only.
+    Blocks,
+}
 
 /// A language model with its tokenizer.
 pub struct Llm {
-    decoder: Reference,
+    engine: Engine,
     tokenizer: Tokenizer,
+}
+
+enum Engine {
+    Reference(Reference),
+    Host(Host),
+}
+
+/// Evaluates an expression with the decoder inside an [`Engine`].
+macro_rules! with_decoder {
+    ($engine:expr, $decoder:ident => $value:expr) => {
+        match $engine {
+            Engine::Reference($decoder) => $value,
+            Engine::Host($decoder) => $value,
+        }
+    };
 }
 
 impl Llm {
     /// Loads a `.gguf` file, or a folder with `config.json`, `model*.safetensors` and a tokenizer, and merges `lora`.
     pub fn load(path: &Path, lora: Option<&Lora>, device: &Device) -> Result<Self, LlmError> {
+        Self::load_as(path, lora, device, Precision::Auto)
+    }
+
+    /// [`Self::load`] with a choice of how the weights are held.
+    pub fn load_as(
+        path: &Path,
+        lora: Option<&Lora>,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, LlmError> {
         let (config, weights, tokenizer) = if path.is_dir() { open_dir(path)? } else { open_gguf(path)? };
         let weights = match lora {
             Some(lora) => weights.with_lora(LoraWeights::load(lora)?),
             None => weights,
         };
-        Self::assemble(&weights, config, tokenizer, device)
+        Self::assemble(&weights, config, tokenizer, device, precision)
     }
 
     /// Builds the model from `weights` that are opened already.
@@ -54,15 +93,35 @@ impl Llm {
         config: Config,
         tokenizer: Tokenizer,
         device: &Device,
+        precision: Precision,
     ) -> Result<Self, LlmError> {
-        let decoder = Reference::load(weights, config, device)?;
+        let fits = device.is_cpu() && Host::fits(&config);
+        let blocks = match precision {
+            Precision::Exact => false,
+            Precision::Auto => fits && weights.is_compact(),
+            Precision::Blocks if fits => true,
+            Precision::Blocks => {
+                let message = "blocks need a CPU and layer widths that are multiples of 32";
+                return Err(LlmError::Input(message.into()));
+            }
+        };
+        let engine = if blocks {
+            Engine::Host(Host::load(weights, config)?)
+        } else {
+            Engine::Reference(Reference::load(weights, config, device)?)
+        };
         weights.finish()?;
-        Ok(Self { decoder, tokenizer })
+        Ok(Self { engine, tokenizer })
     }
 
     /// Its dimensions.
     pub fn config(&self) -> &Config {
-        self.decoder.config()
+        with_decoder!(&self.engine, decoder => decoder.config())
+    }
+
+    /// Bytes that its weights take in memory.
+    pub fn weight_bytes(&self) -> usize {
+        with_decoder!(&self.engine, decoder => decoder.weight_bytes())
     }
 
     /// Width of its embeddings.
@@ -80,7 +139,7 @@ impl Llm {
         if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config().vocab) {
             return Err(LlmError::Input(format!("{id} is no token id")));
         }
-        self.decoder.embed(ids)
+        with_decoder!(&self.engine, decoder => decoder.embed(ids))
     }
 
     /// Answers the questions of several windows, greedily.
@@ -103,14 +162,19 @@ impl Llm {
         questions: &[Vec<(Vec<u32>, usize)>],
         sampling: &Sampling,
     ) -> Result<Vec<Vec<Generated>>, LlmError> {
-        generate::generate(&self.decoder, prefixes, questions, sampling)
+        // From inside the thread pool, handing work to it costs least.
+        rayon::scope(
+            |_| with_decoder!(&self.engine, decoder => generate::generate(decoder, prefixes, questions, sampling)),
+        )
     }
 
     /// The logits after every row of `rows [n, hidden]`: `[n, vocab]`, f32.
     pub fn logits(&self, rows: &Tensor) -> Result<Tensor, LlmError> {
-        let mut cache = self.decoder.cache(None);
-        let mut segments = [decoder::Segment { cache: &mut cache, rows: rows.dims2()?.0 }];
-        let logits = self.decoder.forward(rows, &mut segments, decoder::Output::All)?;
+        let logits = with_decoder!(&self.engine, decoder => {
+            let mut cache = decoder.cache(None);
+            let mut segments = [Segment { cache: &mut cache, rows: rows.dims2()?.0 }];
+            decoder.forward(rows, &mut segments, Output::All)?
+        });
         logits.ok_or_else(|| LlmError::Input("no rows".into()))
     }
 }

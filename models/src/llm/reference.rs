@@ -214,6 +214,11 @@ impl Decoder for Reference {
         &self.config
     }
 
+    fn weight_bytes(&self) -> usize {
+        let block = |b: &Block| [&b.qkv, &b.output, &b.gate_up, &b.down].map(bytes).iter().sum::<usize>();
+        bytes(&self.embedding) + bytes(&self.head) + self.blocks.iter().map(block).sum::<usize>()
+    }
+
     fn embed(&self, ids: &[u32]) -> Result<Tensor, LlmError> {
         Ok(self.embedding.index_select(&Tensor::new(ids, &self.device)?, 0)?)
     }
@@ -234,6 +239,10 @@ impl Decoder for Reference {
         let last = last.index_select(&Tensor::new(wanted, &self.device)?, 0)?;
         Ok(Some(last.matmul(&self.head)?.to_dtype(DType::F32)?))
     }
+}
+
+fn bytes(tensor: &Tensor) -> usize {
+    tensor.elem_count() * tensor.dtype().size_in_bytes()
 }
 
 /// Cosines and sines of the rotary embedding: `[context, head_dim / 2]` each, row by row.

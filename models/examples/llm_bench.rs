@@ -1,0 +1,75 @@
+//! How fast the LLM answers windows: `cargo run --release -p avicuna-models --example llm_bench -- MODEL.gguf`.
+//!
+//! One window is a 180-token prefix (100 audio-visual tokens with their time stamps and the prompt's head) with a question
+//! and a 40-token answer. Every line is the best of several runs, so that a busy machine disturbs it little.
+
+use std::path::Path;
+use std::time::Instant;
+
+use avicuna_models::llm::{Llm, LlmError, Precision};
+use candle_core::{Device, Tensor};
+
+/// Rows before the question.
+const PREFIX: usize = 165;
+/// Tokens of the question and the rest of the prompt.
+const QUESTION: usize = 15;
+/// Tokens of the answer.
+const ANSWER: usize = 40;
+
+/// Best seconds of `runs` runs.
+fn best(runs: usize, mut run: impl FnMut() -> Result<(), LlmError>) -> Result<f64, LlmError> {
+    let mut best = f64::INFINITY;
+    for _ in 0..runs {
+        let start = Instant::now();
+        run()?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(best)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().ok_or("usage: llm_bench MODEL [RUNS] [exact]")?;
+    let runs: usize = arguments.next().map_or(Ok(5), |n| n.parse())?;
+    let precision = if arguments.next().is_some() { Precision::Exact } else { Precision::Auto };
+    let start = Instant::now();
+    let llm = Llm::load_as(Path::new(&path), None, &Device::Cpu, precision)?;
+    println!("loaded in {:.2} s, {} MB of weights", start.elapsed().as_secs_f64(), llm.weight_bytes() >> 20);
+
+    // Ids that are no special token; what they say does not change the time, nor does a stop token, which is not in reach.
+    let ids = |count: usize, seed: usize| -> Vec<u32> {
+        (0..count).map(|i| 100 + ((i * 7919 + seed * 104_729) % 20_000) as u32).collect()
+    };
+    let prefix = |window: usize| -> Result<Tensor, LlmError> { llm.embed(&ids(PREFIX, window)) };
+    let prefixes: Vec<Tensor> = (0..8).map(prefix).collect::<Result<_, _>>()?;
+    let ask = |windows: usize, questions: usize, answer: usize| {
+        let asked: Vec<Vec<_>> =
+            (0..windows).map(|_| (0..questions).map(|q| (ids(QUESTION, q + 50), answer)).collect()).collect();
+        let mut tokens = 0;
+        let seconds = best(runs, || {
+            let answers = llm.generate(&prefixes[..windows], &asked)?;
+            tokens = answers.iter().flatten().map(|a| a.ids.len()).sum();
+            Ok(())
+        });
+        seconds.map(|s| (s, tokens))
+    };
+    let (first, _) = ask(1, 1, 1)?;
+    println!(
+        "prefill of {} tokens: {:.1} ms, {:.0} tokens/s",
+        PREFIX + QUESTION,
+        first * 1e3,
+        (PREFIX + QUESTION) as f64 / first
+    );
+    for (windows, questions) in [(1, 1), (1, 3), (8, 1)] {
+        let (start, _) = ask(windows, questions, 1)?;
+        let (seconds, tokens) = ask(windows, questions, ANSWER)?;
+        let steps = (tokens - windows * questions) as f64;
+        println!(
+            "{windows} windows x {questions} questions: {:.3} s, {:.2} windows/s; decode {:.0} tokens/s ({tokens} tokens)",
+            seconds,
+            windows as f64 / seconds,
+            steps / (seconds - start),
+        );
+    }
+    Ok(())
+}
