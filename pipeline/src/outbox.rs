@@ -5,13 +5,23 @@
 //! `produced = acknowledged + spooled + sum(dropped)` holds at every instant and after every crash.
 
 mod error;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{oneshot, watch};
 
 pub use error::OutboxError;
+use store::{Numbered, Opener, Store, open_file};
+use writer::{Append, Board, Request, Settle, Writer};
 
 /// `[outbox]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,4 +137,158 @@ pub struct Appended {
     pub stored: u64,
     /// Messages given up to make this call: older ones, or its own, as [`WhenFull`] says.
     pub dropped: u64,
+}
+
+/// Why messages are given up; the keys of [`Accounting::dropped`].
+pub mod reason {
+    /// It gave way to newer ones: `when_full = "drop-oldest"`.
+    pub const FULL_OLDEST: &str = "outbox-full-oldest";
+    /// It found no room: `when_full = "drop-new"`.
+    pub const FULL_NEWEST: &str = "outbox-full-new";
+    /// It still waited for room when the program stopped: `when_full = "block"`.
+    pub const FULL_AT_SHUTDOWN: &str = "outbox-full-at-shutdown";
+    /// It alone is larger than `outbox.max_bytes`.
+    pub const LARGER_THAN_OUTBOX: &str = "larger-than-outbox";
+    /// The disk of the outbox was full.
+    pub const DISK_FULL: &str = "outbox-disk-full";
+    /// The disk of the outbox failed.
+    pub const DISK_FAILED: &str = "outbox-disk-failed";
+    /// The sink takes no message of this size.
+    pub const TOO_LARGE: &str = "too-large-for-broker";
+    /// The sink does not accept this message, whatever is tried.
+    pub const REJECTED: &str = "rejected-by-broker";
+}
+
+/// What a sink has decided about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The sink has it.
+    Delivered,
+    /// The sink will never take it; one of [`reason`].
+    Refused(&'static str),
+}
+
+/// The queue. Clones share it; when the last one goes, the file is closed.
+#[derive(Clone)]
+pub struct Outbox {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    store: Arc<Store>,
+    board: Arc<Board>,
+    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Outbox {
+    /// Opens or creates the file; what an earlier run left in it waits for delivery. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When another process has the file open, it is damaged or something else, its folder is missing, or the disk is
+    /// full.
+    pub fn open(config: &OutboxConfig) -> Result<Self, OutboxError> {
+        let path = config.path.clone();
+        Self::open_with(config, Box::new(move || open_file(&path)))
+    }
+
+    fn open_with(config: &OutboxConfig, opener: Opener) -> Result<Self, OutboxError> {
+        let path = config.path.clone();
+        let (store, ledger) = Store::open(&path, opener)?;
+        let Accounting { spooled, .. } = ledger.accounting;
+        if spooled > 0 {
+            tracing::info!(spooled, path = %path.display(), "the outbox holds messages of an earlier run");
+        }
+        let (accounting, next) = (Mutex::new(ledger.accounting.clone()), watch::Sender::new(ledger.next));
+        let (store, board) = (Arc::new(store), Arc::new(Board { accounting, next }));
+        let (requests, received) = mpsc::channel();
+        let writer = Writer::new(store.clone(), board.clone(), config, ledger);
+        let thread = std::thread::Builder::new().name("outbox".into()).spawn(move || writer.run(&received));
+        let thread = thread.map_err(|source| OutboxError::Io { path: path.clone(), source })?;
+        let (requests, writer) = (Mutex::new(Some(requests)), Mutex::new(Some(thread)));
+        Ok(Self { shared: Arc::new(Shared { path, store, board, requests, writer }) })
+    }
+
+    /// Puts messages into the file, in order, behind all others. They are on disk when this returns, or counted as
+    /// dropped. Calls of several threads share a sync of the disk; one call with many messages is cheapest.
+    ///
+    /// Blocks: call it from a blocking thread, as with `tokio::task::spawn_blocking`. With [`WhenFull::Block`] it waits
+    /// for room, until [`Outbox::stop_waiting`]. A full or failing disk is not an error here: with [`WhenFull::Block`] it
+    /// is waited for too, else the messages are dropped and counted.
+    ///
+    /// # Errors
+    /// When the writer thread has ended.
+    ///
+    /// # Panics
+    /// On an async worker thread, which must not block.
+    pub fn append(&self, messages: &[Message]) -> Result<Appended, OutboxError> {
+        if messages.is_empty() {
+            return Ok(Appended::default());
+        }
+        let (reply, answer) = oneshot::channel();
+        let (messages, outcome) = (messages.to_vec(), Appended::default());
+        self.request(Request::Append(Append { messages, reply, done: 0, outcome }));
+        answer.blocking_recv().unwrap_or_else(|_| Err(OutboxError::Closed { path: self.shared.path.clone() }))
+    }
+
+    /// Ends every wait for room, now and from now on: what does not fit is dropped and counted. For shutdown.
+    pub fn stop_waiting(&self) {
+        self.request(Request::StopWaiting);
+    }
+
+    /// Where all messages are, now.
+    pub fn accounting(&self) -> Accounting {
+        self.shared.board.accounting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The number of the next message; changes whenever messages were stored.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.board.next.subscribe()
+    }
+
+    /// Waiting messages of `topic` from number `from` on, oldest first: at most `count`, and no more than fit `bytes`
+    /// (but at least one). Blocks on the disk.
+    pub(crate) fn read(
+        &self,
+        topic: Topic,
+        from: u64,
+        count: usize,
+        bytes: u64,
+    ) -> Result<Vec<Numbered>, OutboxError> {
+        self.shared.store.read(topic, from, count, bytes)
+    }
+
+    /// Takes messages out of the file. Does not block; the answer comes when it is on disk, or an error when the writer
+    /// thread has ended. A failing disk is tried again until it works.
+    pub(crate) fn settle(&self, topic: Topic, settled: Vec<(u64, Verdict)>) -> oneshot::Receiver<()> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Settle(Settle { topic, settled, reply }));
+        answer
+    }
+
+    fn request(&self, request: Request) {
+        if let Some(requests) = &*self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A writer that has ended drops the request, and with it the sender of the reply: the caller learns it there.
+            let _ended = requests.send(request);
+        }
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    /// Closes the file cleanly: one that was not is checked at length when it is opened again.
+    fn drop(&mut self) {
+        drop(self.requests.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(writer) = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+            && writer.join().is_err()
+        {
+            tracing::error!(path = %self.path.display(), "the outbox's writer panicked");
+        }
+    }
 }

@@ -1,0 +1,310 @@
+//! The file: messages and counters in one redb database, changed only together.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle};
+
+use super::{Accounting, Message, OutboxError, Topic};
+
+/// Key, type, id, time, payload.
+type Value = (&'static str, &'static str, &'static str, &'static str, &'static [u8]);
+
+/// Topic's number and message's number to the message. Numbers rise in the order of appending, over all topics.
+const MESSAGES: TableDefinition<(u8, u64), Value> = TableDefinition::new("messages");
+const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+const DROPPED: TableDefinition<&str, u64> = TableDefinition::new("dropped");
+
+/// Version of the tables above, stored as counter `format`.
+const FORMAT: u64 = 1;
+/// What a message costs in the file beside its text.
+const OVERHEAD: u64 = 64;
+/// The store's cache of pages; its default is a gigabyte.
+const CACHE: usize = 32 << 20;
+
+/// The counters of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Ledger {
+    /// Number of the next message.
+    pub next: u64,
+    /// Bytes of the messages waiting, with [`OVERHEAD`].
+    pub bytes: u64,
+    /// Changes ever committed.
+    pub changes: u64,
+    /// Where the messages are.
+    pub accounting: Accounting,
+}
+
+/// Opens the database; called again after the disk failed, because redb then wants to be opened afresh.
+pub(super) type Opener = Box<dyn Fn() -> Result<Database, redb::Error> + Send + Sync>;
+
+pub(super) struct Store {
+    path: PathBuf,
+    opener: Opener,
+    /// `None` while it cannot be opened.
+    database: RwLock<Option<Database>>,
+}
+
+/// A message's number and the message.
+pub(crate) type Numbered = (u64, Message);
+
+/// Bytes a message counts against the limit.
+pub(super) fn size(message: &Message) -> u64 {
+    let Message { topic: _, key, ce_type, ce_id, ce_time, payload } = message;
+    OVERHEAD + (key.len() + ce_type.len() + ce_id.len() + ce_time.len() + payload.len()) as u64
+}
+
+fn stored_size((key, ce_type, ce_id, ce_time, payload): (&str, &str, &str, &str, &[u8])) -> u64 {
+    OVERHEAD + (key.len() + ce_type.len() + ce_id.len() + ce_time.len() + payload.len()) as u64
+}
+
+/// Opens or creates `path`. A damaged file is an error here and not a surprise later.
+pub(super) fn open_file(path: &Path) -> Result<Database, redb::Error> {
+    let is_new = !path.exists();
+    let database =
+        Database::builder().set_cache_size(CACHE).set_check_integrity_on_open(true).create(path)?;
+    if is_new && let Some(folder) = path.parent() {
+        // The file's name must survive a power cut as well as its content.
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(redb::Error::Io)?;
+    }
+    Ok(database)
+}
+
+impl Store {
+    pub fn open(path: &Path, opener: Opener) -> Result<(Self, Ledger), OutboxError> {
+        let explain = |error: redb::Error| OutboxError::explain(path, error);
+        let database = opener().map_err(explain)?;
+        let known = [MESSAGES.name(), COUNTERS.name(), DROPPED.name()];
+        let read = database.begin_read().map_err(|error| OutboxError::explain(path, error))?;
+        let tables = read.list_tables().map_err(|error| OutboxError::explain(path, error))?;
+        if let Some(other) =
+            tables.map(|table| table.name().to_owned()).find(|name| !known.contains(&name.as_str()))
+        {
+            return Err(OutboxError::Foreign {
+                path: path.into(),
+                detail: format!("it has a table {other}"),
+            });
+        }
+        drop(read);
+        let (path, database) = (path.to_path_buf(), RwLock::new(Some(database)));
+        let store = Self { path, opener, database };
+        let ledger = store.load()?;
+        Ok((store, ledger))
+    }
+
+    /// The counters on disk; creates them in a new file.
+    pub fn load(&self) -> Result<Ledger, OutboxError> {
+        let loaded = self.with_database(|database| {
+            let write = database.begin_write()?;
+            let (mut ledger, format) = (Ledger::default(), {
+                let mut counters = write.open_table(COUNTERS)?;
+                let format = counters.get("format")?.map(|guard| guard.value());
+                if format.is_none() && counters.first()?.is_none() {
+                    counters.insert("format", FORMAT)?;
+                    Some(FORMAT)
+                } else {
+                    format
+                }
+            });
+            {
+                let counters = write.open_table(COUNTERS)?;
+                let count =
+                    |name: &str| Ok::<_, redb::Error>(counters.get(name)?.map_or(0, |guard| guard.value()));
+                (ledger.next, ledger.bytes, ledger.changes) =
+                    (count("next")?, count("bytes")?, count("changes")?);
+                let accounting = &mut ledger.accounting;
+                (accounting.produced, accounting.acknowledged) = (count("produced")?, count("acknowledged")?);
+                accounting.spooled = count("spooled")?;
+                for row in write.open_table(DROPPED)?.iter()? {
+                    let (reason, count) = row?;
+                    accounting.dropped.insert(reason.value().to_owned(), count.value());
+                }
+                write.open_table(MESSAGES)?;
+            }
+            write.commit()?;
+            Ok((ledger, format))
+        });
+        match loaded? {
+            (ledger, Some(FORMAT)) => Ok(ledger),
+            (_, format) => {
+                let detail = format!("outbox format {}, this program reads {FORMAT}", format.unwrap_or(0));
+                Err(OutboxError::Foreign { path: self.path.clone(), detail })
+            }
+        }
+    }
+
+    /// Opens the file afresh after the disk failed.
+    pub fn reopen(&self) -> Result<Ledger, OutboxError> {
+        {
+            let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            // The old handle holds the lock on the file.
+            drop(database.take());
+            *database = Some((self.opener)().map_err(|error| OutboxError::explain(&self.path, error))?);
+        }
+        self.load()
+    }
+
+    /// Changes messages and counters in one transaction, synced to disk when this returns. What is not changed costs
+    /// nothing.
+    pub fn change(
+        &self,
+        ledger: &Ledger,
+        work: impl FnOnce(&mut Change<'_>) -> Result<(), redb::Error>,
+    ) -> Result<Ledger, OutboxError> {
+        self.with_database(|database| {
+            let write = database.begin_write()?;
+            let mut changed = {
+                let mut change = Change { messages: write.open_table(MESSAGES)?, ledger: ledger.clone() };
+                work(&mut change)?;
+                change.ledger
+            };
+            if changed == *ledger {
+                write.abort()?;
+                return Ok(changed);
+            }
+            changed.changes += 1;
+            {
+                let Ledger { next, bytes, changes, accounting } = &changed;
+                let mut counters = write.open_table(COUNTERS)?;
+                for (name, count) in [
+                    ("next", next),
+                    ("bytes", bytes),
+                    ("changes", changes),
+                    ("produced", &accounting.produced),
+                    ("acknowledged", &accounting.acknowledged),
+                    ("spooled", &accounting.spooled),
+                ] {
+                    counters.insert(name, count)?;
+                }
+                let mut dropped = write.open_table(DROPPED)?;
+                for (reason, count) in &accounting.dropped {
+                    dropped.insert(reason.as_str(), count)?;
+                }
+            }
+            write.commit()?;
+            Ok(changed)
+        })
+    }
+
+    /// Waiting messages of `topic` from number `from` on, oldest first: at most `count`, and no more than fit `bytes`
+    /// (but at least one).
+    pub fn read(
+        &self,
+        topic: Topic,
+        from: u64,
+        count: usize,
+        bytes: u64,
+    ) -> Result<Vec<Numbered>, OutboxError> {
+        self.with_database(|database| {
+            let mut found = Vec::new();
+            let mut read = 0;
+            let messages = database.begin_read()?.open_table(MESSAGES)?;
+            for row in messages.range((topic.number(), from)..=(topic.number(), u64::MAX))?.take(count) {
+                let (number, value) = row?;
+                let value = value.value();
+                read += stored_size(value);
+                if read > bytes && !found.is_empty() {
+                    break;
+                }
+                let (key, ce_type, ce_id, ce_time, payload) = value;
+                let [key, ce_type, ce_id, ce_time] = [key, ce_type, ce_id, ce_time].map(str::to_owned);
+                let message = Message { topic, key, ce_type, ce_id, ce_time, payload: payload.to_vec() };
+                found.push((number.value().1, message));
+            }
+            Ok(found)
+        })
+    }
+
+    fn with_database<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, OutboxError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = database.as_ref() else {
+            return Err(OutboxError::Store {
+                path: self.path.clone(),
+                detail: "not open since the disk failed".into(),
+            });
+        };
+        work(database).map_err(|error| OutboxError::explain(&self.path, error))
+    }
+}
+
+/// A transaction under way.
+pub(super) struct Change<'t> {
+    messages: Table<'t, (u8, u64), Value>,
+    ledger: Ledger,
+}
+
+impl Change<'_> {
+    /// Bytes waiting now.
+    pub fn bytes(&self) -> u64 {
+        self.ledger.bytes
+    }
+
+    /// Puts a new message behind all others.
+    pub fn append(&mut self, message: &Message) -> Result<(), redb::Error> {
+        let Message { topic, key, ce_type, ce_id, ce_time, payload } = message;
+        let value = (key.as_str(), ce_type.as_str(), ce_id.as_str(), ce_time.as_str(), payload.as_slice());
+        self.messages.insert((topic.number(), self.ledger.next), value)?;
+        self.ledger.next += 1;
+        self.ledger.bytes += size(message);
+        self.ledger.accounting.produced += 1;
+        self.ledger.accounting.spooled += 1;
+        Ok(())
+    }
+
+    /// Counts a new message that never gets in.
+    pub fn refuse(&mut self, reason: &str) {
+        self.ledger.accounting.produced += 1;
+        self.count_dropped(reason);
+    }
+
+    /// Takes a delivered message out. One that gave way to newer ones meanwhile stays counted as dropped.
+    pub fn acknowledge(&mut self, topic: Topic, number: u64) -> Result<(), redb::Error> {
+        if self.remove(topic.number(), number)? {
+            self.ledger.accounting.acknowledged += 1;
+        }
+        Ok(())
+    }
+
+    /// Gives a waiting message up.
+    pub fn give_up(&mut self, topic: Topic, number: u64, reason: &str) -> Result<(), redb::Error> {
+        if self.remove(topic.number(), number)? {
+            self.count_dropped(reason);
+        }
+        Ok(())
+    }
+
+    /// Gives the oldest message of all topics up; `false` when there is none.
+    pub fn give_up_oldest(&mut self, reason: &str) -> Result<bool, redb::Error> {
+        let mut oldest: Option<(u8, u64)> = None;
+        for topic in Topic::ALL {
+            let mut waiting = self.messages.range((topic.number(), 0)..=(topic.number(), u64::MAX))?;
+            if let Some(row) = waiting.next() {
+                let found = row?.0.value();
+                oldest = oldest.filter(|oldest| oldest.1 < found.1).or(Some(found));
+            }
+        }
+        let Some((topic, number)) = oldest else { return Ok(false) };
+        self.remove(topic, number)?;
+        self.count_dropped(reason);
+        Ok(true)
+    }
+
+    fn remove(&mut self, topic: u8, number: u64) -> Result<bool, redb::Error> {
+        let Some(size) = self.messages.remove((topic, number))?.map(|value| stored_size(value.value()))
+        else {
+            return Ok(false);
+        };
+        self.ledger.bytes = self.ledger.bytes.saturating_sub(size);
+        self.ledger.accounting.spooled -= 1;
+        Ok(true)
+    }
+
+    fn count_dropped(&mut self, reason: &str) {
+        *self.ledger.accounting.dropped.entry(reason.to_owned()).or_default() += 1;
+    }
+}

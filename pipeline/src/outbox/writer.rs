@@ -1,0 +1,269 @@
+//! The one thread that changes the file. Everything that waits when a transaction begins goes into it, so that many
+//! callers share one sync (group commit).
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+
+use super::store::{Change, Ledger, Store, size};
+use super::{Accounting, Appended, Message, OutboxConfig, OutboxError, Topic, Verdict, WhenFull, reason};
+
+/// Messages after which a transaction takes no more callers in; bounds its memory and its time.
+const GROUP: usize = 8192;
+/// How long to wait before a failing disk is tried again; doubles up to [`RETRY_MAX`], for opening the file again reads
+/// all of it.
+const RETRY: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+pub(super) enum Request {
+    Append(Append),
+    Settle(Settle),
+    /// From now on nothing waits for room.
+    StopWaiting,
+}
+
+pub(super) struct Append {
+    pub messages: Vec<Message>,
+    pub reply: oneshot::Sender<Result<Appended, OutboxError>>,
+    /// How many of the messages are dealt with.
+    pub done: usize,
+    pub outcome: Appended,
+}
+
+pub(super) struct Settle {
+    pub topic: Topic,
+    pub settled: Vec<(u64, Verdict)>,
+    pub reply: oneshot::Sender<()>,
+}
+
+/// What everybody may look at.
+pub(super) struct Board {
+    pub accounting: Mutex<Accounting>,
+    /// Number of the next message; changes when messages were stored.
+    pub next: watch::Sender<u64>,
+}
+
+pub(super) struct Writer {
+    store: Arc<Store>,
+    board: Arc<Board>,
+    max_bytes: u64,
+    when_full: WhenFull,
+    ledger: Ledger,
+    appends: VecDeque<Append>,
+    settles: Vec<Settle>,
+    may_wait: bool,
+    failing: Option<Failing>,
+}
+
+/// The disk fails.
+struct Failing {
+    since: Instant,
+    pause: Duration,
+    next_try: Instant,
+    reason: &'static str,
+}
+
+impl Writer {
+    pub fn new(store: Arc<Store>, board: Arc<Board>, config: &OutboxConfig, ledger: Ledger) -> Self {
+        let OutboxConfig { max_bytes, when_full, .. } = *config;
+        let (appends, settles) = (VecDeque::new(), Vec::new());
+        Self { store, board, max_bytes, when_full, ledger, appends, settles, may_wait: true, failing: None }
+    }
+
+    /// Works until every handle of the outbox is gone.
+    pub fn run(mut self, requests: &Receiver<Request>) {
+        loop {
+            let next = match &self.failing {
+                Some(failing) => {
+                    requests.recv_timeout(failing.next_try.saturating_duration_since(Instant::now()))
+                }
+                None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match next {
+                Ok(request) => self.take(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            while self.waiting() < GROUP
+                && let Ok(request) = requests.try_recv()
+            {
+                self.take(request);
+            }
+            self.commit();
+        }
+        self.may_wait = false;
+        self.commit();
+    }
+
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Append(append) => self.appends.push_back(append),
+            Request::Settle(settle) => self.settles.push(settle),
+            Request::StopWaiting => self.may_wait = false,
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        let appends = self.appends.iter().map(|append| append.messages.len()).sum::<usize>();
+        appends + self.settles.iter().map(|settle| settle.settled.len()).sum::<usize>()
+    }
+
+    fn commit(&mut self) {
+        if self.appends.is_empty() && self.settles.is_empty() {
+            return;
+        }
+        if self.failing.as_ref().is_some_and(|failing| Instant::now() < failing.next_try) {
+            return self.do_without();
+        }
+        let admission =
+            Admission { max_bytes: self.max_bytes, when_full: self.when_full, may_wait: self.may_wait };
+        let mut outcomes = Vec::with_capacity(self.appends.len());
+        let changed = self.store.change(&self.ledger, |change| {
+            for Settle { topic, settled, .. } in &self.settles {
+                for (number, verdict) in settled {
+                    match verdict {
+                        Verdict::Delivered => change.acknowledge(*topic, *number)?,
+                        Verdict::Refused(reason) => change.give_up(*topic, *number, reason)?,
+                    }
+                }
+            }
+            for append in &self.appends {
+                let (done, outcome) = admission.admit(change, append)?;
+                outcomes.push((done, outcome));
+                if done < append.messages.len() {
+                    // Those behind wait too, or they would overtake it.
+                    break;
+                }
+            }
+            Ok(())
+        });
+        match changed {
+            Ok(ledger) => self.committed(ledger, outcomes),
+            Err(error) => self.failed(error, outcomes),
+        }
+    }
+
+    fn committed(&mut self, ledger: Ledger, outcomes: Vec<(usize, Appended)>) {
+        if let Some(failing) = self.failing.take() {
+            tracing::info!(
+                after_s = failing.since.elapsed().as_secs_f64(),
+                "the outbox can be written again"
+            );
+        }
+        self.publish(ledger);
+        for Settle { reply, .. } in self.settles.drain(..) {
+            // Whoever does not wait for the answer does not need it.
+            let _gone = reply.send(());
+        }
+        for (done, outcome) in outcomes {
+            let Some(append) = self.appends.front_mut() else { break };
+            (append.done, append.outcome) = (done, outcome);
+            if done == append.messages.len()
+                && let Some(append) = self.appends.pop_front()
+            {
+                let _gone = append.reply.send(Ok(append.outcome));
+            }
+        }
+    }
+
+    fn publish(&mut self, ledger: Ledger) {
+        self.ledger = ledger;
+        *self.board.accounting.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.ledger.accounting.clone();
+        let next = self.ledger.next;
+        self.board.next.send_if_modified(|seen| std::mem::replace(seen, next) != next);
+    }
+
+    /// The file is as it was before, or, when the failure came after the last step of the commit, as it should be.
+    fn failed(&mut self, error: OutboxError, outcomes: Vec<(usize, Appended)>) {
+        match self.store.reopen() {
+            Ok(on_disk) if on_disk.changes > self.ledger.changes => return self.committed(on_disk, outcomes),
+            Ok(_) | Err(_) => {}
+        }
+        let reason = match error {
+            OutboxError::DiskFull { .. } => reason::DISK_FULL,
+            _ => reason::DISK_FAILED,
+        };
+        let now = Instant::now();
+        let failing = self.failing.get_or_insert_with(|| {
+            let consequence = match self.when_full {
+                WhenFull::Block if self.may_wait => "everything waits until it can",
+                _ => "new messages are dropped and counted until it can",
+            };
+            tracing::error!(%error, "the outbox cannot be written; {consequence}");
+            Failing { since: now, pause: RETRY / 2, next_try: now, reason }
+        });
+        failing.pause = (failing.pause * 2).min(RETRY_MAX);
+        failing.next_try = now + failing.pause;
+        failing.reason = reason;
+        self.do_without();
+    }
+
+    /// What happens to new messages while the disk fails.
+    fn do_without(&mut self) {
+        let Some(Failing { reason, .. }) = self.failing else { return };
+        if self.when_full == WhenFull::Block && self.may_wait {
+            return;
+        }
+        // Counted in memory; the next transaction that succeeds writes the counters down.
+        let mut ledger = self.ledger.clone();
+        for append in self.appends.drain(..) {
+            let lost = (append.messages.len() - append.done) as u64;
+            ledger.accounting.produced += lost;
+            *ledger.accounting.dropped.entry(reason.to_owned()).or_default() += lost;
+            let outcome = Appended { dropped: append.outcome.dropped + lost, ..append.outcome };
+            let _gone = append.reply.send(Ok(outcome));
+        }
+        self.publish(ledger);
+    }
+}
+
+/// The rule by which messages get into the file.
+struct Admission {
+    max_bytes: u64,
+    when_full: WhenFull,
+    may_wait: bool,
+}
+
+impl Admission {
+    /// Lets messages of `append` in until one has to wait; returns how many are dealt with and what became of them.
+    fn admit(&self, change: &mut Change<'_>, append: &Append) -> Result<(usize, Appended), redb::Error> {
+        let mut outcome = append.outcome;
+        for (index, message) in append.messages.iter().enumerate().skip(append.done) {
+            let size = size(message);
+            if size > self.max_bytes {
+                change.refuse(reason::LARGER_THAN_OUTBOX);
+                outcome.dropped += 1;
+                continue;
+            }
+            if change.bytes() + size > self.max_bytes {
+                match self.when_full {
+                    WhenFull::Block if self.may_wait => return Ok((index, outcome)),
+                    WhenFull::Block => {
+                        change.refuse(reason::FULL_AT_SHUTDOWN);
+                        outcome.dropped += 1;
+                        continue;
+                    }
+                    WhenFull::DropNew => {
+                        change.refuse(reason::FULL_NEWEST);
+                        outcome.dropped += 1;
+                        continue;
+                    }
+                    WhenFull::DropOldest => {
+                        while change.bytes() + size > self.max_bytes
+                            && change.give_up_oldest(reason::FULL_OLDEST)?
+                        {
+                            outcome.dropped += 1;
+                        }
+                    }
+                }
+            }
+            change.append(message)?;
+            outcome.stored += 1;
+        }
+        Ok((append.messages.len(), outcome))
+    }
+}
