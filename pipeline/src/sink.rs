@@ -1,8 +1,21 @@
 //! Where messages go from the outbox: a Kafka cluster, JSON lines, or an embedded broker for the first run.
 
 mod config;
+mod courier;
+mod delivery;
+mod embedded;
+mod jsonl;
+mod kafka;
+mod lane;
+mod session;
+mod state;
+mod trouble;
 
 pub use config::{KafkaConfig, Topics};
+pub use delivery::Delivery;
+pub use embedded::EmbeddedBroker;
+pub use jsonl::JsonlSink;
+pub use kafka::KafkaSink;
 
 use std::path::PathBuf;
 
@@ -49,4 +62,25 @@ pub enum DeliveryState {
         /// What is wrong, with the brokers or file it is wrong with, and what to do.
         reason: String,
     },
+}
+
+/// A place for messages.
+#[derive(Debug, Clone)]
+pub enum Sink {
+    /// A Kafka cluster.
+    Kafka(KafkaSink),
+    /// JSON lines.
+    Jsonl(JsonlSink),
+}
+
+impl From<KafkaSink> for Sink {
+    fn from(sink: KafkaSink) -> Self {
+        Self::Kafka(sink)
+    }
+}
+
+impl From<JsonlSink> for Sink {
+    fn from(sink: JsonlSink) -> Self {
+        Self::Jsonl(sink)
+    }
 }

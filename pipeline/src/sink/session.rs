@@ -1,0 +1,313 @@
+//! The life of one courier: reads the outbox in order, keeps many messages in flight, tells the outbox what was
+//! acknowledged, and ends at the first failure. The next session starts at the first message that was not acknowledged.
+
+mod connection;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc::UnboundedReceiver, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::courier::{Courier, Failure, NotSent, Note};
+use super::lane::{End, Lane, PAUSE};
+use crate::outbox::{Message, Verdict};
+use crate::timeline::UtcTime;
+
+/// Messages without a report; with [`CHUNK_BYTES`] it bounds the memory of an outage.
+const WINDOW: usize = 10_000;
+/// Bytes of payload without a report.
+const WINDOW_BYTES: usize = 16 << 20;
+/// Messages and bytes read from the outbox at a time.
+const CHUNK: usize = 1_000;
+const CHUNK_BYTES: u64 = 4 << 20;
+/// How long acknowledgements are gathered for one transaction of the outbox, and how many.
+const GATHER: Duration = Duration::from_millis(20);
+const GATHERED: usize = 2_000;
+/// How often the connection is thought about.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a shutdown waits for reports that are under way; without them those messages would be sent twice.
+const PARTING: Duration = Duration::from_secs(2);
+
+/// The life of one courier.
+pub(super) struct Session<'l> {
+    lane: &'l mut Lane,
+    courier: Arc<Courier>,
+    notes: UnboundedReceiver<Note>,
+    appended: watch::Receiver<u64>,
+    /// The outbox may hold more than was read.
+    more: bool,
+    /// Read and not sent yet.
+    ready: VecDeque<(u64, Message)>,
+    in_flight: BTreeMap<u64, Message>,
+    bytes_in_flight: usize,
+    /// Decided and not told the outbox yet.
+    verdicts: Vec<(u64, Verdict)>,
+    first_verdict: Instant,
+    settling: Option<oneshot::Receiver<()>>,
+    /// The last report, or the last time that nothing was in flight.
+    heard: Instant,
+    /// What the client complained about since, and when.
+    complaint: Option<(Instant, String)>,
+}
+
+impl<'l> Session<'l> {
+    pub fn new(lane: &'l mut Lane, courier: Courier, notes: UnboundedReceiver<Note>) -> Self {
+        let (appended, now) = (lane.outbox.watch(), Instant::now());
+        Self {
+            lane,
+            courier: Arc::new(courier),
+            notes,
+            appended,
+            more: true,
+            ready: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            bytes_in_flight: 0,
+            verdicts: Vec::new(),
+            first_verdict: now,
+            settling: None,
+            heard: now,
+            complaint: None,
+        }
+    }
+
+    /// Until something fails or `shutdown`; call [`Session::close`] then.
+    pub async fn run(&mut self, shutdown: &CancellationToken) -> End {
+        match self.connect(shutdown).await {
+            ControlFlow::Continue(()) => self.deliver(shutdown).await,
+            ControlFlow::Break(end) => end,
+        }
+    }
+
+    async fn deliver(&mut self, shutdown: &CancellationToken) -> End {
+        let mut tick = tokio::time::interval(TICK);
+        let mut notes = Vec::with_capacity(1024);
+        self.heard = Instant::now();
+        loop {
+            if let Err(end) = self.fill().await {
+                return end;
+            }
+            self.settle_gathered();
+            tokio::select! {
+                // Reports first: they make room.
+                biased;
+                () = shutdown.cancelled() => return self.part().await,
+                count = self.notes.recv_many(&mut notes, 1024) => {
+                    if count == 0 {
+                        return End::Trouble("the client has ended".into());
+                    }
+                    for note in notes.drain(..) {
+                        if let Some(end) = self.note(note) {
+                            return end;
+                        }
+                    }
+                }
+                settled = answer(&mut self.settling), if self.settling.is_some() => {
+                    self.settling = None;
+                    if settled.is_err() {
+                        return End::Trouble("the outbox has been closed".into());
+                    }
+                }
+                () = sleep(GATHER.saturating_sub(self.first_verdict.elapsed())),
+                    if self.settling.is_none() && !self.verdicts.is_empty() => {}
+                appended = self.appended.changed(), if !self.more => {
+                    if appended.is_err() {
+                        return End::Trouble("the outbox has been closed".into());
+                    }
+                    self.more = true;
+                }
+                _ = tick.tick() => self.watch_connection().await,
+            }
+        }
+    }
+
+    /// Sends what the window has room for.
+    async fn fill(&mut self) -> Result<(), End> {
+        loop {
+            while let Some((number, message)) = self.ready.front() {
+                let window =
+                    if self.lane.careful_until.is_some_and(|last| *number <= last) { 1 } else { WINDOW };
+                let is_full = self.in_flight.len() >= window || self.bytes_in_flight >= WINDOW_BYTES;
+                if is_full || self.verdicts.len() >= WINDOW {
+                    return Ok(());
+                }
+                match self.courier.send(*number, message) {
+                    Ok(()) => {
+                        let Some((number, message)) = self.ready.pop_front() else { break };
+                        if self.in_flight.is_empty() {
+                            self.heard = Instant::now();
+                        }
+                        self.bytes_in_flight += message.payload.len();
+                        self.in_flight.insert(number, message);
+                    }
+                    Err(NotSent::Full) => return Ok(()),
+                    Err(NotSent::Failed(Failure::Refused { reason, code })) => {
+                        let Some((number, message)) = self.ready.pop_front() else { break };
+                        self.refuse(number, &message, reason, &code.to_string());
+                    }
+                    Err(NotSent::Failed(failure)) => return Err(End::Trouble(self.explain(failure))),
+                }
+            }
+            if !self.more {
+                return Ok(());
+            }
+            self.appended.mark_unchanged();
+            let (outbox, topic, cursor) = (self.lane.outbox.clone(), self.lane.topic, self.lane.cursor);
+            let read = spawn_blocking(move || outbox.read(topic, cursor, CHUNK, CHUNK_BYTES)).await;
+            let read = match read {
+                Ok(Ok(read)) => read,
+                Ok(Err(error)) => return Err(End::Trouble(error.to_string())),
+                Err(error) => return Err(End::Trouble(error.to_string())),
+            };
+            match read.last() {
+                Some((last, _)) => self.lane.cursor = last + 1,
+                None => self.more = false,
+            }
+            self.ready.extend(read);
+        }
+    }
+
+    fn note(&mut self, note: Note) -> Option<End> {
+        let (number, outcome) = match note {
+            Note::Report(number, outcome) => (number, outcome),
+            Note::Complaint(code, raw) => {
+                self.complain(code, &raw);
+                return None;
+            }
+        };
+        match outcome {
+            Ok(()) => {
+                self.acknowledge(number);
+                None
+            }
+            Err(Failure::Refused { reason, code }) if self.in_flight.len() == 1 => {
+                let message = self.take(number)?;
+                self.refuse(number, &message, reason, &code.to_string());
+                // The producer stops at any failure; a new one goes on behind it.
+                Some(End::Again)
+            }
+            Err(Failure::Refused { .. }) => {
+                self.lane.careful_until = self.lane.careful_until.max(Some(number));
+                Some(End::Again)
+            }
+            Err(failure) => Some(End::Trouble(self.explain(failure))),
+        }
+    }
+
+    fn acknowledge(&mut self, number: u64) {
+        let Some(message) = self.take(number) else { return };
+        (self.lane.on_ack)(&message, UtcTime::now());
+        self.decide(number, Verdict::Delivered);
+        self.lane.pause = PAUSE;
+        self.complaint = None;
+        self.lane.board.up(self.lane.topic);
+    }
+
+    fn take(&mut self, number: u64) -> Option<Message> {
+        let message = self.in_flight.remove(&number)?;
+        self.bytes_in_flight -= message.payload.len();
+        self.heard = Instant::now();
+        if self.lane.careful_until == Some(number) {
+            self.lane.careful_until = None;
+        }
+        Some(message)
+    }
+
+    fn refuse(&mut self, number: u64, message: &Message, reason: &'static str, why: &str) {
+        let Message { key, ce_id, payload, .. } = message;
+        let topic = self.lane.topic.word();
+        tracing::error!(
+            topic,
+            key,
+            ce_id,
+            bytes = payload.len(),
+            reason,
+            why,
+            "a message is refused for good and dropped"
+        );
+        self.decide(number, Verdict::Refused(reason));
+    }
+
+    fn decide(&mut self, number: u64, verdict: Verdict) {
+        if self.verdicts.is_empty() {
+            self.first_verdict = Instant::now();
+        }
+        self.verdicts.push((number, verdict));
+    }
+
+    /// Tells the outbox, unless it still writes down what it was told before or more is about to come.
+    fn settle_gathered(&mut self) {
+        let is_time = self.verdicts.len() >= GATHERED || self.first_verdict.elapsed() >= GATHER;
+        if self.settling.is_none() && !self.verdicts.is_empty() && is_time {
+            self.settling =
+                Some(self.lane.outbox.settle(self.lane.topic, std::mem::take(&mut self.verdicts)));
+        }
+    }
+
+    /// Waits a moment for the reports that are under way.
+    async fn part(&mut self) -> End {
+        let patience = if self.complaint.is_some() { Duration::ZERO } else { PARTING };
+        let reports = async {
+            while !self.in_flight.is_empty() {
+                match self.notes.recv().await {
+                    Some(Note::Report(number, Ok(()))) => self.acknowledge(number),
+                    Some(Note::Complaint(..)) => {}
+                    Some(Note::Report(_, Err(_))) | None => break,
+                }
+            }
+        };
+        // What is not reported by then stays in the outbox.
+        let _late = timeout(patience, reports).await;
+        End::Shutdown
+    }
+
+    /// Ends the courier, writes down what is known, and leaves the cursor at the first message that is not delivered.
+    pub async fn close(self) {
+        let Self { lane, courier, mut notes, in_flight, mut verdicts, settling, ready, .. } = self;
+        let ended = spawn_blocking(move || {
+            // The last probe may still hold it for a moment.
+            let mut courier = courier;
+            loop {
+                match Arc::try_unwrap(courier) {
+                    Ok(courier) => return courier.abandon(),
+                    Err(shared) => courier = shared,
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "ending a client failed");
+        }
+        let mut undelivered = in_flight;
+        while let Ok(note) = notes.try_recv() {
+            if let Note::Report(number, Ok(())) = note
+                && let Some(message) = undelivered.remove(&number)
+            {
+                (lane.on_ack)(&message, UtcTime::now());
+                verdicts.push((number, Verdict::Delivered));
+            }
+        }
+        // Before anything is read again, or it would be sent again.
+        if let Some(settling) = settling {
+            let _outbox_closed = settling.await;
+        }
+        if !verdicts.is_empty() {
+            let _outbox_closed = lane.outbox.settle(lane.topic, verdicts).await;
+        }
+        let first_ready = ready.front().map(|(number, _)| *number);
+        let first_in_flight = undelivered.first_key_value().map(|(number, _)| *number);
+        lane.cursor = [first_ready, first_in_flight].into_iter().flatten().min().unwrap_or(lane.cursor);
+    }
+}
+
+/// What the outbox answers; never, when it was not asked.
+async fn answer(settling: &mut Option<oneshot::Receiver<()>>) -> Result<(), oneshot::error::RecvError> {
+    match settling {
+        Some(answer) => answer.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,229 @@
+//! A real Kafka broker for tests, kcat as an independent consumer, and messages to send.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use avicuna_pipeline::outbox::{Accounting, Message, Outbox, OutboxConfig, Topic, WhenFull};
+use avicuna_pipeline::sink::{Delivery, KafkaConfig, KafkaSink, Sink, Topics};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for anything; a loaded machine is slow.
+pub const PATIENCE: Duration = Duration::from_secs(50);
+
+/// A broker of its own, or its place. Gone with the test process, however that ends.
+pub struct Broker {
+    dir: PathBuf,
+    port: u16,
+    controller_port: u16,
+    /// Wipes the broker when its standard input closes.
+    _guard: Child,
+}
+
+impl Broker {
+    /// A free port and an empty folder; nothing runs yet.
+    pub fn place() -> Self {
+        let cache = std::env::var_os("AVICUNA_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+            PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/avicuna")
+        });
+        assert!(cache.join("kafka").is_dir(), "no Kafka in {}: run `make setup`", cache.display());
+        let dir = tempfile::Builder::new().prefix("avicuna-kafka-").tempdir().expect("a folder").keep();
+        let guard = Command::new("sh")
+            .arg("-c")
+            .arg("read nothing; \"$0\" wipe --dir \"$1\"; rmdir \"$1\" 2>/dev/null")
+            .args([script(), dir.clone()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        let [port, controller_port] = free_ports();
+        Self { dir, port, controller_port, _guard: guard }
+    }
+
+    /// Starts it, or starts it again with what it had.
+    pub fn start(&self) {
+        let (port, controller) = (self.port.to_string(), self.controller_port.to_string());
+        let output = Command::new(script())
+            .arg("start")
+            .arg("--dir")
+            .arg(&self.dir)
+            .args(["--port", &port, "--controller-port", &controller])
+            .args(["--set", "log.flush.interval.messages=1"])
+            .output()
+            .expect("kafka.sh runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// As a power cut would.
+    pub fn kill(&self) {
+        let pid = std::fs::read_to_string(self.dir.join("pid")).expect("it runs");
+        assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().expect("kill runs").success());
+        while Path::new("/proc").join(pid.trim()).exists() {
+            // A killed child of a shell that has ended is reaped by init; its port is free before.
+            if !is_alive(pid.trim()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn brokers(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The one of this test binary.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Broker> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let broker = Self::place();
+            broker.start();
+            broker
+        })
+    }
+}
+
+fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !(stat.is_empty() || stat.contains(") Z "))
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka.sh")
+}
+
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("its address").port())
+}
+
+/// Topics that no other test uses.
+pub fn kafka(brokers: &str, test: &str) -> KafkaConfig {
+    let named = |word: &str| format!("{test}.{word}");
+    let topics = Topics { events: named("events"), coverage: named("coverage"), errors: named("errors") };
+    KafkaConfig { brokers: brokers.to_owned(), topics, ..KafkaConfig::default() }
+}
+
+pub fn sink(config: &KafkaConfig) -> Sink {
+    KafkaSink::new(config).expect("a valid configuration").into()
+}
+
+pub fn outbox_config(folder: &TempDir) -> OutboxConfig {
+    let path = folder.path().join("outbox.redb");
+    OutboxConfig { path, max_bytes: 64 << 20, when_full: WhenFull::Block }
+}
+
+/// The `index`th message of a stream.
+pub fn message(topic: Topic, key: &str, index: usize) -> Message {
+    Message {
+        topic,
+        key: key.to_owned(),
+        ce_type: format!("avicuna.{}.v1", topic.word()),
+        ce_id: format!("{key}#{index}"),
+        ce_time: "2026-11-24T02:45:39.120Z".to_owned(),
+        payload: format!("{{\"stream_id\":\"{key}\",\"revision\":{index}}}").into_bytes(),
+    }
+}
+
+/// `rounds` messages of each of `keys` streams, in turns.
+pub fn interleaved(keys: usize, rounds: std::ops::Range<usize>) -> Vec<Message> {
+    rounds
+        .flat_map(|round| (0..keys).map(move |key| message(Topic::Events, &format!("cam-{key}"), round)))
+        .collect()
+}
+
+pub async fn append(outbox: &Outbox, messages: Vec<Message>) {
+    let outbox = outbox.clone();
+    let appended = tokio::task::spawn_blocking(move || outbox.append(&messages)).await.expect("no panic");
+    assert_eq!(appended.expect("appends").dropped, 0);
+}
+
+/// Delivers everything and ends.
+pub async fn deliver_all(outbox: &Outbox, sink: impl Into<Sink>) -> Accounting {
+    let delivery = Delivery::start(outbox.clone(), sink, |_, _| {}, CancellationToken::new());
+    assert!(delivery.flush(PATIENCE).await, "{:?} {:?}", outbox.accounting(), delivery.state());
+    delivery.stop().await;
+    outbox.accounting()
+}
+
+/// Waits until `condition`, checking that the books are balanced all the while.
+pub async fn until(outbox: &Outbox, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        let accounting = outbox.accounting();
+        assert!(accounting.balanced(), "{accounting:?}");
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}, {accounting:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A message as kcat saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Consumed {
+    pub partition: i64,
+    pub key: String,
+    pub headers: BTreeMap<String, String>,
+    pub payload: String,
+}
+
+impl Consumed {
+    pub fn id(&self) -> &str {
+        &self.headers["ce_id"]
+    }
+}
+
+/// Everything in a topic, each partition from its beginning.
+pub fn consume(brokers: &str, topic: &str) -> Vec<Consumed> {
+    let args = ["-C", "-b", brokers, "-t", topic, "-o", "beginning", "-e", "-q", "-J"];
+    let Output { status, stdout, stderr } =
+        Command::new("kcat").args(args).output().expect("kcat is installed");
+    assert!(status.success(), "kcat: {}", String::from_utf8_lossy(&stderr));
+    let lines = String::from_utf8(stdout).expect("UTF-8");
+    lines.lines().map(parse).collect()
+}
+
+fn parse(line: &str) -> Consumed {
+    let read: serde_json::Value = serde_json::from_str(line).expect("kcat prints JSON");
+    let text = |value: &serde_json::Value| value.as_str().expect("a string").to_owned();
+    let headers: Vec<_> = read["headers"].as_array().expect("headers").iter().map(text).collect();
+    Consumed {
+        partition: read["partition"].as_i64().expect("a number"),
+        key: text(&read["key"]),
+        headers: headers.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect(),
+        payload: text(&read["payload"]),
+    }
+}
+
+/// Checks that each stream's messages 0, 1, 2, ... are all there, in this order when repeated ids are left out, and
+/// returns how many were repeated.
+pub fn check_order(consumed: &[Consumed], keys: usize, rounds: usize) -> usize {
+    let mut next: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut partitions: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut repeated = 0;
+    for Consumed { key, partition, .. } in consumed {
+        assert_eq!(
+            partitions.entry(key).or_insert(*partition),
+            partition,
+            "{key} moved to another partition"
+        );
+    }
+    for message in consumed {
+        let index: usize =
+            message.id().rsplit('#').next().and_then(|index| index.parse().ok()).expect("our id");
+        let next = next.entry(&message.key).or_default();
+        assert!(index <= *next, "{}: {} came before #{next}", message.key, message.id());
+        if index == *next {
+            *next += 1;
+        } else {
+            repeated += 1;
+        }
+    }
+    assert_eq!(next.len(), keys);
+    assert!(next.values().all(|count| *count == rounds), "lost some of {rounds}: {next:?}");
+    repeated
+}
