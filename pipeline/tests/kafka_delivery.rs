@@ -110,7 +110,9 @@ async fn a_message_the_broker_refuses_is_dropped_alone() {
         large.ce_id = format!("large#{bytes}");
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
         let noise = (0..bytes).map(|_| {
-            (state ^= state << 13, state ^= state >> 7, state ^= state << 17);
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
             b'a' + (state >> 60) as u8
         });
         large.payload = [b"\"".to_vec(), noise.collect::<Vec<_>>(), b"\"".to_vec()].concat();

@@ -26,10 +26,20 @@ pub(super) struct Lane {
     pub on_ack: OnAck,
     /// From this number on, messages are to be read.
     pub cursor: u64,
-    /// Up to this number messages go one at a time: a batch with one of them was refused, and only a message that is
-    /// refused alone is given up.
-    pub careful_until: Option<u64>,
+    /// While the message that brokers refuse is looked for.
+    pub search: Option<Search>,
     pub pause: Duration,
+}
+
+/// Brokers refuse whole batches. Groups of half the size are tried, and halves of those, until a message is refused
+/// alone: only that one is given up.
+pub(super) struct Search {
+    /// Number of the last message of the refused batch.
+    pub last: u64,
+    /// Messages that go together; the next group starts when all of them are delivered.
+    pub group: usize,
+    /// Messages the present group may still take.
+    pub room: usize,
 }
 
 /// Why a session with a courier ended.
@@ -43,7 +53,7 @@ pub(super) enum End {
 
 impl Lane {
     pub fn new(topic: Topic, outbox: Outbox, sink: Sink, board: Arc<Board>, on_ack: OnAck) -> Self {
-        Self { topic, outbox, sink, board, on_ack, cursor: 0, careful_until: None, pause: PAUSE }
+        Self { topic, outbox, sink, board, on_ack, cursor: 0, search: None, pause: PAUSE }
     }
 
     /// Delivers until `shutdown`.

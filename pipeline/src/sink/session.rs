@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::courier::{Courier, Failure, NotSent, Note};
-use super::lane::{End, Lane, PAUSE};
+use super::lane::{End, Lane, PAUSE, Search};
 use crate::outbox::{Message, Verdict};
 use crate::timeline::UtcTime;
 
@@ -49,6 +49,8 @@ pub(super) struct Session<'l> {
     verdicts: Vec<(u64, Verdict)>,
     first_verdict: Instant,
     settling: Option<oneshot::Receiver<()>>,
+    /// Refused together with others.
+    refused: Vec<u64>,
     /// The last report, or the last time that nothing was in flight.
     heard: Instant,
     /// What the client complained about since, and when.
@@ -70,6 +72,7 @@ impl<'l> Session<'l> {
             verdicts: Vec::new(),
             first_verdict: now,
             settling: None,
+            refused: Vec::new(),
             heard: now,
             complaint: None,
         }
@@ -128,28 +131,24 @@ impl<'l> Session<'l> {
     /// Sends what the window has room for.
     async fn fill(&mut self) -> Result<(), End> {
         loop {
-            while let Some((number, message)) = self.ready.front() {
-                let window =
-                    if self.lane.careful_until.is_some_and(|last| *number <= last) { 1 } else { WINDOW };
-                let is_full = self.in_flight.len() >= window || self.bytes_in_flight >= WINDOW_BYTES;
-                if is_full || self.verdicts.len() >= WINDOW {
+            while let Some((number, message)) = self.ready.pop_front() {
+                let is_full = self.in_flight.len() >= WINDOW || self.bytes_in_flight >= WINDOW_BYTES;
+                if is_full || self.verdicts.len() >= WINDOW || !self.search_lets_pass(number) {
+                    self.ready.push_front((number, message));
                     return Ok(());
                 }
-                match self.courier.send(*number, message) {
-                    Ok(()) => {
-                        let Some((number, message)) = self.ready.pop_front() else { break };
-                        if self.in_flight.is_empty() {
-                            self.heard = Instant::now();
-                        }
-                        self.bytes_in_flight += message.payload.len();
-                        self.in_flight.insert(number, message);
-                    }
-                    Err(NotSent::Full) => return Ok(()),
+                match self.courier.send(number, &message) {
+                    Ok(()) => self.sent(number, message),
                     Err(NotSent::Failed(Failure::Refused { reason, code })) => {
-                        let Some((number, message)) = self.ready.pop_front() else { break };
                         self.refuse(number, &message, reason, &code.to_string());
                     }
-                    Err(NotSent::Failed(failure)) => return Err(End::Trouble(self.explain(failure))),
+                    Err(not_sent) => {
+                        self.ready.push_front((number, message));
+                        match not_sent {
+                            NotSent::Full => return Ok(()),
+                            NotSent::Failed(failure) => return Err(End::Trouble(self.explain(failure))),
+                        }
+                    }
                 }
             }
             if !self.more {
@@ -171,6 +170,17 @@ impl<'l> Session<'l> {
         }
     }
 
+    fn sent(&mut self, number: u64, message: Message) {
+        if self.in_flight.is_empty() {
+            self.heard = Instant::now();
+        }
+        if let Some(search) = &mut self.lane.search {
+            search.room -= 1;
+        }
+        self.bytes_in_flight += message.payload.len();
+        self.in_flight.insert(number, message);
+    }
+
     fn note(&mut self, note: Note) -> Option<End> {
         let (number, outcome) = match note {
             Note::Report(number, outcome) => (number, outcome),
@@ -186,12 +196,14 @@ impl<'l> Session<'l> {
             }
             Err(Failure::Refused { reason, code }) if self.in_flight.len() == 1 => {
                 let message = self.take(number)?;
+                self.lane.search = None;
                 self.refuse(number, &message, reason, &code.to_string());
                 // The producer stops at any failure; a new one goes on behind it.
                 Some(End::Again)
             }
+            // Its report is looked at again with the others of its batch, in `close`.
             Err(Failure::Refused { .. }) => {
-                self.lane.careful_until = self.lane.careful_until.max(Some(number));
+                self.refused.push(number);
                 Some(End::Again)
             }
             Err(failure) => Some(End::Trouble(self.explain(failure))),
@@ -211,10 +223,20 @@ impl<'l> Session<'l> {
         let message = self.in_flight.remove(&number)?;
         self.bytes_in_flight -= message.payload.len();
         self.heard = Instant::now();
-        if self.lane.careful_until == Some(number) {
-            self.lane.careful_until = None;
-        }
         Some(message)
+    }
+
+    /// Whether a search allows this message to be sent now.
+    fn search_lets_pass(&mut self, number: u64) -> bool {
+        let Some(search) = &mut self.lane.search else { return true };
+        if self.in_flight.is_empty() {
+            if number > search.last {
+                self.lane.search = None;
+                return true;
+            }
+            search.room = search.group;
+        }
+        search.room > 0 && number <= search.last
     }
 
     fn refuse(&mut self, number: u64, message: &Message, reason: &'static str, why: &str) {
@@ -267,7 +289,8 @@ impl<'l> Session<'l> {
 
     /// Ends the courier, writes down what is known, and leaves the cursor at the first message that is not delivered.
     pub async fn close(self) {
-        let Self { lane, courier, mut notes, in_flight, mut verdicts, settling, ready, .. } = self;
+        let Self { lane, courier, mut notes, in_flight, mut verdicts, mut refused, settling, ready, .. } =
+            self;
         let ended = spawn_blocking(move || {
             // The last probe may still hold it for a moment.
             let mut courier = courier;
@@ -284,12 +307,19 @@ impl<'l> Session<'l> {
         }
         let mut undelivered = in_flight;
         while let Ok(note) = notes.try_recv() {
-            if let Note::Report(number, Ok(())) = note
-                && let Some(message) = undelivered.remove(&number)
-            {
-                (lane.on_ack)(&message, UtcTime::now());
-                verdicts.push((number, Verdict::Delivered));
+            match note {
+                Note::Report(number, Ok(())) => {
+                    let Some(message) = undelivered.remove(&number) else { continue };
+                    (lane.on_ack)(&message, UtcTime::now());
+                    verdicts.push((number, Verdict::Delivered));
+                }
+                Note::Report(number, Err(Failure::Refused { .. })) => refused.push(number),
+                Note::Report(..) | Note::Complaint(..) => {}
             }
+        }
+        if let Some(last) = refused.iter().max().copied() {
+            let group = (refused.len() / 2).max(1);
+            lane.search = Some(Search { last, group, room: group });
         }
         // Before anything is read again, or it would be sent again.
         if let Some(settling) = settling {
