@@ -33,6 +33,13 @@ pub(super) struct Append {
     pub outcome: Appended,
 }
 
+impl Append {
+    /// Messages not dealt with.
+    fn left(&self) -> u64 {
+        (self.messages.len() - self.done) as u64
+    }
+}
+
 pub(super) struct Settle {
     pub topic: Topic,
     pub settled: Vec<(u64, Verdict)>,
@@ -210,14 +217,16 @@ impl Writer {
         }
         // Counted in memory; the next transaction that succeeds writes the counters down.
         let mut ledger = self.ledger.clone();
-        for append in self.appends.drain(..) {
-            let lost = (append.messages.len() - append.done) as u64;
-            ledger.accounting.produced += lost;
-            *ledger.accounting.dropped.entry(reason.to_owned()).or_default() += lost;
-            let outcome = Appended { dropped: append.outcome.dropped + lost, ..append.outcome };
-            let _gone = append.reply.send(Ok(outcome));
+        let appends = std::mem::take(&mut self.appends);
+        for append in &appends {
+            ledger.accounting.produced += append.left();
+            *ledger.accounting.dropped.entry(reason.to_owned()).or_default() += append.left();
         }
         self.publish(ledger);
+        for append in appends {
+            let outcome = Appended { dropped: append.outcome.dropped + append.left(), ..append.outcome };
+            let _gone = append.reply.send(Ok(outcome));
+        }
     }
 }
 
