@@ -1,5 +1,6 @@
 //! A Kafka cluster: an idempotent producer for each topic, CloudEvents 1.0 in binary mode.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +19,17 @@ use crate::outbox::{Message, Topic};
 const PROBE: Duration = Duration::from_secs(2);
 
 /// A Kafka cluster. Nothing is connected before the delivery starts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KafkaSink {
     config: Arc<KafkaConfig>,
     client: ClientConfig,
+}
+
+impl fmt::Debug for KafkaSink {
+    /// Without the client's configuration, which holds secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSink").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 impl KafkaSink {
@@ -222,21 +230,35 @@ mod tests {
     #[test]
     fn a_wrong_configuration_is_told_at_once() {
         let error = |name: &str, value: &str| {
-            let properties = [(name.to_owned(), value.to_owned())].into();
+            let properties = [(name, value), ("security.protocol", "SSL")];
+            let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
             KafkaSink::new(&KafkaConfig { properties, ..KafkaConfig::default() }).expect_err(name).to_string()
         };
         assert!(error("ssl.ca.locaton", "/ca").contains("ssl.ca.locaton"));
         assert!(error("linger.ms", "soon").contains("\"linger.ms\" = \"soon\""));
         let no_file = error("ssl.key.location", "/nowhere/key.pem");
-        assert!(no_file.contains("key"), "{no_file}");
+        assert!(no_file.contains("ssl.key.location"), "{no_file}");
         let secret = error("sasl.oauthbearer.client.secret.typo", "hunter2");
         assert!(!secret.contains("hunter2"), "{secret}");
     }
 
     #[test]
+    fn secrets_do_not_show() {
+        let properties = [("sasl.password".to_owned(), "hunter2".to_owned())].into();
+        let sink = KafkaSink::new(&KafkaConfig { properties, ..KafkaConfig::default() }).expect("valid");
+        let shown = format!("{sink:?} {:?}", crate::sink::Sink::from(sink.clone()));
+        assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
     fn a_good_configuration_needs_no_broker() {
-        let properties = [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "SCRAM-SHA-512")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let properties = [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "camera"),
+            ("sasl.password", "hunter2"),
+        ];
+        let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let brokers = "nowhere.invalid:9093".to_owned();
         KafkaSink::new(&KafkaConfig { brokers, properties: properties.into(), ..KafkaConfig::default() })
             .expect("valid");
