@@ -103,6 +103,7 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller_port
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port
 advertised.listeners=PLAINTEXT://127.0.0.1:$port
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs=$dir/data
@@ -150,7 +151,7 @@ start() {
         cluster=A$(head -c 32 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | head -c 20)A
         # A cluster id is 16 bytes in URL-safe base64.
         kafka_java kafka.tools.StorageTool format --cluster-id "$cluster" --config "$dir/server.properties" \
-            >"$dir/format.log" 2>&1 || { cat "$dir/format.log" >&2; die "the storage in $dir cannot be formatted"; }
+            >"$dir/format.log" 2>&1 || { tail -n 15 "$dir/format.log" >&2; die "the storage in $dir cannot be formatted"; }
     fi
     : >"$dir/broker.log"
     setsid nohup java -Xms128m -Xmx512m -XX:+UseSerialGC -Dlog4j2.configurationFile="$dir/log4j2.properties" \
