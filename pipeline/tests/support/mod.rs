@@ -48,13 +48,18 @@ impl Broker {
 
     /// Starts it, or starts it again with what it had.
     pub fn start(&self) {
+        self.start_with(&[]);
+    }
+
+    /// Starts it with more lines in its configuration.
+    pub fn start_with(&self, settings: &[String]) {
         let (port, controller) = (self.port.to_string(), self.controller_port.to_string());
         let output = Command::new(script())
             .arg("start")
             .arg("--dir")
             .arg(&self.dir)
             .args(["--port", &port, "--controller-port", &controller])
-            .args(["--set", "log.flush.interval.messages=1"])
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .output()
             .expect("kafka.sh runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -71,6 +76,16 @@ impl Broker {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Its listeners beside one more, which gets `port`.
+    pub fn listeners_with(&self, protocol: &str, port: u16) -> [String; 2] {
+        let plain = format!("PLAINTEXT://127.0.0.1:{}", self.port);
+        let (more, controller) = (format!("{protocol}://127.0.0.1:{port}"), self.controller_port);
+        [
+            format!("listeners={plain},{more},CONTROLLER://127.0.0.1:{controller}"),
+            format!("advertised.listeners={plain},{more}"),
+        ]
     }
 
     pub fn brokers(&self) -> String {
@@ -97,7 +112,7 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka.sh")
 }
 
-fn free_ports<const N: usize>() -> [u16; N] {
+pub fn free_ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("its address").port())
 }
