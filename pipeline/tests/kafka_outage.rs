@@ -3,14 +3,47 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use avicuna_pipeline::outbox::{Outbox, OutboxConfig};
 use avicuna_pipeline::sink::{Delivery, DeliveryState};
 use support::*;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// What is logged as a warning or an error, over all tests of this file.
+static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Gathers [`WARNINGS`].
+struct Gather;
+
+impl Subscriber for Gather {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut |field: &Field, value: &dyn fmt::Debug| text += &format!("{field}={value:?} "));
+        WARNINGS.lock().expect("no panic").push(text);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// The warnings that name these brokers.
+fn warnings(brokers: &str) -> Vec<String> {
+    WARNINGS.lock().expect("no panic").iter().filter(|text| text.contains(brokers)).cloned().collect()
+}
 
 fn is_unreachable(delivery: &Delivery, brokers: &str) -> bool {
     matches!(delivery.state(), DeliveryState::Unreachable { reason, .. } if reason.contains(brokers))
@@ -18,6 +51,7 @@ fn is_unreachable(delivery: &Delivery, brokers: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_appears_late_and_dies_in_between_gets_everything() {
+    tracing::subscriber::set_global_default(Gather).expect("the only one");
     let (folder, broker) = (tempfile::tempdir().expect("a folder"), Arc::new(Broker::place()));
     let config = kafka(&broker.brokers(), "outage");
     let outbox = Outbox::open(&outbox_config(&folder)).expect("opens");
@@ -53,6 +87,10 @@ async fn a_broker_that_appears_late_and_dies_in_between_gets_everything() {
     delivery.stop().await;
     let accounting = outbox.accounting();
     assert_eq!(accounting.acknowledged, (keys * rounds) as u64);
+    let warnings = warnings(&broker.brokers());
+    // Two outages; a broker that is just starting may look like a third.
+    assert!((2..=3).contains(&warnings.len()), "{warnings:#?}");
+    assert!(warnings.iter().all(|text| text.contains("check that Kafka runs there")), "{warnings:#?}");
     check_order(&consume(&broker.brokers(), &config.topics.events), keys, rounds);
 }
 

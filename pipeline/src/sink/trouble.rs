@@ -4,6 +4,8 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 /// A sentence that names the brokers or the topic, keeps the library's own words, and says what to do.
 pub(super) fn explain(code: Code, raw: &str, brokers: &str, topic: &str) -> String {
+    // The library adds how long it took and what it did not say.
+    let raw = raw.split(" (after ").next().unwrap_or(raw);
     match code {
         Code::Resolve => {
             format!("the name of a broker in \"{brokers}\" is not known ({raw}); check sink.kafka.brokers")
@@ -42,5 +44,20 @@ pub(super) fn explain(code: Code, raw: &str, brokers: &str, topic: &str) -> Stri
             format!("{brokers} do not accept the topic name \"{topic}\"; change sink.kafka.topics")
         }
         _ => format!("{brokers}, topic {topic}: {raw}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_names_the_brokers_and_what_to_do() {
+        let raw = "a:1/bootstrap: Connect to ipv4#10.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
+        let sentence = explain(Code::AllBrokersDown, raw, "a:1,b:1", "avicuna.events");
+        assert!(sentence.contains("a:1,b:1") && sentence.contains("Connection refused)"), "{sentence}");
+        assert!(sentence.contains("sink.kafka.brokers") && !sentence.contains("0ms"), "{sentence}");
+        let sentence = explain(Code::UnknownTopicOrPartition, "Unknown topic", "a:1", "avicuna.events");
+        assert!(sentence.contains("topic avicuna.events is not there on a:1"), "{sentence}");
     }
 }
