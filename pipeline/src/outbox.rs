@@ -190,7 +190,7 @@ impl Outbox {
     /// full.
     pub fn open(config: &OutboxConfig) -> Result<Self, OutboxError> {
         let path = config.path.clone();
-        Self::open_with(config, Box::new(move || open_file(&path)))
+        Self::open_with(config, Box::new(move |opening| open_file(&path, opening)))
     }
 
     fn open_with(config: &OutboxConfig, opener: Opener) -> Result<Self, OutboxError> {

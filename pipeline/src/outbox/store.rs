@@ -1,10 +1,11 @@
 //! The file: messages and counters in one redb database, changed only together.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError, TableHandle};
 
 use super::{Accounting, Message, OutboxError, Topic};
 
@@ -37,7 +38,16 @@ pub(super) struct Ledger {
 }
 
 /// Opens the database; called again after the disk failed, because redb then wants to be opened afresh.
-pub(super) type Opener = Box<dyn Fn() -> Result<Database, redb::Error> + Send + Sync>;
+pub(super) type Opener = Box<dyn Fn(Opening) -> Result<Database, redb::Error> + Send + Sync>;
+
+/// Which opening of the file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// When the program starts: the file may have been damaged since, so all of it is checked.
+    First,
+    /// After the disk failed. Checking would write, which a full disk does not allow.
+    Again,
+}
 
 pub(super) struct Store {
     path: PathBuf,
@@ -60,10 +70,11 @@ fn stored_size((key, ce_type, ce_id, ce_time, payload): (&str, &str, &str, &str,
 }
 
 /// Opens or creates `path`. A damaged file is an error here and not a surprise later.
-pub(super) fn open_file(path: &Path) -> Result<Database, redb::Error> {
+pub(super) fn open_file(path: &Path, opening: Opening) -> Result<Database, redb::Error> {
     let is_new = !path.exists();
-    let database =
-        Database::builder().set_cache_size(CACHE).set_check_integrity_on_open(true).create(path)?;
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE).set_check_integrity_on_open(opening == Opening::First);
+    let database = builder.create(path)?;
     if is_new && let Some(folder) = path.parent() {
         // The file's name must survive a power cut as well as its content.
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -75,7 +86,7 @@ pub(super) fn open_file(path: &Path) -> Result<Database, redb::Error> {
 impl Store {
     pub fn open(path: &Path, opener: Opener) -> Result<(Self, Ledger), OutboxError> {
         let explain = |error: redb::Error| OutboxError::explain(path, error);
-        let database = opener().map_err(explain)?;
+        let database = opener(Opening::First).map_err(explain)?;
         let known = [MESSAGES.name(), COUNTERS.name(), DROPPED.name()];
         let read = database.begin_read().map_err(|error| OutboxError::explain(path, error))?;
         let tables = read.list_tables().map_err(|error| OutboxError::explain(path, error))?;
@@ -96,43 +107,38 @@ impl Store {
 
     /// The counters on disk; creates them in a new file.
     pub fn load(&self) -> Result<Ledger, OutboxError> {
-        let loaded = self.with_database(|database| {
-            let write = database.begin_write()?;
-            let (mut ledger, format) = (Ledger::default(), {
-                let mut counters = write.open_table(COUNTERS)?;
-                let format = counters.get("format")?.map(|guard| guard.value());
-                if format.is_none() && counters.first()?.is_none() {
-                    counters.insert("format", FORMAT)?;
-                    Some(FORMAT)
-                } else {
-                    format
-                }
-            });
-            {
-                let counters = write.open_table(COUNTERS)?;
-                let count =
-                    |name: &str| Ok::<_, redb::Error>(counters.get(name)?.map_or(0, |guard| guard.value()));
-                (ledger.next, ledger.bytes, ledger.changes) =
-                    (count("next")?, count("bytes")?, count("changes")?);
-                let accounting = &mut ledger.accounting;
-                (accounting.produced, accounting.acknowledged) = (count("produced")?, count("acknowledged")?);
-                accounting.spooled = count("spooled")?;
-                for row in write.open_table(DROPPED)?.iter()? {
-                    let (reason, count) = row?;
-                    accounting.dropped.insert(reason.value().to_owned(), count.value());
-                }
-                write.open_table(MESSAGES)?;
-            }
-            write.commit()?;
-            Ok((ledger, format))
+        let found = self.with_database(|database| match database.begin_read()?.open_table(COUNTERS) {
+            Ok(counters) => Ok(Some(counters.get("format")?.map_or(0, |guard| guard.value()))),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         });
-        match loaded? {
-            (ledger, Some(FORMAT)) => Ok(ledger),
-            (_, format) => {
-                let detail = format!("outbox format {}, this program reads {FORMAT}", format.unwrap_or(0));
-                Err(OutboxError::Foreign { path: self.path.clone(), detail })
+        match found? {
+            Some(FORMAT) => {}
+            Some(format) => {
+                let detail = format!("outbox format {format}, this program reads {FORMAT}");
+                return Err(OutboxError::Foreign { path: self.path.clone(), detail });
             }
+            None => self.with_database(create_tables)?,
         }
+        self.with_database(|database| {
+            let read = database.begin_read()?;
+            let counters = read.open_table(COUNTERS)?;
+            let count =
+                |name: &str| Ok::<_, redb::Error>(counters.get(name)?.map_or(0, |guard| guard.value()));
+            let mut dropped = BTreeMap::new();
+            for row in read.open_table(DROPPED)?.iter()? {
+                let (reason, count) = row?;
+                dropped.insert(reason.value().to_owned(), count.value());
+            }
+            let (produced, acknowledged) = (count("produced")?, count("acknowledged")?);
+            let accounting = Accounting { produced, acknowledged, spooled: count("spooled")?, dropped };
+            Ok(Ledger {
+                next: count("next")?,
+                bytes: count("bytes")?,
+                changes: count("changes")?,
+                accounting,
+            })
+        })
     }
 
     /// Opens the file afresh after the disk failed.
@@ -141,16 +147,18 @@ impl Store {
             let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
             // The old handle holds the lock on the file.
             drop(database.take());
-            *database = Some((self.opener)().map_err(|error| OutboxError::explain(&self.path, error))?);
+            *database =
+                Some((self.opener)(Opening::Again).map_err(|error| OutboxError::explain(&self.path, error))?);
         }
         self.load()
     }
 
-    /// Changes messages and counters in one transaction, synced to disk when this returns. What is not changed costs
-    /// nothing.
+    /// Changes messages and counters in one transaction, synced to disk when this returns. When `work` changes nothing,
+    /// nothing is written, unless the counters in `ledger` are `newer` than those on disk.
     pub fn change(
         &self,
         ledger: &Ledger,
+        newer: bool,
         work: impl FnOnce(&mut Change<'_>) -> Result<(), redb::Error>,
     ) -> Result<Ledger, OutboxError> {
         self.with_database(|database| {
@@ -160,7 +168,7 @@ impl Store {
                 work(&mut change)?;
                 change.ledger
             };
-            if changed == *ledger {
+            if changed == *ledger && !newer {
                 write.abort()?;
                 return Ok(changed);
             }
@@ -230,6 +238,14 @@ impl Store {
         };
         work(database).map_err(|error| OutboxError::explain(&self.path, error))
     }
+}
+
+fn create_tables(database: &Database) -> Result<(), redb::Error> {
+    let write = database.begin_write()?;
+    write.open_table(COUNTERS)?.insert("format", FORMAT)?;
+    write.open_table(DROPPED)?;
+    write.open_table(MESSAGES)?;
+    Ok(write.commit()?)
 }
 
 /// A transaction under way.

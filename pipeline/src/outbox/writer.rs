@@ -16,7 +16,7 @@ const GROUP: usize = 8192;
 /// How long to wait before a failing disk is tried again; doubles up to [`RETRY_MAX`], for opening the file again reads
 /// all of it.
 const RETRY: Duration = Duration::from_millis(500);
-const RETRY_MAX: Duration = Duration::from_secs(30);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 
 pub(super) enum Request {
     Append(Append),
@@ -59,10 +59,21 @@ pub(super) struct Writer {
     max_bytes: u64,
     when_full: WhenFull,
     ledger: Ledger,
+    /// The counters have changed in memory only: messages were given up while the disk failed.
+    is_ahead: bool,
     appends: VecDeque<Append>,
     settles: Vec<Settle>,
     may_wait: bool,
     failing: Option<Failing>,
+    uncertain: Option<Uncertain>,
+}
+
+/// A transaction failed and the file could not be opened since: nobody knows whether it is on disk.
+struct Uncertain {
+    /// The counters before it.
+    before: Ledger,
+    /// What becomes of the waiting appends if it is; empty once they were given up.
+    outcomes: Vec<(usize, Appended)>,
 }
 
 /// The disk fails.
@@ -77,7 +88,19 @@ impl Writer {
     pub fn new(store: Arc<Store>, board: Arc<Board>, config: &OutboxConfig, ledger: Ledger) -> Self {
         let OutboxConfig { max_bytes, when_full, .. } = *config;
         let (appends, settles) = (VecDeque::new(), Vec::new());
-        Self { store, board, max_bytes, when_full, ledger, appends, settles, may_wait: true, failing: None }
+        Self {
+            store,
+            board,
+            max_bytes,
+            when_full,
+            ledger,
+            is_ahead: false,
+            appends,
+            settles,
+            may_wait: true,
+            failing: None,
+            uncertain: None,
+        }
     }
 
     /// Works until every handle of the outbox is gone.
@@ -87,7 +110,7 @@ impl Writer {
                 Some(failing) => {
                     requests.recv_timeout(failing.next_try.saturating_duration_since(Instant::now()))
                 }
-                None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                _ => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match next {
                 Ok(request) => self.take(request),
@@ -118,17 +141,30 @@ impl Writer {
         appends + self.settles.iter().map(|settle| settle.settled.len()).sum::<usize>()
     }
 
+    fn has_work(&self) -> bool {
+        !self.appends.is_empty() || !self.settles.is_empty() || self.is_ahead || self.uncertain.is_some()
+    }
+
     fn commit(&mut self) {
-        if self.appends.is_empty() && self.settles.is_empty() {
+        if !self.has_work() {
             return;
         }
         if self.failing.as_ref().is_some_and(|failing| Instant::now() < failing.next_try) {
             return self.do_without();
         }
+        if let Some(uncertain) = self.uncertain.take() {
+            match self.store.reopen() {
+                Ok(on_disk) => self.reconcile(uncertain, on_disk),
+                Err(error) => {
+                    self.uncertain = Some(uncertain);
+                    return self.postpone(&error);
+                }
+            }
+        }
         let admission =
             Admission { max_bytes: self.max_bytes, when_full: self.when_full, may_wait: self.may_wait };
         let mut outcomes = Vec::with_capacity(self.appends.len());
-        let changed = self.store.change(&self.ledger, |change| {
+        let changed = self.store.change(&self.ledger, self.is_ahead, |change| {
             for Settle { topic, settled, .. } in &self.settles {
                 for (number, verdict) in settled {
                     match verdict {
@@ -154,7 +190,11 @@ impl Writer {
     }
 
     fn committed(&mut self, ledger: Ledger, outcomes: Vec<(usize, Appended)>) {
-        if let Some(failing) = self.failing.take() {
+        self.is_ahead = false;
+        // A full disk may have room for the counters and not for messages: only those prove that it works.
+        if !outcomes.is_empty()
+            && let Some(failing) = self.failing.take()
+        {
             tracing::info!(
                 after_s = failing.since.elapsed().as_secs_f64(),
                 "the outbox can be written again"
@@ -188,8 +228,35 @@ impl Writer {
     fn failed(&mut self, error: OutboxError, outcomes: Vec<(usize, Appended)>) {
         match self.store.reopen() {
             Ok(on_disk) if on_disk.changes > self.ledger.changes => return self.committed(on_disk, outcomes),
-            Ok(_) | Err(_) => {}
+            Ok(_) => {}
+            Err(_) => self.uncertain = Some(Uncertain { before: self.ledger.clone(), outcomes }),
         }
+        self.postpone(&error);
+    }
+
+    /// The file is open again, and what was uncertain is known.
+    fn reconcile(&mut self, uncertain: Uncertain, on_disk: Ledger) {
+        let Uncertain { before, outcomes } = uncertain;
+        if on_disk.changes == before.changes {
+            return;
+        }
+        // Messages that were given up meanwhile are counted in memory only; those of the transaction are not lost after
+        // all.
+        let given_up = self.ledger.accounting.produced - before.accounting.produced;
+        let of_it = on_disk.accounting.produced - before.accounting.produced;
+        let mut ledger = on_disk;
+        if let Some(lost) = given_up.checked_sub(of_it).filter(|lost| *lost > 0) {
+            let reason = self.failing.as_ref().map_or(reason::DISK_FAILED, |failing| failing.reason);
+            ledger.accounting.produced += lost;
+            *ledger.accounting.dropped.entry(reason.to_owned()).or_default() += lost;
+        }
+        let is_ahead = self.is_ahead;
+        self.committed(ledger, outcomes);
+        self.is_ahead = is_ahead;
+    }
+
+    /// Tries again later.
+    fn postpone(&mut self, error: &OutboxError) {
         let reason = match error {
             OutboxError::DiskFull { .. } => reason::DISK_FULL,
             _ => reason::DISK_FAILED,
@@ -218,10 +285,14 @@ impl Writer {
         // Counted in memory; the next transaction that succeeds writes the counters down.
         let mut ledger = self.ledger.clone();
         let appends = std::mem::take(&mut self.appends);
+        if let Some(uncertain) = &mut self.uncertain {
+            uncertain.outcomes.clear();
+        }
         for append in &appends {
             ledger.accounting.produced += append.left();
             *ledger.accounting.dropped.entry(reason.to_owned()).or_default() += append.left();
         }
+        self.is_ahead |= !appends.is_empty();
         self.publish(ledger);
         for append in appends {
             let outcome = Appended { dropped: append.outcome.dropped + append.left(), ..append.outcome };

@@ -4,28 +4,49 @@ use std::fs::OpenOptions;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, Database, StorageBackend};
 
 use super::*;
 
-/// Writes to the real file, as long as there is space.
+/// The switches of a disk.
+#[derive(Debug, Default)]
+struct Switches {
+    /// There is no space.
+    full: AtomicBool,
+    /// The sync that takes it from 1 to 0 works, but says that it did not, and the disk is gone then.
+    syncs_left: AtomicUsize,
+    /// Nothing works.
+    gone: AtomicBool,
+}
+
+/// Writes to the real file, as long as it may.
 #[derive(Debug)]
 struct Disk {
     file: FileBackend,
-    full: Arc<AtomicBool>,
+    switches: Arc<Switches>,
 }
 
 impl Disk {
     fn space(&self) -> io::Result<()> {
-        if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        self.there()?;
+        if self.switches.full.load(Ordering::SeqCst) {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn there(&self) -> io::Result<()> {
+        if self.switches.gone.load(Ordering::SeqCst) { Err(io::Error::other("gone")) } else { Ok(()) }
     }
 }
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
+        self.there()?;
         self.file.len()
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -37,7 +58,13 @@ impl StorageBackend for Disk {
     }
     fn sync_data(&self) -> io::Result<()> {
         self.space()?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        let left = self.switches.syncs_left.load(Ordering::SeqCst);
+        self.switches.syncs_left.store(left.saturating_sub(1), Ordering::SeqCst);
+        if left == 1 {
+            self.switches.gone.store(true, Ordering::SeqCst);
+        }
+        self.there()
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.space()?;
@@ -51,25 +78,71 @@ impl StorageBackend for Disk {
     }
 }
 
-/// An outbox on such a disk, and its switch.
-fn on_disk(config: &OutboxConfig) -> (Outbox, Arc<AtomicBool>) {
-    let full = Arc::new(AtomicBool::new(false));
-    let (path, switch) = (config.path.clone(), full.clone());
-    let opener = move || {
+/// An outbox on such a disk, and its switches.
+fn on_disk(config: &OutboxConfig) -> (Outbox, Arc<Switches>) {
+    let switches = Arc::new(Switches::default());
+    let (path, shared) = (config.path.clone(), switches.clone());
+    let opener = move |_| {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = FileBackend::new(file.map_err(redb::Error::Io)?).map_err(redb::Error::from)?;
-        Ok(Database::builder().create_with_backend(Disk { file, full: switch.clone() })?)
+        Ok(Database::builder().create_with_backend(Disk { file, switches: shared.clone() })?)
     };
-    (Outbox::open_with(config, Box::new(opener)).expect("opens"), full)
+    (Outbox::open_with(config, Box::new(opener)).expect("opens"), switches)
+}
+
+/// The disk dies at every point of a transaction; after it is back, every message is there or counted, and the counters
+/// say the truth about the file.
+#[test]
+fn a_transaction_of_unknown_fate_is_found_out() {
+    for (syncs, when_full) in
+        (1..=4).flat_map(|syncs| [(syncs, WhenFull::DropOldest), (syncs, WhenFull::Block)])
+    {
+        let (folder, mut given) = (tempdir(), 16);
+        let config = config(&folder, 1 << 20, when_full);
+        let (outbox, switches) = on_disk(&config);
+        outbox.append(&messages(3, 10)).expect("appends");
+        switches.syncs_left.store(syncs, Ordering::SeqCst);
+        let settled = outbox.settle(Topic::Events, vec![(1, Verdict::Delivered)]);
+        let appending = std::thread::spawn({
+            let outbox = outbox.clone();
+            move || (0..6).map(|_| outbox.append(&messages(2, 10)).expect("appends").stored).sum::<u64>()
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !switches.gone.load(Ordering::SeqCst) {
+            assert!(Instant::now() < deadline, "the disk dies");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(outbox.accounting().balanced());
+        switches.gone.store(false, Ordering::SeqCst);
+        settled.blocking_recv().expect("settled");
+        let stored = appending.join().expect("no panic");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while outbox.append(&messages(1, 10)).expect("appends").stored == 0 {
+            assert!(Instant::now() < deadline, "it is used again");
+            given += 1;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let accounting = outbox.accounting();
+        assert!(accounting.balanced(), "{accounting:?}");
+        assert_eq!((accounting.produced, accounting.acknowledged), (given, 1), "{syncs} {when_full:?}");
+        assert_eq!(accounting.spooled, waiting(&outbox).len() as u64, "{syncs} {when_full:?} {accounting:?}");
+        assert!(accounting.spooled >= 2 + stored, "what was said to be stored is: {stored} {accounting:?}");
+        if when_full == WhenFull::Block {
+            assert_eq!(accounting.spooled, 15, "{syncs}: nothing is lost and nothing twice");
+        }
+        drop(outbox);
+        assert_eq!(Outbox::open(&config).expect("opens").accounting(), accounting, "{syncs} {when_full:?}");
+    }
 }
 
 #[test]
 fn a_full_disk_drops_counts_and_recovers() {
     let folder = tempdir();
     let config = config(&folder, 1 << 20, WhenFull::DropOldest);
-    let (outbox, full) = on_disk(&config);
+    let (outbox, switches) = on_disk(&config);
     outbox.append(&messages(3, 10)).expect("appends");
-    full.store(true, Ordering::SeqCst);
+    switches.full.store(true, Ordering::SeqCst);
     assert_eq!(outbox.append(&messages(5, 10)).expect("is no error"), Appended { stored: 0, dropped: 5 });
     assert_eq!(outbox.append(&messages(2, 10)).expect("is no error"), Appended { stored: 0, dropped: 2 });
     // A verdict waits for the disk.
@@ -78,11 +151,17 @@ fn a_full_disk_drops_counts_and_recovers() {
     assert_eq!((accounting.produced, accounting.spooled, dropped(&outbox, reason::DISK_FULL)), (10, 3, 7));
     assert!(accounting.balanced() && settled.try_recv().is_err());
 
-    full.store(false, Ordering::SeqCst);
+    switches.full.store(false, Ordering::SeqCst);
     settled.blocking_recv().expect("settled once there is space, without another call");
-    assert_eq!(outbox.append(&messages(1, 10)).expect("appends"), Appended { stored: 1, dropped: 0 });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut given = 10;
+    while outbox.append(&messages(1, 10)).expect("is no error").stored == 0 {
+        assert!(Instant::now() < deadline, "it is used again");
+        given += 1;
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let before = outbox.accounting();
-    assert_eq!((before.produced, before.acknowledged, before.spooled), (11, 1, 3));
+    assert_eq!((before.produced, before.acknowledged, before.spooled), (given + 1, 1, 3));
     drop(outbox);
     assert_eq!(Outbox::open(&config).expect("opens").accounting(), before, "what was lost is on record");
 }
@@ -90,15 +169,15 @@ fn a_full_disk_drops_counts_and_recovers() {
 #[test]
 fn a_full_disk_is_waited_for_when_nothing_may_be_dropped() {
     let folder = tempdir();
-    let (outbox, full) = on_disk(&config(&folder, 1 << 20, WhenFull::Block));
-    full.store(true, Ordering::SeqCst);
+    let (outbox, switches) = on_disk(&config(&folder, 1 << 20, WhenFull::Block));
+    switches.full.store(true, Ordering::SeqCst);
     let appending = std::thread::spawn({
         let outbox = outbox.clone();
         move || outbox.append(&messages(3, 10))
     });
     std::thread::sleep(Duration::from_millis(200));
     assert!(!appending.is_finished());
-    full.store(false, Ordering::SeqCst);
+    switches.full.store(false, Ordering::SeqCst);
     assert_eq!(appending.join().expect("no panic").expect("appends"), Appended { stored: 3, dropped: 0 });
     assert_eq!(waiting(&outbox), ids(0..3));
 }
