@@ -2,6 +2,7 @@
 //! and their assembly, the [`localizer::Localizer`]. Knows no stream, no Kafka, no clock.
 
 pub mod answer;
+pub mod checkpoint;
 pub mod llm;
 pub mod prompt;
 pub mod sample;

@@ -24,9 +24,10 @@ impl Template {
     pub fn head(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>, TokenizerError> {
         match self {
             Self::VicunaV1 => {
-                with_begin(tokenizer, tokenizer.encode(&format!("{VICUNA_SYSTEM} USER: "), Specials::AsText)?)
+                let text = format!("{VICUNA_SYSTEM} USER: ");
+                Ok(with_begin(tokenizer, tokenizer.encode(&text, Specials::AsText)?))
             }
-            Self::Plain => with_begin(tokenizer, Vec::new()),
+            Self::Plain => Ok(with_begin(tokenizer, Vec::new())),
             Self::ChatMl => tokenizer.encode("<|im_start|>user\n", Specials::Parse),
         }
     }
@@ -47,6 +48,36 @@ impl Template {
         }
     }
 
+    /// A conversation as text, `<video>` standing for the audio-visual sequence: user and assistant take turns, and an
+    /// empty last turn is the one to be generated.
+    pub fn render(&self, turns: &[&str]) -> String {
+        let mut text = match self {
+            Self::VicunaV1 => format!("{VICUNA_SYSTEM} "),
+            Self::Plain | Self::ChatMl => String::new(),
+        };
+        for (index, turn) in turns.iter().enumerate() {
+            let user = index.is_multiple_of(2);
+            match self {
+                Self::VicunaV1 => {
+                    text += if user { "USER:" } else { "ASSISTANT:" };
+                    if !turn.is_empty() {
+                        text += &format!(" {turn}{}", if user { " " } else { "</s>" });
+                    }
+                }
+                // The reference fails on an answer here; its training writes this line end after one.
+                Self::Plain if turn.is_empty() => {}
+                Self::Plain => text += &format!("{turn}\n"),
+                Self::ChatMl => {
+                    text += &format!("<|im_start|>{}\n", if user { "user" } else { "assistant" });
+                    if !turn.is_empty() {
+                        text += &format!("{turn}<|im_end|>\n");
+                    }
+                }
+            }
+        }
+        text
+    }
+
     /// The token that ends an answer, by its name.
     pub fn stop(&self) -> &'static str {
         match self {
@@ -56,12 +87,21 @@ impl Template {
     }
 }
 
-/// Puts the tokenizer's begin-of-sequence token, if it has one, before `ids`.
-fn with_begin(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Result<Vec<u32>, TokenizerError> {
-    if let Some(begin) = tokenizer.begin() {
-        ids.insert(0, begin);
+/// The ids of a rendered conversation, cut at every `<video>`: one piece more than there are such marks.
+///
+/// Special tokens are read as such, so this is for conversations of one's own, not for what users typed.
+pub fn pieces(tokenizer: &Tokenizer, conversation: &str) -> Result<Vec<Vec<u32>>, TokenizerError> {
+    let encoded = conversation.split("<video>").map(|text| tokenizer.encode(text, Specials::Parse));
+    let mut pieces = encoded.collect::<Result<Vec<_>, _>>()?;
+    if let Some(first) = pieces.first_mut() {
+        *first = with_begin(tokenizer, std::mem::take(first));
     }
-    Ok(ids)
+    Ok(pieces)
+}
+
+/// Puts the tokenizer's begin-of-sequence token, if it has one, before `ids`.
+fn with_begin(tokenizer: &Tokenizer, ids: Vec<u32>) -> Vec<u32> {
+    tokenizer.begin().into_iter().chain(ids).collect()
 }
 
 /// The text of what was generated, and which of its bytes each token stands for.
@@ -71,7 +111,11 @@ pub fn answer(tokenizer: &Tokenizer, generated: &Generated) -> Answer {
     let mut tokens = Vec::with_capacity(generated.ids.len());
     for (&id, &logprob) in generated.ids.iter().zip(&generated.logprobs) {
         let start = text.len();
-        bytes.extend_from_slice(tokenizer.token_bytes(id));
+        let mut spelled = tokenizer.token_bytes(id);
+        if tokens.is_empty() && tokenizer.starts_with_space() {
+            spelled = spelled.strip_prefix(b" ").unwrap_or(spelled);
+        }
+        bytes.extend_from_slice(spelled);
         take_complete(&mut bytes, &mut text);
         tokens.push(AnswerToken { id, logprob, bytes: start..text.len() });
     }

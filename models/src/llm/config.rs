@@ -179,6 +179,31 @@ impl Config {
         Ok(Self { context: self.context.min(131_072), ..self })
     }
 
+    /// Every weight's Hugging Face name and shape.
+    pub fn weights(&self) -> Vec<(String, Vec<usize>)> {
+        let (hidden, wide, q, kv) = (self.hidden, self.intermediate, self.q_dim(), self.kv_dim());
+        let mut weights = vec![("model.embed_tokens.weight".to_owned(), vec![self.vocab, hidden])];
+        for layer in 0..self.layers {
+            let parts = [
+                ("input_layernorm", vec![hidden]),
+                ("self_attn.q_proj", vec![q, hidden]),
+                ("self_attn.k_proj", vec![kv, hidden]),
+                ("self_attn.v_proj", vec![kv, hidden]),
+                ("self_attn.o_proj", vec![hidden, q]),
+                ("post_attention_layernorm", vec![hidden]),
+                ("mlp.gate_proj", vec![wide, hidden]),
+                ("mlp.up_proj", vec![wide, hidden]),
+                ("mlp.down_proj", vec![hidden, wide]),
+            ];
+            weights.extend(parts.map(|(part, shape)| (format!("model.layers.{layer}.{part}.weight"), shape)));
+        }
+        weights.push(("model.norm.weight".to_owned(), vec![hidden]));
+        if !self.tied {
+            weights.push(("lm_head.weight".to_owned(), vec![self.vocab, hidden]));
+        }
+        weights
+    }
+
     /// Query heads that share one key-value head.
     pub fn group(&self) -> usize {
         self.heads / self.kv_heads

@@ -5,7 +5,7 @@
 //! generates one token a step, all in one `[questions, hidden]` batch.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Tensor};
@@ -193,8 +193,7 @@ fn open_gguf(path: &Path) -> Result<Parts, LlmError> {
 
 fn open_dir(dir: &Path) -> Result<Parts, LlmError> {
     let config = Config::from_json(&dir.join("config.json"))?;
-    let json: PathBuf = dir.join("tokenizer.json");
-    let tokenizer = Tokenizer::from_json(&json)?;
+    let tokenizer = Tokenizer::from_dir(dir)?;
     let weights = Weights::from_dir(dir, &config)?;
     Ok((config, weights, tokenizer))
 }

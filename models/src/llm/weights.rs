@@ -13,12 +13,14 @@ use candle_core::{DType, Device, Tensor};
 use super::config::Config;
 use super::error::LlmError;
 use super::lora::LoraWeights;
+use crate::checkpoint::read_tensors;
 
 /// The weights of a model on disk, with a LoRA merged into what is read.
 pub struct Weights {
     path: PathBuf,
     source: Source,
-    lora: Option<LoraWeights>,
+    /// In the order in which they are merged.
+    loras: Vec<LoraWeights>,
     heads: usize,
     kv_heads: usize,
 }
@@ -39,24 +41,35 @@ impl Weights {
         )
     }
 
-    /// The weights of a folder with `*.safetensors`.
+    /// The weights of a folder with `model*.safetensors` or, where there are none, `pytorch_model*.bin`.
     pub fn from_dir(dir: &Path, config: &Config) -> Result<Self, LlmError> {
         let entries = std::fs::read_dir(dir).map_err(|e| LlmError::read(dir, e))?;
-        let mut shards: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
-            // Adapters may lie beside the model; they are asked for by name.
-            .filter(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("model")))
-            .collect();
-        shards.sort();
-        if shards.is_empty() {
-            return Err(LlmError::malformed(dir, "it has no model*.safetensors"));
+        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.sort();
+        // Adapters may lie beside the model; they are asked for by name.
+        let named = |start: &str, end: &str| -> Vec<PathBuf> {
+            let name = |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
+            let matches =
+                |path: &&PathBuf| name(path).is_some_and(|n| n.starts_with(start) && n.ends_with(end));
+            files.iter().filter(matches).cloned().collect()
+        };
+        let shards = named("model", ".safetensors");
+        if let Some(first) = shards.first() {
+            // SAFETY: the files are only read; a model that somebody rewrites while it is mapped is as broken as one
+            // rewritten while it is loaded.
+            let mapped = unsafe { MmapedSafetensors::multi(&shards) };
+            let mapped = mapped.map_err(|e| LlmError::malformed(first, e))?;
+            return Ok(Self::new(dir, Source::Safetensors(mapped), config));
         }
-        // SAFETY: the files are only read; a model that somebody rewrites while it is mapped is as broken as one
-        // rewritten while it is loaded.
-        let mapped = unsafe { MmapedSafetensors::multi(&shards) };
-        let mapped = mapped.map_err(|e| LlmError::malformed(&shards[0], e))?;
-        Ok(Self::new(dir, Source::Safetensors(mapped), config))
+        let shards = named("pytorch_model", ".bin");
+        if shards.is_empty() {
+            return Err(LlmError::malformed(dir, "it has no model*.safetensors and no pytorch_model*.bin"));
+        }
+        let mut tensors = HashMap::new();
+        for shard in &shards {
+            tensors.extend(read_tensors(shard)?);
+        }
+        Ok(Self::from_tensors(dir, tensors, config))
     }
 
     /// Weights that are in memory already; `path` is where they came from, for messages.
@@ -66,12 +79,12 @@ impl Weights {
 
     fn new(path: &Path, source: Source, config: &Config) -> Self {
         let (heads, kv_heads) = (config.heads, config.kv_heads);
-        Self { path: path.to_owned(), source, lora: None, heads, kv_heads }
+        Self { path: path.to_owned(), source, loras: Vec::new(), heads, kv_heads }
     }
 
-    /// Merges `lora` into every weight that is read from here on.
+    /// Merges `lora`, after those that were given before, into every weight that is read from here on.
     pub fn with_lora(mut self, lora: LoraWeights) -> Self {
-        self.lora = Some(lora);
+        self.loras.push(lora);
         self
     }
 
@@ -86,15 +99,12 @@ impl Weights {
                 expected: shape.to_vec(),
             });
         }
-        match &self.lora {
-            Some(lora) => lora.merge(name, tensor),
-            None => Ok(tensor),
-        }
+        self.loras.iter().try_fold(tensor, |tensor, lora| lora.merge(name, tensor))
     }
 
-    /// Errors when the LoRA holds a weight that no `get` asked for: it was trained for another model.
+    /// Errors when a LoRA holds a weight that no `get` asked for: it was trained for another model.
     pub fn finish(&self) -> Result<(), LlmError> {
-        self.lora.as_ref().map_or(Ok(()), LoraWeights::finish)
+        self.loras.iter().try_for_each(LoraWeights::finish)
     }
 
     /// Whether the weights are stored with less precision than f32.

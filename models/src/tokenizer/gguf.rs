@@ -10,6 +10,7 @@ use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::{AddedToken, Tokenizer as Hf};
 
+use super::sentencepiece::SentencePiece;
 use super::{Tokenizer, TokenizerError};
 
 /// `tokenizer.ggml.token_type` of control tokens such as `<|im_start|>`.
@@ -21,8 +22,13 @@ pub(super) fn build(content: &Content, path: &Path) -> Result<Tokenizer, Tokeniz
     let malformed = |reason: String| TokenizerError::Malformed { path: path.to_owned(), reason };
     let text = |key: &str| content.metadata.get(key).and_then(|v| v.to_string().ok()).map(String::as_str);
     let model = text("tokenizer.ggml.model");
+    if model == Some("llama") {
+        return sentencepiece(content, path);
+    }
     if model != Some("gpt2") {
-        return Err(malformed(format!("vocabulary kind {model:?} is not byte-level BPE (gpt2)")));
+        return Err(malformed(format!(
+            "vocabulary kind {model:?} is neither byte-level BPE (gpt2) nor SentencePiece (llama)"
+        )));
     }
     let pre = text("tokenizer.ggml.pre").unwrap_or("default");
     let byte_level = ByteLevel::new(false, true, true);
@@ -68,6 +74,24 @@ pub(super) fn build(content: &Content, path: &Path) -> Result<Tokenizer, Tokeniz
     let added = parse.add_special_tokens(specials.iter().filter(|t| t.special).cloned());
     added.map_err(|e| malformed(e.to_string()))?;
     Ok(Tokenizer::byte_level(parse, as_text))
+}
+
+/// LLaMA's and Vicuna's vocabulary. GGUF files do not say which mode it was trained in; the older one is theirs.
+fn sentencepiece(content: &Content, path: &Path) -> Result<Tokenizer, TokenizerError> {
+    let malformed = |reason: String| TokenizerError::Malformed { path: path.to_owned(), reason };
+    let list = |key: &str| {
+        let list = content.metadata.get(key).and_then(|v| v.to_vec().ok());
+        list.ok_or_else(|| malformed(format!("`{key}` is missing")))
+    };
+    let wrong = |e: candle_core::Error| malformed(e.to_string());
+    let texts = list("tokenizer.ggml.tokens")?.iter().map(|v| v.to_string().cloned());
+    let texts = texts.collect::<Result<Vec<String>, _>>().map_err(wrong)?;
+    let scores = list("tokenizer.ggml.scores")?.iter().map(Value::to_f32);
+    let scores = scores.collect::<Result<Vec<f32>, _>>().map_err(wrong)?;
+    let kinds = list("tokenizer.ggml.token_type")?.iter().map(|v| v.to_i32().map(|kind| kind as u64));
+    let kinds = kinds.collect::<Result<Vec<u64>, _>>().map_err(wrong)?;
+    let model = SentencePiece::from_lists(texts, &scores, &kinds, true).map_err(malformed)?;
+    Ok(Tokenizer::sentencepiece(model))
 }
 
 /// The bytes of a token that spells each byte as one printable character, GPT-2's way.

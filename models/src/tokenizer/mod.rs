@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::gguf_file::Content;
 
 mod gguf;
+mod sentencepiece;
+
+use sentencepiece::SentencePiece;
 
 /// Why a tokenizer could not be built or used.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,8 @@ pub struct Tokenizer {
 enum Kind {
     /// Byte-level BPE: one tokenizer that knows the special tokens, one that does not.
     ByteLevel { parse: Box<tokenizers::Tokenizer>, as_text: Box<tokenizers::Tokenizer> },
+    /// SentencePiece BPE; texts start with a space that nobody wrote.
+    SentencePiece(Box<SentencePiece>),
 }
 
 impl Tokenizer {
@@ -76,6 +81,26 @@ impl Tokenizer {
         Ok(Self::byte_level(parse, as_text))
     }
 
+    /// A SentencePiece `tokenizer.model`, in the mode that `tokenizer_config.json` beside it names.
+    pub fn from_sentencepiece(path: &Path) -> Result<Self, TokenizerError> {
+        SentencePiece::read(path).map(Self::sentencepiece)
+    }
+
+    /// The tokenizer in a model's folder: `tokenizer.model`, with which a model was trained, before `tokenizer.json`.
+    pub fn from_dir(dir: &Path) -> Result<Self, TokenizerError> {
+        let model = dir.join("tokenizer.model");
+        if model.exists() {
+            Self::from_sentencepiece(&model)
+        } else {
+            Self::from_json(&dir.join("tokenizer.json"))
+        }
+    }
+
+    fn sentencepiece(model: SentencePiece) -> Self {
+        let bytes = model.token_bytes();
+        Self { kind: Kind::SentencePiece(Box::new(model)), bytes }
+    }
+
     fn byte_level(parse: tokenizers::Tokenizer, as_text: tokenizers::Tokenizer) -> Self {
         let special = parse.get_added_tokens_decoder();
         let size = parse.get_vocab_size(true) as u32;
@@ -98,13 +123,16 @@ impl Tokenizer {
                 let encoding = encoding.map_err(|e| TokenizerError::Encode(e.to_string()))?;
                 Ok(encoding.get_ids().to_vec())
             }
+            Kind::SentencePiece(model) => Ok(model.encode(text, specials)),
         }
     }
 
     /// The text of `ids`, special tokens left out; bytes that are no UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.token_bytes(id)).copied().collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let bytes =
+            if self.starts_with_space() { bytes.strip_prefix(b" ").unwrap_or(&bytes) } else { &bytes };
+        String::from_utf8_lossy(bytes).into_owned()
     }
 
     /// The bytes that `id` adds to a text; none for a special or unknown token. They may be part of a character.
@@ -116,6 +144,7 @@ impl Tokenizer {
     pub fn token_id(&self, name: &str) -> Option<u32> {
         match &self.kind {
             Kind::ByteLevel { parse, .. } => parse.token_to_id(name),
+            Kind::SentencePiece(model) => model.token_id(name),
         }
     }
 
@@ -123,7 +152,13 @@ impl Tokenizer {
     pub fn begin(&self) -> Option<u32> {
         match &self.kind {
             Kind::ByteLevel { .. } => None,
+            Kind::SentencePiece(model) => model.begin(),
         }
+    }
+
+    /// Whether the first word of a text carries a space that does not belong to the text.
+    pub fn starts_with_space(&self) -> bool {
+        matches!(self.kind, Kind::SentencePiece(_))
     }
 
     /// The number of ids.

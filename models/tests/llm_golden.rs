@@ -1,0 +1,247 @@
+//! The decoder, the tokenizer and the import against numbers of the reference: `AVICUNA_GOLDEN`, or the fixtures.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use avicuna_models::checkpoint::{Imported, Released, import, read_tensors};
+use avicuna_models::llm::{Llm, Precision, Weights};
+use avicuna_models::prompt::{Template, pieces};
+use avicuna_models::tokenizer::{Specials, Tokenizer};
+use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
+
+type Anything = Result<(), Box<dyn std::error::Error>>;
+
+fn golden(path: &str) -> PathBuf {
+    let folder = std::env::var_os("AVICUNA_GOLDEN").map(PathBuf::from);
+    let fixtures = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden");
+    folder.unwrap_or_else(fixtures).join(path)
+}
+
+fn json(path: &str) -> Value {
+    let text = std::fs::read(golden(path)).expect("the golden file is there");
+    serde_json::from_slice(&text).expect("the golden file is JSON")
+}
+
+fn released(stages: &[&str]) -> Released {
+    let file = |name: &str| golden("tiny_avicuna").join(name);
+    Released {
+        base: file("base"),
+        visual: file("mm_projector.bin"),
+        audio: file("mm_projector_a.bin"),
+        stages: stages.iter().map(|stage| file(stage)).collect(),
+    }
+}
+
+fn assemble(imported: &Imported) -> Result<Llm, Box<dyn std::error::Error>> {
+    let base = golden("tiny_avicuna/base");
+    let tensors = imported.weights.clone().into_iter().collect();
+    let weights = Weights::from_tensors(&base, tensors, &imported.config);
+    let tokenizer = Tokenizer::from_dir(&base)?;
+    Ok(Llm::assemble(&weights, imported.config.clone(), tokenizer, &Device::Cpu, Precision::Exact)?)
+}
+
+fn max_difference(a: &Tensor, b: &Tensor) -> f32 {
+    assert_eq!(a.dims(), b.dims());
+    let difference = a.sub(b).and_then(|d| d.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>());
+    difference.expect("two f32 tensors of one shape")
+}
+
+/// Every `step`-th row, from the first.
+fn every(tensor: &Tensor, step: usize) -> candle_core::Result<Tensor> {
+    let rows: Vec<u32> = (0..tensor.dim(0)? as u32).step_by(step).collect();
+    tensor.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)
+}
+
+#[test]
+fn merged_weights_equal_the_references() -> Anything {
+    let expected = json("tiny_avicuna/golden.json");
+    let corners = read_tensors(&golden("tiny_avicuna/golden.safetensors"))?;
+    for (stage, stages) in [("stage3", &["stage3"][..]), ("stage4", &["stage3", "stage4"])] {
+        let imported = import(&released(stages))?;
+        let mut all: HashMap<String, Tensor> = imported.weights.clone().into_iter().collect();
+        all.insert("model.mm_projector.weight".into(), imported.visual.weight.clone());
+        all.insert("model.mm_projector.bias".into(), imported.visual.bias.clone());
+        all.insert("model.mm_projector_a.weight".into(), imported.audio.weight.clone());
+        all.insert("model.mm_projector_a.bias".into(), imported.audio.bias.clone());
+        let stats = expected["merged"][stage].as_object().expect("statistics");
+        let mut compared = 0;
+        for (name, stat) in stats.iter().filter(|(name, _)| !name.contains("inv_freq")) {
+            let tensor = all.get(name).unwrap_or_else(|| panic!("{name} is not imported"));
+            let doubles = tensor.flatten_all()?.to_dtype(DType::F64)?;
+            let sums = [("sum", doubles.sum_all()?), ("abs_sum", doubles.abs()?.sum_all()?)];
+            for (kind, sum) in sums {
+                let (sum, expected) = (sum.to_scalar::<f64>()?, stat[kind].as_f64().expect("a number"));
+                let allowed = 1e-6 * tensor.elem_count() as f64;
+                assert!((sum - expected).abs() <= allowed, "{stage} {name} {kind}: {sum} {expected}");
+            }
+            if let Some(corner) = corners.get(&format!("merged.{stage}.{name}")) {
+                let mut mine = if tensor.rank() == 1 { tensor.unsqueeze(1)? } else { tensor.clone() };
+                for (dim, size) in corner.dims().iter().enumerate() {
+                    mine = mine.narrow(dim, 0, *size)?;
+                }
+                assert!(max_difference(&mine, corner) <= 1e-6, "{stage} {name}");
+                compared += 1;
+            }
+        }
+        assert!(compared >= 4, "only {compared} corners were compared");
+    }
+    Ok(())
+}
+
+#[test]
+fn pickled_shards_and_safetensors_are_one_base() -> Anything {
+    let whole = import(&released(&["stage3", "stage4"]))?;
+    let folder = tempfile::tempdir()?;
+    for entry in std::fs::read_dir(golden("tiny_avicuna/base"))? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|e| e != "safetensors") {
+            std::fs::copy(&path, folder.path().join(path.file_name().expect("a file")))?;
+        }
+    }
+    let sharded = import(&Released { base: folder.path().to_owned(), ..released(&["stage3", "stage4"]) })?;
+    for (name, tensor) in &whole.weights {
+        assert_eq!(max_difference(tensor, &sharded.weights[name]), 0.0, "{name}");
+    }
+    Ok(())
+}
+
+/// Quirk (a): the reference's stage 1 writes both projectors into one file, and then cannot read it.
+#[test]
+fn the_visual_projector_is_read_from_both_layouts() -> Anything {
+    let name = "mm_projector_as_saved_by_stage1.bin";
+    let both = Released { visual: golden("tiny_avicuna").join(name), ..released(&[]) };
+    let both = import(&both)?;
+    assert_eq!(both.visual.weight.dims(), [both.config.hidden, 768]);
+    assert_eq!(both.audio.weight.dims(), [both.config.hidden, 512]);
+    assert_eq!(max_difference(&both.audio.weight, &import(&released(&[]))?.audio.weight), 0.0);
+    Ok(())
+}
+
+#[test]
+fn logits_and_greedy_tokens_equal_the_references() -> Anything {
+    let expected = json("tiny_avicuna/golden.json");
+    let tensors = read_tensors(&golden("tiny_avicuna/golden.safetensors"))?;
+    let embeddings = &tensors["stage4.inputs_embeds"];
+    let imported = import(&released(&["stage3", "stage4"]))?;
+    let llm = assemble(&imported)?;
+
+    // Text rows of the reference's embeddings are ours; -200 stands for the audio-visual tokens.
+    let ids: Vec<i64> = tensors["input.ids"].to_dtype(DType::I64)?.to_vec1()?;
+    let video = ids.iter().position(|id| *id == -200).expect("a <video> mark");
+    let head: Vec<u32> = ids[..video].iter().map(|id| *id as u32).collect();
+    let tail: Vec<u32> = ids[video + 1..].iter().map(|id| *id as u32).collect();
+    assert!(max_difference(&llm.embed(&head)?, &embeddings.narrow(0, 0, video)?) <= 1e-5);
+
+    let logits = llm.logits(embeddings)?;
+    assert!(max_difference(&every(&logits, 3)?, &tensors["stage4.logits"]) <= 1e-3);
+    let last = logits.narrow(0, logits.dim(0)? - 8, 8)?;
+    assert!(max_difference(&last, &tensors["stage4.logits_last8"]) <= 1e-3);
+
+    let prefix = embeddings.narrow(0, 0, embeddings.dim(0)? - tail.len())?;
+    for (stage, stages) in [("stage4", &["stage3", "stage4"][..])] {
+        let llm = assemble(&import(&released(stages))?)?;
+        let expected = &expected["generation"][stage]["new_tokens"];
+        let expected: Vec<u32> = serde_json::from_value(expected.clone())?;
+        let tail = tail.clone();
+        let generated = &llm.generate(&[prefix.clone()], &[vec![(tail, expected.len())]])?[0][0];
+        assert_eq!(generated.ids, expected, "{stage}");
+        let scores = &tensors[&format!("{stage}.generate_scores")];
+        let scores = candle_nn::ops::log_softmax(scores, 1)?.to_vec2::<f32>()?;
+        for ((id, logprob), scores) in generated.ids.iter().zip(&generated.logprobs).zip(&scores) {
+            assert!((scores[*id as usize] - logprob).abs() < 1e-3, "{stage}: {id}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn an_imported_folder_loads_and_answers_the_same() -> Anything {
+    let imported = import(&released(&["stage3", "stage4"]))?;
+    let folder = tempfile::tempdir()?;
+    imported.write(&golden("tiny_avicuna/base"), folder.path())?;
+    let loaded = Llm::load(folder.path(), None, &Device::Cpu)?;
+    let ids = loaded.tokenizer().encode("From 03 to 17.", Specials::AsText)?;
+    let direct = assemble(&imported)?;
+    let (a, b) = (loaded.logits(&loaded.embed(&ids)?)?, direct.logits(&direct.embed(&ids)?)?);
+    assert_eq!(max_difference(&a, &b), 0.0);
+    assert!(folder.path().join("adapters.safetensors").exists());
+    Ok(())
+}
+
+/// A tokenizer over the golden vocabulary in one of its two modes; the folder must outlive nothing.
+fn tokenizer(legacy: bool) -> Result<Tokenizer, Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let model = folder.path().join("tokenizer.model");
+    std::fs::copy(golden("prompt/tokenizer.model"), &model)?;
+    std::fs::write(folder.path().join("tokenizer_config.json"), format!("{{\"legacy\": {legacy}}}"))?;
+    Ok(Tokenizer::from_sentencepiece(&model)?)
+}
+
+#[test]
+fn strings_have_the_references_ids() -> Anything {
+    let golden = json("prompt/prompt.json");
+    for legacy in [true, false] {
+        let tokenizer = tokenizer(legacy)?;
+        let strings = &golden["strings"][format!("legacy_{legacy}")];
+        for (text, ids) in strings["encode"].as_object().expect("strings") {
+            let ids: Vec<u32> = serde_json::from_value(ids.clone())?;
+            assert_eq!(pieces(&tokenizer, text)?, [ids], "{text:?}, legacy {legacy}");
+        }
+        for case in strings["decode"].as_array().expect("cases") {
+            let ids: Vec<u32> = serde_json::from_value(case[0].clone())?;
+            let text = case[2].as_str().expect("text");
+            // A character that is cut off is one U+FFFD here, as everywhere in Rust, and one for each byte there.
+            if !text.contains('\u{fffd}') {
+                assert_eq!(tokenizer.decode(&ids), text, "{ids:?}, legacy {legacy}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn conversations_have_the_references_prompts_and_ids() -> Anything {
+    let golden = json("prompt/prompt.json");
+    let mut compared = 0;
+    for (name, dialog) in golden["dialogs"].as_object().expect("dialogs") {
+        let messages: Vec<Option<String>> = serde_json::from_value(dialog["messages"].clone())?;
+        let turns: Vec<&str> = messages.iter().map(|m| m.as_deref().unwrap_or_default()).collect();
+        let template = if name.starts_with("v1") { Template::VicunaV1 } else { Template::Plain };
+        let rendered = template.render(&turns);
+        // Quirk (a): `plain` fails on any answer in the reference; here it renders what its training reads.
+        let Some(prompt) = dialog["prompt"].as_str() else {
+            assert!(template == Template::Plain && rendered.ends_with('\n'), "{name}");
+            continue;
+        };
+        assert_eq!(rendered, prompt, "{name}");
+        for legacy in [true, false] {
+            let tokenizer = tokenizer(legacy)?;
+            let expected: Vec<i64> = serde_json::from_value(dialog[format!("ids_legacy_{legacy}")].clone())?;
+            let mut ids = Vec::new();
+            for (index, piece) in pieces(&tokenizer, &rendered)?.into_iter().enumerate() {
+                if index > 0 {
+                    ids.push(-200);
+                }
+                ids.extend(piece.into_iter().map(i64::from));
+            }
+            assert_eq!(ids, expected, "{name}, legacy {legacy}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 10, "only {compared} conversations were compared");
+    Ok(())
+}
+
+#[test]
+fn head_and_tail_are_the_two_sides_of_the_prompt() -> Anything {
+    let tokenizer = tokenizer(false)?;
+    for template in [Template::VicunaV1, Template::Plain] {
+        let question = "Is someone singing?";
+        let rendered = template.render(&[&format!("<video>\n {question}"), ""]);
+        let expected = pieces(&tokenizer, &rendered)?;
+        let ours = [template.head(&tokenizer)?, template.tail(&tokenizer, question)?];
+        assert_eq!(expected, ours, "{template:?}");
+    }
+    Ok(())
+}
