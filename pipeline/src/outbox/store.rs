@@ -24,6 +24,9 @@ const OVERHEAD: u64 = 64;
 /// The store's cache of pages; its default is a gigabyte.
 const CACHE: usize = 32 << 20;
 
+/// Size from which an emptied file is shrunk.
+const WORTH_SHRINKING: u64 = 16 << 20;
+
 /// The counters of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Ledger {
@@ -194,6 +197,16 @@ impl Store {
             write.commit()?;
             Ok(changed)
         })
+    }
+
+    /// Gives the space of an emptied file back to the disk. Readers wait meanwhile; with nothing in the file it is quick.
+    pub fn shrink(&self) -> Result<(), OutboxError> {
+        if std::fs::metadata(&self.path).map_or(0, |file| file.len()) < WORTH_SHRINKING {
+            return Ok(());
+        }
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = database.as_mut() else { return Ok(()) };
+        database.compact().map(|_| ()).map_err(|error| OutboxError::explain(&self.path, error))
     }
 
     /// Waiting messages of `topic` from number `from` on, oldest first: at most `count`, and no more than fit `bytes`

@@ -254,24 +254,34 @@ fn configuration_words() {
 }
 
 #[test]
-fn the_file_shrinks_or_its_space_is_used_again() {
+fn the_space_is_used_again_and_an_emptied_file_shrinks() {
     let folder = tempdir();
-    let config = config(&folder, 8 << 20, WhenFull::DropOldest);
+    let config = config(&folder, 32 << 20, WhenFull::DropOldest);
     let outbox = Outbox::open(&config).expect("opens");
-    let mut next = 0;
-    let mut largest = 0;
-    for _ in 0..12 {
-        outbox.append(&messages(4000, 1000)).expect("appends");
-        let read = outbox.read(Topic::Events, 0, usize::MAX, u64::MAX).expect("readable");
-        next += read.len();
+    let size = || fs::metadata(&config.path).expect("there").len();
+    let deliver = |count| {
+        let read = outbox.read(Topic::Events, 0, count, u64::MAX).expect("readable");
         settle(&outbox, read.into_iter().map(|(number, _)| (number, Verdict::Delivered)).collect());
-        largest = largest.max(fs::metadata(&config.path).expect("there").len());
+    };
+    outbox.append(&messages(24_000, 1000)).expect("appends");
+    let filled = size();
+    for _ in 0..6 {
+        deliver(8_000);
+        outbox.append(&messages(8_000, 1000)).expect("appends");
     }
-    assert_eq!(next, 12 * 4000);
-    drop(outbox);
-    let (limit, closed) = (3 * (8 << 20), fs::metadata(&config.path).expect("there").len());
-    assert!(largest <= limit, "48 MB went through 8 MiB of outbox, the file grew to {largest} bytes");
-    assert!(closed <= limit, "an empty outbox keeps {closed} bytes");
+    let (limit, used) = (3 * (32 << 20), size());
+    assert!(
+        filled > 24_000_000 && used < limit,
+        "72 MB went through 32 MiB of outbox, the file grew to {used}"
+    );
+    deliver(usize::MAX);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while size() > 4 << 20 {
+        assert!(Instant::now() < deadline, "an emptied outbox keeps {} bytes", size());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    outbox.append(&messages(2, 10)).expect("appends");
+    assert_eq!(waiting(&outbox), ids(0..2));
 }
 
 /// One step of the random work below.

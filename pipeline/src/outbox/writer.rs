@@ -214,6 +214,13 @@ impl Writer {
                 let _gone = append.reply.send(Ok(append.outcome));
             }
         }
+        if self.ledger.accounting.spooled == 0
+            && self.failing.is_none()
+            && let Err(error) = self.store.shrink()
+        {
+            // The next transaction finds out whether the file can still be written.
+            tracing::warn!(%error, "the emptied outbox could not be shrunk");
+        }
     }
 
     fn publish(&mut self, ledger: Ledger) {
