@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use avicuna_pipeline::outbox::{Message, Outbox, Topic};
+use avicuna_pipeline::outbox::{Message, Outbox, OutboxConfig, Topic};
 use avicuna_pipeline::sink::{Delivery, KafkaConfig};
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
@@ -52,6 +52,7 @@ fn main() {
     println!("median: outbox {ours:.0}/s, producer alone {own:.0}/s, ratio {:.2}", ours / own);
     let latency = runtime.block_on(latencies(&kafka(&broker.brokers(), "outbox"), 500));
     let at = |share: f64| latency[((latency.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    runtime.block_on(outage(&broker.brokers(), &messages));
     println!("one event at a time, append to acknowledgement: p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99));
 }
 
@@ -117,6 +118,52 @@ async fn latencies(config: &KafkaConfig, count: usize) -> Vec<Duration> {
     taken.remove(0);
     taken.sort();
     taken
+}
+
+/// Fills the outbox while no broker answers, as in an outage of hours, and empties it.
+async fn outage(brokers: &str, messages: &[Message]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = OutboxConfig { max_bytes: 1 << 30, ..outbox_config(&folder) };
+    let outbox = Outbox::open(&config).expect("opens");
+    let absent = sink(&kafka("127.0.0.1:1", "outbox"));
+    let delivery = Delivery::start(outbox.clone(), absent, |_, _| {}, CancellationToken::new());
+    let before = resident_mib();
+    let (mut bytes, mut peak) = (0, before);
+    for batch in messages.chunks(BATCH).cycle().take(messages.len().div_ceil(BATCH) * 5) {
+        bytes += batch.iter().map(|message| message.payload.len()).sum::<usize>();
+        append(&outbox, batch.to_vec()).await;
+        peak = peak.max(resident_mib());
+    }
+    delivery.stop().await;
+    let waiting = outbox.accounting().spooled;
+    drop(outbox);
+    let mib = |bytes: u64| bytes >> 20;
+    let size = |config: &OutboxConfig| mib(std::fs::metadata(&config.path).expect("the file").len());
+    println!(
+        "outage: {waiting} events, {} MiB of payload in a file of {} MiB; memory rose from {before} to at most {peak} MiB",
+        mib(bytes as u64),
+        size(&config)
+    );
+    let started = Instant::now();
+    let outbox = Outbox::open(&config).expect("opens");
+    println!("opened after a clean end in {:.2} s", started.elapsed().as_secs_f64());
+    let started = Instant::now();
+    let delivery =
+        Delivery::start(outbox.clone(), sink(&kafka(brokers, "outbox")), |_, _| {}, CancellationToken::new());
+    assert!(delivery.flush(Duration::from_secs(300)).await, "{:?}", delivery.state());
+    let rate = waiting as f64 / started.elapsed().as_secs_f64();
+    delivery.stop().await;
+    println!(
+        "delivered at {rate:.0}/s with at most {} MiB; the file has {} MiB now",
+        resident_mib(),
+        size(&config)
+    );
+}
+
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it says");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") >> 10
 }
 
 struct Count(Arc<AtomicU64>);

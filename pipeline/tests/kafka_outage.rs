@@ -94,6 +94,26 @@ async fn a_broker_that_appears_late_and_dies_in_between_gets_everything() {
     check_order(&consume(&broker.brokers(), &config.topics.events), keys, rounds);
 }
 
+/// Its host hangs: connections stay open, and nothing comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_hangs_is_noticed_and_waited_for() {
+    let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::place());
+    broker.start();
+    let config = kafka(&broker.brokers(), "hang");
+    let outbox = Outbox::open(&outbox_config(&folder)).expect("opens");
+    let delivery = Delivery::start(outbox.clone(), sink(&config), |_, _| {}, CancellationToken::new());
+    append(&outbox, interleaved(3, 0..100)).await;
+    until(&outbox, "it is delivered", || outbox.accounting().spooled == 0).await;
+    broker.signal("STOP");
+    append(&outbox, interleaved(3, 100..200)).await;
+    until(&outbox, "the silence is told", || is_unreachable(&delivery, &broker.brokers())).await;
+    broker.signal("CONT");
+    assert!(delivery.flush(PATIENCE).await, "{:?} {:?}", outbox.accounting(), delivery.state());
+    assert_eq!(delivery.state(), DeliveryState::Connected);
+    delivery.stop().await;
+    check_order(&consume(&broker.brokers(), &config.topics.events), 3, 200);
+}
+
 /// Our process dies with messages in flight: what the file holds is all that the next one has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_sender_is_succeeded_without_loss() {

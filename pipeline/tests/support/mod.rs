@@ -67,15 +67,18 @@ impl Broker {
 
     /// As a power cut would.
     pub fn kill(&self) {
-        let pid = std::fs::read_to_string(self.dir.join("pid")).expect("it runs");
-        assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().expect("kill runs").success());
-        while Path::new("/proc").join(pid.trim()).exists() {
-            // A killed child of a shell that has ended is reaped by init; its port is free before.
-            if !is_alive(pid.trim()) {
-                break;
-            }
+        let pid = self.signal("KILL");
+        // Nobody may be there to reap it; its port is free before.
+        while is_alive(&pid) {
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Sends it a signal; returns its process id.
+    pub fn signal(&self, signal: &str) -> String {
+        let pid = std::fs::read_to_string(self.dir.join("pid")).expect("it runs").trim().to_owned();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().expect("kill runs").success());
+        pid
     }
 
     /// Its listeners beside one more, which gets `port`.
