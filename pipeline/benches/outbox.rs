@@ -136,6 +136,8 @@ async fn outage(brokers: &str, messages: &[Message]) {
     }
     delivery.stop().await;
     let waiting = outbox.accounting().spooled;
+    let killed = OutboxConfig { path: folder.path().join("killed.redb"), ..config.clone() };
+    std::fs::copy(&config.path, &killed.path).expect("copied");
     drop(outbox);
     let mib = |bytes: u64| bytes >> 20;
     let size = |config: &OutboxConfig| mib(std::fs::metadata(&config.path).expect("the file").len());
@@ -144,15 +146,19 @@ async fn outage(brokers: &str, messages: &[Message]) {
         mib(bytes as u64),
         size(&config)
     );
-    let started = Instant::now();
+    for (config, how) in [(&config, "after a clean end"), (&killed, "as a killed process left it")] {
+        let started = Instant::now();
+        drop(Outbox::open(config).expect("opens"));
+        println!("opened and closed {how} in {:.2} s", started.elapsed().as_secs_f64());
+    }
     let outbox = Outbox::open(&config).expect("opens");
-    println!("opened after a clean end in {:.2} s", started.elapsed().as_secs_f64());
     let started = Instant::now();
     let delivery =
         Delivery::start(outbox.clone(), sink(&kafka(brokers, "outbox")), |_, _| {}, CancellationToken::new());
     assert!(delivery.flush(Duration::from_secs(300)).await, "{:?}", delivery.state());
     let rate = waiting as f64 / started.elapsed().as_secs_f64();
     delivery.stop().await;
+    drop(outbox);
     println!(
         "delivered at {rate:.0}/s with at most {} MiB; the file has {} MiB now",
         resident_mib(),
