@@ -32,7 +32,7 @@ pub unsafe fn panel_product<const ROWS: usize>(
             for pair in 0..4 {
                 let at = weights.add(pair * 128);
                 let w = [[load(at), load(at.add(32))], [load(at.add(64)), load(at.add(96))]];
-                for row in 0..ROWS {
+                for (row, dots) in dots.iter_mut().enumerate() {
                     let a = activations.add(((first + row) * blocks + index) * BLOCK + pair * 8);
                     let a0 = _mm256_set1_epi32(a.cast::<i32>().read_unaligned());
                     let a1 = _mm256_set1_epi32(a.add(4).cast::<i32>().read_unaligned());
@@ -42,7 +42,7 @@ pub unsafe fn panel_product<const ROWS: usize>(
                             _mm256_maddubs_epi16(w[0][half], a0),
                             _mm256_maddubs_epi16(w[1][half], a1),
                         );
-                        dots[row][half] = _mm256_add_epi32(dots[row][half], _mm256_madd_epi16(four, ones));
+                        dots[half] = _mm256_add_epi32(dots[half], _mm256_madd_epi16(four, ones));
                     }
                 }
             }

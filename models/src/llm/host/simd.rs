@@ -101,7 +101,8 @@ impl Isa {
     ) {
         let count = rows.len() / width;
         into.resize(count, inputs);
-        let one = |((row, q), (scale, sum)): ((&[f32], &mut [i8]), (&mut [f32], &mut [f32]))| {
+        type Row<'a> = ((&'a [f32], &'a mut [i8]), (&'a mut [f32], &'a mut [f32]));
+        let one = |((row, q), (scale, sum)): Row<'_>| {
             let mut values = vec![0.0; inputs];
             prepare(&mut values, row);
             for (index, (x, q)) in values.chunks_exact(BLOCK).zip(q.chunks_exact_mut(BLOCK)).enumerate() {
