@@ -6,3 +6,4 @@ pub mod record;
 pub mod sink;
 pub mod source;
 pub mod timeline;
+pub mod window;

@@ -1,0 +1,155 @@
+//! From timed frames and samples to windows: which slots are filled, what is missing and why. `docs/windows.md` draws
+//! the rules. Pure: reads no clock and does no I/O.
+
+mod spec;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
+
+pub use self::spec::{SpecError, WindowSpec};
+use crate::record::Presence;
+use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
+
+/// A stream's id in the configuration. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(Arc<str>);
+
+impl StreamId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for StreamId {
+    fn from(id: &str) -> Self {
+        Self(id.into())
+    }
+}
+
+impl From<String> for StreamId {
+    fn from(id: String) -> Self {
+        Self(id.into())
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One window of one stream. Prints as `STREAM/INDEX`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WindowId {
+    /// Whose.
+    pub stream: StreamId,
+    /// Counts from 0 without a hole; the window starts at `index * hop` in stream time.
+    pub index: u64,
+}
+
+impl fmt::Display for WindowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream, self.index)
+    }
+}
+
+/// What a window holds of one modality.
+#[derive(Debug)]
+pub struct Slots<I> {
+    /// One for each of the model's tokens, in time order; `None` where there is nothing. Overlapping windows hold the
+    /// same cell, so it is encoded once.
+    pub slots: Vec<Option<Arc<EncodeOnce<I>>>>,
+    /// How many are filled.
+    pub presence: Presence,
+    /// Why some are not, for a person; `None` when all are.
+    pub reason: Option<String>,
+}
+
+impl<I> Clone for Slots<I> {
+    fn clone(&self) -> Self {
+        Self { slots: self.slots.clone(), presence: self.presence, reason: self.reason.clone() }
+    }
+}
+
+impl<I> Slots<I> {
+    /// How many slots are filled.
+    pub fn filled(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+}
+
+/// A span of a stream with something to see or hear, ready for the model.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// Which.
+    pub id: WindowId,
+    /// Its first instant.
+    pub start: StreamTime,
+    /// `start + length`, exclusive.
+    pub end: StreamTime,
+    /// Where the stream ended, if it did so inside this window; else `end`.
+    pub until: StreamTime,
+    /// Maps the window's times to capture time: the newest anchor at or before its start.
+    pub anchor: ClockAnchor,
+    /// Where that capture time comes from.
+    pub clock: ClockQuality,
+    /// Stream time of a sound minus that of a sight captured together; `None` when it cannot be measured.
+    pub av_offset_ms: Option<f64>,
+    /// One frame for each visual slot.
+    pub visual: Slots<RgbFrame>,
+    /// One clip for each audio slot, centred on it.
+    pub audio: Slots<AudioClip>,
+    /// Capture time of the newest frame or sample in it.
+    pub last_capture: UtcTime,
+    /// When it was complete.
+    pub closed: Instant,
+}
+
+/// What an [`Assembler`] lets go. The windows of a stream come in order of their index, none left out.
+#[derive(Debug, Clone)]
+pub enum Closed {
+    /// To be asked about.
+    Window(Window),
+    /// Consecutive windows without a single filled slot, not for the model. One stands for as long as the reason lasts,
+    /// so that a long outage is one entry and not thousands.
+    Blind {
+        /// The first of them.
+        id: WindowId,
+        /// How many they are; at least 1.
+        windows: u64,
+        /// Start of the first.
+        start: StreamTime,
+        /// End of the last.
+        end: StreamTime,
+        /// As in [`Window`], for the first.
+        anchor: ClockAnchor,
+        /// As in [`Window`], for the first.
+        clock: ClockQuality,
+        /// Why there is nothing, for a person.
+        reason: String,
+        /// As in [`Window`].
+        closed: Instant,
+    },
+}
+
+impl Closed {
+    /// The (first) window.
+    pub fn id(&self) -> &WindowId {
+        match self {
+            Self::Window(window) => &window.id,
+            Self::Blind { id, .. } => id,
+        }
+    }
+
+    /// How many windows this stands for.
+    pub fn windows(&self) -> u64 {
+        match self {
+            Self::Window(_) => 1,
+            Self::Blind { windows, .. } => *windows,
+        }
+    }
+}
