@@ -1,0 +1,38 @@
+# `make demo` and `make test` work on a fresh machine; both begin with `make setup`, which is quick when all is there.
+SHELL := /bin/bash
+MODEL := assets/models/avicuna-small
+
+.PHONY: help setup build model demo test lint schemas bench deny
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+setup: ## system packages, ONNX Runtime, Kafka and footage into ~/.cache/avicuna
+	@scripts/setup.sh
+
+build: setup ## the program, optimised: target/release/avicuna
+	cargo build --release --locked
+
+model: build ## what the default model needs, into ~/.cache/avicuna/models
+	target/release/avicuna models pull $(MODEL)
+
+demo: model ## a scene as a live RTSP stream, watched; the events as a consumer reads them from the broker
+	cargo build --release --locked --example serve_rtsp
+	@scripts/demo.sh
+
+test: setup ## every test, with a real Kafka broker
+	cargo run --locked --quiet -- models pull $(MODEL)
+	cargo test --workspace --locked
+
+lint: setup ## formatting and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+schemas: ## writes config/schemas from the record types
+	UPDATE_SCHEMAS=1 cargo test --locked -p avicuna-pipeline schema
+
+bench: setup ## the benchmarks of the pipeline, beside their peers
+	cargo bench --locked -p avicuna-pipeline
+
+deny: ## licences, sources and duplicates of the dependencies
+	cargo deny --locked check bans licenses sources
