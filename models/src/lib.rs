@@ -8,3 +8,5 @@ pub mod prompt;
 pub mod sample;
 pub mod slots;
 pub mod tokenizer;
+
+pub use checkpoint::manifest;

@@ -5,13 +5,16 @@ use crate::llm::Generated;
 use crate::tokenizer::{Specials, Tokenizer, TokenizerError};
 
 /// The words around the audio-visual sequence and the question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Template {
     /// `{system} USER: <video>\n {question} ASSISTANT:`, what AVicuna-7B was trained with.
+    #[serde(rename = "vicuna-v1")]
     VicunaV1,
     /// `<video>\n`, what the adapters were trained with; a question is a line of its own.
+    #[serde(rename = "plain")]
     Plain,
     /// `<|im_start|>user\n<video>\n{question}<|im_end|>\n<|im_start|>assistant\n`, no system turn.
+    #[serde(rename = "chatml")]
     ChatMl,
 }
 

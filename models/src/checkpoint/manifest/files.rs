@@ -1,0 +1,64 @@
+//! The parts of a model on disk: where they lie, and whether they are the right ones.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::{FileRef, Manifest, ManifestError};
+
+/// Where fetched files are kept: `$AVICUNA_CACHE`, or `~/.cache/avicuna`.
+pub fn cache_dir() -> Result<PathBuf, ManifestError> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("AVICUNA_CACHE").or_else(|| Some(set("HOME")?.join(".cache/avicuna"))).ok_or(ManifestError::NoCache)
+}
+
+/// The sha256 of a file in hexadecimal.
+pub fn sha256_of(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
+
+impl FileRef {
+    /// Where it is looked for, in this order: the model directory, `cache/models/`, `cache/`.
+    pub fn places(&self, dir: &Path, cache: &Path) -> Vec<PathBuf> {
+        let mut places = vec![dir.join(&self.file)];
+        for place in [cache.join("models").join(&self.file), cache.join(&self.file)] {
+            // An absolute path is the same one everywhere.
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+}
+
+impl Manifest {
+    /// Finds a part, one of [`Manifest::parts`], and checks that it is the one the manifest means.
+    pub fn locate(&self, part: &'static str, file: &FileRef, cache: &Path) -> Result<PathBuf, ManifestError> {
+        let looked = file.places(&self.dir, cache);
+        let Some(path) = looked.iter().find(|path| path.exists()).cloned() else {
+            let remedy = match file.fetch {
+                Some(_) => "run `avicuna models pull` (or `make setup`) to fetch it",
+                None => "it is part of the model directory: copy or train the model again",
+            };
+            return Err(ManifestError::Missing { part, file: file.file.clone(), looked, remedy });
+        };
+        let Some(expected) = &file.sha256 else { return Ok(path) };
+        let found = sha256_of(&path).map_err(|source| ManifestError::Read { path: path.clone(), source })?;
+        if found.eq_ignore_ascii_case(expected) {
+            Ok(path)
+        } else {
+            Err(ManifestError::Checksum { part, path, expected: expected.clone(), found })
+        }
+    }
+}
