@@ -78,11 +78,34 @@ pub enum SourceEvent {
         /// When the next attempt starts.
         retry_in: Duration,
     },
+    /// What was lost without a gap to show for it. Comes after a count rose, at most four times a second.
+    Losses(Losses),
     /// The last event: [`END_OF_FILE`], [`STOPPED`], or `kind: words for a person` for trouble.
     Ended {
         /// Why.
         reason: String,
     },
+}
+
+/// Counts since the stream started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Losses {
+    /// Frames and audio buffers that came after their time was over.
+    pub late: u64,
+    /// Frames and audio buffers thrown away because the reader fell behind; a [`SourceEvent::Gap`] stands for them.
+    pub shed: u64,
+    /// Complaints of demuxers and decoders: what they say of it is in the log.
+    pub damaged: u64,
+}
+
+/// How a picture that is not square becomes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fit {
+    /// The whole picture; its aspect ratio is not kept.
+    #[default]
+    Stretch,
+    /// The shorter side fills the square and the middle is kept, as CLIP models want it.
+    Crop,
 }
 
 /// The frame shown at one grid point: the latest one at or before it.
@@ -94,7 +117,7 @@ pub struct TimedFrame {
     pub stream: StreamTime,
     /// The frame's own capture time.
     pub capture: UtcTime,
-    /// `frame_size` x `frame_size` pixels, the whole picture (its aspect ratio is not kept).
+    /// `frame_size` x `frame_size` pixels, made square as [`SourceConfig::fit`] says.
     pub frame: RgbFrame,
 }
 
@@ -150,6 +173,8 @@ pub struct SourceConfig {
     pub grid: Option<Grid>,
     /// Width and height of the frames, in pixels.
     pub frame_size: u32,
+    /// How the picture is made square.
+    pub fit: Fit,
     /// Samples per second of the audio; 0 decodes no audio.
     pub sample_rate: u32,
     /// How long a network source may hold packets back to reorder them.

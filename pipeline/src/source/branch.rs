@@ -8,12 +8,12 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-use super::SourceConfig;
 use super::audio::AudioTap;
 use super::failure::{Failure, Kind};
 use super::intake::Intake;
 use super::ntp::NtpMap;
 use super::video::VideoTap;
+use super::{Fit, SourceConfig};
 use crate::timeline::Track;
 
 /// Builds the branches as decoded pads appear.
@@ -105,7 +105,8 @@ impl Branches {
         pad.link(&target).map(|_| ()).map_err(internal)
     }
 
-    /// queue ! (choice of frames) videoconvertscale ! RGB at the model's size ! sink. Returns its head.
+    /// queue ! (choice of frames) [crop !] videoconvertscale ! RGB at the model's size ! sink. Returns its head. Both ways
+    /// of scaling look at every pixel of the picture; the default one would leave some out.
     pub fn video(&self) -> Result<gst::Element, Failure> {
         let Some(grid) = self.config.grid else { return Err(internal("no grid for video")) };
         let queue = self.queue(3)?;
@@ -119,10 +120,26 @@ impl Branches {
             .field("height", size)
             .build();
         let tap = VideoTap::new(Arc::clone(&self.intake), self.generation, grid, Arc::clone(&self.ntp));
-        let input = convert.static_pad("sink").ok_or_else(|| internal("the converter has no sink pad"))?;
+        let crop = match self.config.fit {
+            Fit::Stretch => {
+                convert.set_property_from_str("method", "bilinear2");
+                None
+            }
+            Fit::Crop => {
+                convert.set_property_from_str("method", "catrom");
+                let crop = element("aspectratiocrop")?;
+                crop.set_property("aspect-ratio", gst::Fraction::new(1, 1));
+                Some(crop)
+            }
+        };
+        let first = crop.as_ref().unwrap_or(&convert);
+        let input = first.static_pad("sink").ok_or_else(|| internal("the converter has no sink pad"))?;
         tap.attach(&input);
         let sink = self.sink(&caps, Track::Video, move |sink| tap.sample(sink));
-        self.chain(&[queue, convert, sink])
+        let mut elements = vec![queue];
+        elements.extend(crop);
+        elements.extend([convert, sink]);
+        self.chain(&elements)
     }
 
     /// queue ! audioconvert ! audioresample ! mono f32 at the model's rate ! sink. Returns its head.

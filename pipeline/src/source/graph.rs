@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -19,15 +20,16 @@ use crate::timeline::Track;
 /// What the pipeline says besides samples.
 #[derive(Debug)]
 pub(super) enum Note {
-    /// What the source carries of what is wanted. May come again with more.
+    /// What the source carries. May come again with more.
     Streams { audio: bool, video: bool },
     /// Everything was delivered.
     Eos,
     /// Nothing more will come.
     Failed(Failure),
-    /// Something is damaged or missing, and it goes on.
-    Warned(Failure),
 }
+
+/// Warnings can come with every packet: the first few of a source are said, the rest only when debugging.
+const SAID: u64 = 5;
 
 /// A running pipeline. [`Graph::stop`] must be called off the async threads: it waits for the streaming threads.
 pub(super) struct Graph {
@@ -48,7 +50,7 @@ impl Graph {
         let graph = Self { pipeline };
         let ntp = Arc::new(NtpMap::default());
         let branches = Branches::new(&graph.pipeline, config, intake, generation, &ntp);
-        graph.listen(address, notes);
+        graph.listen(address, config, intake, notes);
         if address.scheme == Scheme::Test {
             let (audio, video) = generate::build(address, config, &graph.pipeline, &branches)?;
             // The other side is gone only when the source is being stopped.
@@ -62,6 +64,11 @@ impl Graph {
             let _stopping = notes.send(Note::Failed(Failure::new(Kind::Internal, message)));
         }
         Ok(graph)
+    }
+
+    /// How long the source says it lasts.
+    pub fn duration(&self) -> Option<Duration> {
+        self.pipeline.query_duration::<gst::ClockTime>().map(Into::into)
     }
 
     /// Ends the pipeline and waits for its threads. The intake's connection must be closed before, or a thread that
@@ -96,8 +103,15 @@ impl Graph {
     }
 
     /// Passes on what the bus says. The handler runs in the thread that posts, so nothing queues up on the bus.
-    fn listen(&self, address: &Address, notes: &UnboundedSender<Note>) {
+    fn listen(
+        &self,
+        address: &Address,
+        config: &SourceConfig,
+        intake: &Arc<Intake>,
+        notes: &UnboundedSender<Note>,
+    ) {
         let Some(bus) = self.pipeline.bus() else { return };
+        let (stream, intake) = (config.stream_id.clone(), Arc::clone(intake));
         let (uri, shown, notes) = (address.uri.clone(), address.shown().to_owned(), notes.clone());
         let failed = AtomicBool::new(false);
         bus.set_sync_handler(move |_, message| {
@@ -111,7 +125,13 @@ impl Graph {
                     Some(Note::Failed(failure(&error.error(), error.debug())))
                 }
                 gst::MessageView::Warning(warning) => {
-                    Some(Note::Warned(failure(&warning.error(), warning.debug())))
+                    let warning = failure(&warning.error(), warning.debug());
+                    if intake.mailbox.damaged() <= SAID {
+                        tracing::warn!(stream, %warning, "source");
+                    } else {
+                        tracing::debug!(stream, %warning, "source");
+                    }
+                    None
                 }
                 gst::MessageView::StreamCollection(message) => {
                     let has =

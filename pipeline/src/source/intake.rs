@@ -24,6 +24,8 @@ pub(super) struct Timed {
     pub stream: StreamTime,
     pub capture: UtcTime,
     pub restart: bool,
+    /// Nothing before this instant may be delivered any more.
+    pub floor: StreamTime,
     /// What the reader must know before this buffer.
     pub before: Vec<SourceEvent>,
 }
@@ -51,6 +53,8 @@ struct State {
     pace: Option<(Instant, StreamTime)>,
     outage: String,
     progress: StreamTime,
+    /// How far this connection's own time stamps came.
+    reached: i64,
 }
 
 impl Intake {
@@ -66,6 +70,7 @@ impl Intake {
             pace: None,
             outage: String::new(),
             progress: StreamTime::ZERO,
+            reached: 0,
         };
         Self {
             mailbox: Mailbox::new(when_full, config.grid),
@@ -81,6 +86,7 @@ impl Intake {
     pub fn open(&self) -> u64 {
         let mut state = self.lock();
         state.over = [false; 2];
+        state.reached = 0;
         state.clock.restart();
         self.mailbox.open()
     }
@@ -106,8 +112,10 @@ impl Intake {
         let ntp = arrived.ntp.map(|ntp| ntp.0);
         let stamp = Stamp { pts, duration: arrived.duration, wall, ntp };
         let Placed::At { stream, restart, hole } = state.timeline.place(track, &stamp) else {
+            self.mailbox.late();
             return None;
         };
+        state.reached = state.reached.max(pts.saturating_add(arrived.duration.max(0)));
         let mut before = Vec::new();
         if let Some(hole) = hole {
             before.push(state.gap(hole));
@@ -120,7 +128,8 @@ impl Intake {
         if let Some(ClockChange { clock, av_offset_ms, anchor }) = change {
             before.push(SourceEvent::Clock { clock, av_offset_ms, anchor });
         }
-        Some(Timed { stream, capture, restart, before })
+        let floor = state.progress.max(state.timeline.reported());
+        Some(Timed { stream, capture, restart, floor, before })
     }
 
     /// For a file that plays at its own speed: holds the calling thread until `stream` is due.
@@ -132,16 +141,27 @@ impl Intake {
         self.mailbox.wait_until(generation, start + stream.since(zero))
     }
 
-    /// Both tracks bring nothing before the returned instants any more.
+    /// The track brings nothing before `until` any more.
     pub fn handed(&self, track: Track, until: StreamTime) {
         let mut state = self.lock();
+        state.over[track as usize] = false;
         let handed = &mut state.handed[track as usize];
         *handed = Some(handed.unwrap_or_default().max(until));
     }
 
-    /// This track has ended, or the source does not have it.
+    /// This track has ended.
     pub fn over(&self, track: Track) {
         self.lock().over[track as usize] = true;
+    }
+
+    /// The source says which tracks it has; it may say so again with more.
+    pub fn carries(&self, audio: bool, video: bool) {
+        self.lock().over = [!audio, !video];
+    }
+
+    /// How far the present connection's own time stamps came.
+    pub fn reached(&self) -> Duration {
+        Duration::from_nanos(self.lock().reached.max(0) as u64)
     }
 
     /// Declares over what no track will bring any more: before the slower track's end, or further back than the slack
@@ -160,16 +180,13 @@ impl Intake {
         self.mailbox.push(generation, SourceEvent::Progress(until))
     }
 
-    /// While the source is away: says the part of the outage that has passed.
-    pub fn away(&self, generation: u64) -> Result<(), Closed> {
+    /// While the source is away: the part of the outage that has passed and was not said yet, and that it is over.
+    pub fn away(&self) -> Option<[SourceEvent; 2]> {
         let wall = self.wall();
         let mut state = self.lock();
-        let Some(hole) = state.timeline.outage_until(wall) else { return Ok(()) };
-        let gap = state.gap(hole);
-        state.progress = hole.to;
-        drop(state);
-        self.mailbox.push(generation, gap)?;
-        self.mailbox.push(generation, SourceEvent::Progress(hole.to))
+        let hole = state.timeline.outage_until(wall)?;
+        state.progress = state.progress.max(hole.to);
+        Some([state.gap(hole), SourceEvent::Progress(hole.to)])
     }
 
     /// What was dropped, and since when nothing moved.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::{SourceEvent, TimedAudio, TimedFrame};
+use super::{Losses, SourceEvent, TimedAudio, TimedFrame};
 use crate::timeline::{Grid, StreamTime};
 
 /// What happens when the reader falls behind.
@@ -47,17 +47,14 @@ struct State {
     floor: StreamTime,
     waiting: usize,
     active: Instant,
-    late: u64,
-    shed: u64,
+    losses: Losses,
 }
 
 /// What was not delivered, and whether the graph is alive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Activity {
-    /// Frames and audio buffers that came after their time was over.
-    pub late: u64,
-    /// Frames and audio buffers thrown away because the reader fell behind.
-    pub shed: u64,
+    /// Since the source started.
+    pub losses: Losses,
     /// When a streaming thread last did something; `None` while one waits for the reader or for its time.
     pub idle_since: Option<Instant>,
 }
@@ -71,8 +68,7 @@ impl Mailbox {
             floor: StreamTime::ZERO,
             waiting: 0,
             active: Instant::now(),
-            late: 0,
-            shed: 0,
+            losses: Losses::default(),
         };
         Self { state: Mutex::new(state), changed: Condvar::new(), ready: Notify::new(), when_full, grid }
     }
@@ -111,7 +107,7 @@ impl Mailbox {
         }
         state.active = Instant::now();
         if start(&event, self.grid).is_some_and(|start| start < state.floor) {
-            state.late += 1;
+            state.losses.late += 1;
             return Ok(());
         }
         if let SourceEvent::Progress(until) = event {
@@ -160,11 +156,25 @@ impl Mailbox {
         Some(event)
     }
 
-    /// Counts since the source started.
+    /// A buffer came too late to be used, but the source is alive.
+    pub fn late(&self) {
+        let mut state = self.lock();
+        state.losses.late += 1;
+        state.active = Instant::now();
+    }
+
+    /// Something of the source is damaged; returns how often that was so.
+    pub fn damaged(&self) -> u64 {
+        let mut state = self.lock();
+        state.losses.damaged += 1;
+        state.losses.damaged
+    }
+
+    /// Losses since the source started, and since when nothing moved.
     pub fn activity(&self) -> Activity {
         let state = self.lock();
         let idle_since = (state.waiting == 0).then_some(state.active);
-        Activity { late: state.late, shed: state.shed, idle_since }
+        Activity { losses: state.losses, idle_since }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -187,7 +197,7 @@ impl State {
                 kept.push_back(event);
                 continue;
             };
-            self.shed += 1;
+            self.losses.shed += 1;
             if from.is_none() {
                 position = kept.len();
             }
@@ -272,7 +282,7 @@ mod tests {
         let Some(SourceEvent::Gap { from, to, .. }) = gap else { panic!("{gap:?}") };
         assert_eq!((from.as_secs_f64(), to.as_secs_f64()), (0.0, 3.0));
         assert_eq!(mailbox.try_next(), Some(audio(4, SHED_BYTES / 4)));
-        assert_eq!(mailbox.activity().shed, 4);
+        assert_eq!(mailbox.activity().losses.shed, 4);
     }
 
     #[test]
@@ -284,7 +294,7 @@ mod tests {
         mailbox.push(generation, audio(1, 4)).expect("open");
         mailbox.push(generation, audio(2, 4)).expect("open");
         assert_eq!((mailbox.try_next(), mailbox.try_next()), (Some(over), Some(audio(2, 4))));
-        assert_eq!(mailbox.activity().late, 1);
+        assert_eq!(mailbox.activity().losses.late, 1);
     }
 
     #[test]

@@ -40,18 +40,21 @@ impl<F> Picker<F> {
     }
 
     /// Takes the next frame and returns the one before, if it stands for a grid point. `duration` is what the source
-    /// says of it. After a `restart` the first frame also stands for a grid point up to half a period before it.
+    /// says of it. After a `restart` the first frame also stands for a grid point up to half a period before it, unless
+    /// that lies before `floor`.
     pub fn push(
         &mut self,
         frame: F,
         stream: StreamTime,
         duration: Option<Duration>,
         restart: bool,
+        floor: StreamTime,
     ) -> Option<Picked<F>> {
         let mut first = self.grid.ceil(stream);
         if restart || (self.held.is_none() && self.next.0 == i64::MIN) {
             let before = self.grid.floor(stream);
-            if stream.since(self.grid.at(before)) <= self.grid.period() / 2 {
+            let at = self.grid.at(before);
+            if at >= floor && stream.since(at) <= self.grid.period() / 2 {
                 first = before;
             }
         }
@@ -59,6 +62,11 @@ impl<F> Picker<F> {
         let picked = self.release(until);
         self.held = Some(Held { frame, stream, first: first.max(self.next), duration });
         picked
+    }
+
+    /// The held frame stands for no grid point before this instant.
+    pub fn due(&self) -> Option<StreamTime> {
+        self.held.as_ref().map(|held| self.grid.at(held.first))
     }
 
     /// No frame follows for now (the end, or another format): returns the held one for as long as it lasts.
@@ -144,7 +152,7 @@ mod tests {
         let mut picker = Picker::new(grid());
         let duration = duration.map(Duration::from_millis);
         let mut out: Vec<Picked<i64>> =
-            times.iter().filter_map(|&time| picker.push(time, at(time), duration, false)).collect();
+            times.iter().filter_map(|&time| picker.push(time, at(time), duration, false, at(0))).collect();
         out.extend(picker.finish());
         out.iter().flat_map(|p| (p.first.0..=p.last.0).map(|index| (index, p.frame))).collect()
     }
@@ -202,7 +210,8 @@ mod tests {
             let (mut time, mut next) = (0, i64::MIN);
             for (step, restart) in steps {
                 time += step;
-                if let Some(picked) = picker.push(time, at(time), Some(Duration::from_millis(40)), restart) {
+                let duration = Some(Duration::from_millis(40));
+                if let Some(picked) = picker.push(time, at(time), duration, restart, at(0)) {
                     prop_assert!(picked.first.0 >= next && picked.last >= picked.first);
                     prop_assert!(grid().at(picked.first).plus(grid().period() / 2) >= picked.stream);
                     prop_assert!(grid().at(picked.last) < at(time));

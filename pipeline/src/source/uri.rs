@@ -106,19 +106,23 @@ impl Address {
     pub fn check(&self) -> Result<(), Failure> {
         let Some(path) = &self.path else { return Ok(()) };
         let shown = self.shown();
-        let meta = fs::metadata(path).map_err(|error| {
-            let kind = if error.kind() == std::io::ErrorKind::PermissionDenied {
-                Kind::Unauthorised
-            } else {
-                Kind::NotFound
-            };
-            Failure::new(kind, format!("{shown} cannot be read ({error}); check the path"))
-        })?;
+        let unreadable = |error: std::io::Error| {
+            if error.kind() == std::io::ErrorKind::PermissionDenied {
+                let message = format!("{shown} may not be read ({error}); check its owner and permissions");
+                return Failure::new(Kind::Unauthorised, message);
+            }
+            Failure::new(Kind::NotFound, format!("{shown} cannot be read ({error}); check the path"))
+        };
+        let meta = fs::metadata(path).map_err(unreadable)?;
         if meta.is_dir() {
             return Err(Failure::new(Kind::NotMedia, format!("{shown} is a directory; name a file in it")));
         }
         if meta.is_file() && meta.len() == 0 {
             return Err(Failure::new(Kind::NotMedia, format!("{shown} is empty (0 bytes)")));
+        }
+        // Opening a pipe would wait for its writer, and take what the graph should read.
+        if meta.is_file() {
+            fs::File::open(path).map_err(unreadable)?;
         }
         Ok(())
     }

@@ -89,11 +89,13 @@ impl VideoTap {
         };
         let duration = buffer.duration().map(Into::into);
         let chosen = Chosen { buffer, capture: timed.capture };
-        let Some(picked) = state.picker.push(chosen, timed.stream, duration, timed.restart) else {
+        let picked = state.picker.push(chosen, timed.stream, duration, timed.restart, timed.floor);
+        let until = state.picker.due().map_or(timed.stream, |due| due.min(timed.stream));
+        let Some(picked) = picked else {
             drop(state);
-            return self.tell(timed.before, timed.stream);
+            return self.tell(timed.before, until);
         };
-        info.data = Some(gst::PadProbeData::Buffer(state.enter(picked, timed.stream, timed.before)));
+        info.data = Some(gst::PadProbeData::Buffer(state.enter(picked, until, timed.before)));
         gst::PadProbeReturn::Ok
     }
 

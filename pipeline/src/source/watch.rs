@@ -13,7 +13,7 @@ use super::graph::{Graph, Note};
 use super::intake::Intake;
 use super::policy::{Policy, Step, Terms};
 use super::uri::{Address, Scheme};
-use super::{STOPPED, SourceConfig, SourceEvent};
+use super::{Losses, STOPPED, SourceConfig, SourceEvent};
 
 /// How often silence is looked for and progress is said.
 const TICK: Duration = Duration::from_millis(250);
@@ -23,6 +23,8 @@ const AWAY: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a pipeline may take to stop before it is left to finish on its own.
 const STOP: Duration = Duration::from_secs(10);
+/// A file may end this long before its promised end: containers round, and tracks differ in length.
+const TRUNCATED: Duration = Duration::from_secs(2);
 /// Samples of a track that the source has not announced yet are waited for this long.
 const ANNOUNCE: Duration = Duration::from_secs(2);
 
@@ -44,8 +46,9 @@ struct Watch {
     policy: Policy,
     started: Instant,
     attempt: u32,
-    warned: u32,
-    dropped: (u64, u64),
+    losses: Losses,
+    /// The source carries more than is decoded.
+    unwanted: bool,
 }
 
 /// Runs a source to its end.
@@ -97,8 +100,8 @@ impl Watch {
             policy: Policy::new(terms),
             started: Instant::now(),
             attempt: 0,
-            warned: 0,
-            dropped: (0, 0),
+            losses: Losses::default(),
+            unwanted: false,
         })
     }
 
@@ -136,7 +139,17 @@ impl Watch {
         let (address, config, intake) = (self.address.clone(), self.config.clone(), Arc::clone(&self.intake));
         let start =
             tokio::task::spawn_blocking(move || Graph::start(&address, &config, &intake, generation, &notes));
-        let graph = match start.await {
+        let shutdown = self.shutdown.clone();
+        let started = tokio::select! {
+            biased;
+            // A graph that is still being built is torn down by the thread that builds it.
+            () = shutdown.cancelled() => {
+                self.intake.mailbox.close();
+                return Err(Stopped);
+            }
+            started = start => started,
+        };
+        let graph = match started {
             Ok(Ok(graph)) => graph,
             Ok(Err(failure)) => return Ok(Outcome::Failed(failure)),
             Err(error) => {
@@ -146,14 +159,25 @@ impl Watch {
         };
         let outcome = self.stream(generation, &mut heard).await;
         self.intake.mailbox.close();
-        let stop = tokio::task::spawn_blocking(move || graph.stop());
-        if timeout(STOP, stop).await.is_err() {
-            tracing::warn!(
-                stream = self.config.stream_id,
-                "a pipeline takes long to stop; leaving it to finish"
-            );
+        let stop = tokio::task::spawn_blocking(move || {
+            let duration = graph.duration();
+            graph.stop();
+            duration
+        });
+        let duration = match timeout(STOP, stop).await {
+            Ok(duration) => duration.ok().flatten(),
+            Err(_) => {
+                let stream = &self.config.stream_id;
+                tracing::warn!(stream, "a pipeline takes long to stop; leaving it to finish");
+                None
+            }
+        };
+        let mut outcome = outcome?;
+        if matches!(outcome, Outcome::Eos)
+            && let Some(failure) = duration.and_then(|duration| self.short_of(duration))
+        {
+            outcome = Outcome::Failed(failure);
         }
-        let outcome = outcome?;
         // What was decoded before the end belongs to the reader.
         while let Some(event) = self.intake.mailbox.try_next() {
             self.send(event).await?;
@@ -179,11 +203,10 @@ impl Watch {
                 () = self.sender.closed() => return Err(Stopped),
                 note = heard.recv() => match note {
                     Some(Note::Streams { audio, video }) => {
-                        announced.audio |= audio && self.config.sample_rate > 0;
-                        announced.video |= video && self.config.grid.is_some();
-                        announced.known = true;
+                        if let Some(failure) = self.streams(audio, video, &mut announced) {
+                            return Ok(Outcome::Failed(failure));
+                        }
                     }
-                    Some(Note::Warned(failure)) => self.warn(&failure),
                     Some(Note::Failed(failure)) => return Ok(Outcome::Failed(self.better(failure, heard))),
                     Some(Note::Eos) | None => {
                         // The streams pushed everything before the end was posted.
@@ -197,9 +220,12 @@ impl Watch {
                     if let Some(failure) = self.silent() {
                         return Ok(Outcome::Failed(failure));
                     }
-                    // A closed mailbox is noticed through what closed it.
-                    let _closed = self.intake.progress(generation);
-                    self.report_drops();
+                    // Until the first sample comes the source is still away.
+                    if !self.tell_away().await? {
+                        // A closed mailbox is noticed through what closed it.
+                        let _closed = self.intake.progress(generation);
+                    }
+                    self.report_losses().await?;
                 }
                 event = self.intake.mailbox.next(), if announced.ready() => {
                     self.hand_over(event, &mut announced).await?;
@@ -251,7 +277,6 @@ impl Watch {
     /// Waits for the next attempt and meanwhile says that nothing is seen.
     async fn away(&self, wait: Duration) -> Result<(), Stopped> {
         let end = tokio::time::Instant::now() + wait;
-        let generation = self.intake.mailbox.open();
         let mut ticks = interval(AWAY);
         loop {
             tokio::select! {
@@ -259,12 +284,53 @@ impl Watch {
                 () = self.shutdown.cancelled() => return Err(Stopped),
                 () = self.sender.closed() => return Err(Stopped),
                 () = sleep_until(end) => return Ok(()),
-                event = self.intake.mailbox.next() => self.send(event).await?,
                 _ = ticks.tick() => {
-                    let _closed = self.intake.away(generation);
+                    self.tell_away().await?;
                 }
             }
         }
+    }
+
+    /// Says the part of an outage that has passed; `false` when there is none.
+    async fn tell_away(&self) -> Result<bool, Stopped> {
+        let Some(events) = self.intake.away() else { return Ok(false) };
+        for event in events {
+            self.send(event).await?;
+        }
+        Ok(true)
+    }
+
+    /// Notes what the source carries. A file that has nothing of what is wanted will never have it.
+    fn streams(&mut self, audio: bool, video: bool, announced: &mut Announced) -> Option<Failure> {
+        let (heard, seen) = (audio && self.config.sample_rate > 0, video && self.config.grid.is_some());
+        announced.audio |= heard;
+        announced.video |= seen;
+        announced.known = true;
+        self.intake.carries(announced.audio, announced.video);
+        self.unwanted = (audio && !heard) || (video && !seen);
+        (!self.config.live && !announced.audio && !announced.video).then(|| {
+            let message = match (audio, video) {
+                (true, false) => "holds sound only, and only frames are asked for",
+                (false, true) => "holds pictures only, and only samples are asked for",
+                _ => "holds neither sound nor moving pictures",
+            };
+            Failure::new(Kind::NotMedia, format!("{} {message}", self.address.shown()))
+        })
+    }
+
+    /// A file that ended long before the end it promised.
+    fn short_of(&self, duration: Duration) -> Option<Failure> {
+        let reached = self.intake.reached();
+        // A track that is not decoded may be the longest one.
+        if self.config.live || self.unwanted || reached.is_zero() || reached + TRUNCATED >= duration {
+            return None;
+        }
+        let (reached, duration) = (reached.as_secs_f64(), duration.as_secs_f64());
+        let message = format!(
+            "{} says that it lasts {duration:.1} s but its data end at {reached:.1} s; fetch it again",
+            self.address.shown()
+        );
+        Some(Failure::new(Kind::Truncated, message))
     }
 
     /// Nothing for too long, though nothing waits for the reader?
@@ -290,23 +356,15 @@ impl Watch {
         first
     }
 
-    /// Warnings can come with every packet: the first few of a source are said, the rest only when debugging.
-    fn warn(&mut self, failure: &Failure) {
-        self.warned += 1;
-        if self.warned <= 5 {
-            tracing::warn!(stream = self.config.stream_id, warning = %failure, "source");
-        } else {
-            tracing::debug!(stream = self.config.stream_id, warning = %failure, "source");
+    async fn report_losses(&mut self) -> Result<(), Stopped> {
+        let losses = self.intake.activity().losses;
+        if losses == self.losses {
+            return Ok(());
         }
-    }
-
-    fn report_drops(&mut self) {
-        let activity = self.intake.activity();
-        let (late, shed) = (activity.late, activity.shed);
-        if (late, shed) != self.dropped {
-            tracing::warn!(stream = self.config.stream_id, late, shed, "samples dropped since the start");
-            self.dropped = (late, shed);
-        }
+        self.losses = losses;
+        let Losses { late, shed, damaged } = losses;
+        tracing::debug!(stream = self.config.stream_id, late, shed, damaged, "lost since the start");
+        self.send(SourceEvent::Losses(losses)).await
     }
 }
 

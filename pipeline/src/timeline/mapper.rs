@@ -152,6 +152,11 @@ impl Timeline {
         self.last.map(|last| last.end)
     }
 
+    /// Up to here holes were reported; what comes before is late.
+    pub fn reported(&self) -> StreamTime {
+        self.reported
+    }
+
     /// The connection is gone: the next sample comes after as much stream time as passes on the wall.
     pub fn lost(&mut self) {
         if self.last.is_some() {

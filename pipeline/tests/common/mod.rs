@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use avicuna_pipeline::source::{Reconnect, SourceConfig, SourceEvent, TimedAudio, TimedFrame, spawn};
+use avicuna_pipeline::source::{Fit, Reconnect, SourceConfig, SourceEvent, TimedAudio, TimedFrame, spawn};
 use avicuna_pipeline::timeline::{Grid, StreamTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -31,6 +31,7 @@ pub fn config(uri: impl Into<String>) -> SourceConfig {
         realtime: false,
         grid: Grid::new(Duration::from_millis(250)),
         frame_size: 64,
+        fit: Fit::Stretch,
         sample_rate: 16_000,
         latency: Duration::from_millis(200),
         reconnect: Reconnect {
