@@ -1,6 +1,6 @@
 """The audio encoder: a small CNN over one second of log-mel, trained to name the class sounds in noise, and its ONNX export.
 
-    python audio_encoder.py train --clips /tmp/seed/clips.npz --test /tmp/seed/clips_test.npz --out /tmp/seed/audio.pt --minutes 9
+    python audio_encoder.py train --clips /tmp/seed/clips.npz --test /tmp/seed/clips_test.npz --out /tmp/seed/audio.pt
     python audio_encoder.py export --weights /tmp/seed/audio.pt --out audio.onnx
 
 The embedding is L2-normalised; the cosine classifier it was trained with is thrown away at export. Targets are the share of the clip a
@@ -9,7 +9,6 @@ class sounds for, so that an embedding also says how far into the clip an event 
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,23 +23,32 @@ from classes import LABELS
 DIM = 128
 
 
-def block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+class Block(nn.Module):
+    """A convolution along time, as one matrix product, with batch norm and ReLU: [B, T, inputs] -> [B, T / 2, outputs]."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int):
+        super().__init__()
+        self.kernel, self.linear, self.norm = kernel, nn.Linear(inputs * kernel, outputs, bias=False), nn.BatchNorm1d(outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.pad(x, (0, 0, self.kernel // 2, self.kernel // 2))
+        count = (x.shape[1] - self.kernel) // 2 + 1
+        x = torch.cat([x[:, i : i + 2 * count - 1 : 2] for i in range(self.kernel)], 2)
+        x = self.linear(x)
+        return F.relu(self.norm(x.flatten(0, 1))).unflatten(0, (-1, count))
 
 
 class AudioEncoder(nn.Module):
     def __init__(self):
         super().__init__()
-        widths = [1, 24, 48, 96, 160, 224]
-        strides = [2, 2, 2, 2, 1]
-        self.blocks = nn.Sequential(*(block(a, b, s) for a, b, s in zip(widths, widths[1:], strides)))
+        widths, kernels = [mel.BINS, 160, 224, 288, 320], [5, 5, 3, 3]
+        self.blocks = nn.Sequential(*(Block(a, b, k) for a, b, k in zip(widths, widths[1:], kernels)))
         self.project = nn.Linear(2 * widths[-1], DIM)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, 101, 64] log-mel in dB -> [B, 128], each of length 1."""
-        x = self.blocks(((x + 40) / 30).unsqueeze(1))
-        x = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
-        return F.normalize(self.project(x), dim=1)
+        x = self.blocks((x + 40) / 30)
+        return F.normalize(self.project(torch.cat([x.mean(1), x.amax(1)], 1)), dim=1)
 
 
 class Tagger(nn.Module):
@@ -99,29 +107,27 @@ def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(2)
     rng = np.random.default_rng(args.seed)
     data = np.load(args.clips)
-    mels, activity = data["mel"], data["activity"]
-    tagger, batch = Tagger().to(memory_format=torch.channels_last), 128
+    count = int(args.share * len(data["mel"]))
+    mels, activity = data["mel"][:count], data["activity"][:count]
+    tagger, batch = Tagger(), 128
     optimizer = torch.optim.AdamW(tagger.parameters(), lr=0.0, weight_decay=0.02)
-    began, step, losses, progress = time.time(), 0, [], 0.0
-    while progress < 1:
+    step, losses = 0, []
+    while step < args.steps:
         for chosen in np.array_split(rng.permutation(len(mels)), len(mels) // batch):
-            progress = (time.time() - began) / (60 * args.minutes)
-            if progress >= 1:
+            if step == args.steps:
                 break
-            rate = args.lr * min(step / 100, 0.5 + 0.5 * np.cos(np.pi * progress))
+            rate = args.lr * min((step + 1) / 40, 0.02 + 0.5 + 0.5 * np.cos(np.pi * step / args.steps))
             for g in optimizer.param_groups:
                 g["lr"] = rate
             x, y = augment(torch.tensor(mels[chosen], dtype=torch.float32), torch.tensor(activity[chosen]), rng)
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = tagger(x)
-            loss = F.binary_cross_entropy_with_logits(logits.float(), y, reduction="none").sum(1).mean()
+            loss = F.binary_cross_entropy_with_logits(tagger(x), y, reduction="none").sum(1).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
             step += 1
-            if step % 200 == 0:
-                print(f"step {step}, {100 * progress:.0f}%, loss {np.mean(losses[-200:]):.3f}", flush=True)
+            if step % 50 == 0:
+                print(f"step {step}, loss {np.mean(losses[-50:]):.3f}", flush=True)
         print(json.dumps({"step": step, **test(tagger, args.test)}), flush=True)
         torch.save(tagger.state_dict(), args.out)
 
@@ -144,8 +150,9 @@ def main() -> None:
     one.add_argument("--clips", type=Path, required=True)
     one.add_argument("--test", type=Path, required=True)
     one.add_argument("--out", type=Path, required=True)
-    one.add_argument("--minutes", type=float, default=9)
-    one.add_argument("--lr", type=float, default=2e-3)
+    one.add_argument("--steps", type=int, default=1500)
+    one.add_argument("--share", type=float, default=0.75, help="of the clips; the LLM is trained on the embeddings of all")
+    one.add_argument("--lr", type=float, default=3e-3)
     one.add_argument("--seed", type=int, default=3)
     one.set_defaults(run=train)
     two = commands.add_parser("export")

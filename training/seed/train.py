@@ -1,6 +1,6 @@
 """Trains the adapters and the LoRA on drawn windows; resumable, and exports as it goes.
 
-    python train.py --bank bank.npz --tracks tracks.npz --clips clips.npz --encoder audio.onnx --out /tmp/seed/run --minutes 55 \
+    python train.py --bank /tmp/seed/bank.npz --clips /tmp/seed/clips.npz --encoder audio.onnx --out /tmp/seed/run --minutes 55 \
         --export ../../assets/models/avicuna-small
 """
 
@@ -17,11 +17,10 @@ from torch.nn import functional as F
 
 import adapters as ad
 import sequence
-import timelines
 import vision
 from export import write_weights
 from llm import HIDDEN, Llm
-from windows import Sampler, Window
+from windows import Clips, Sampler, Window
 from words import Words
 
 POOLED_RATE, POSTERIOR_RATE, AUDIO_RATE = 0.04, 1.0, 1.0  # learning rates over the LoRA's
@@ -56,6 +55,14 @@ def groups_of(llm: Llm, adapters: ad.Adapters) -> list[dict]:
     return [{"params": params, "share": share} for params, share in rates]
 
 
+def encoded(clips: Path, encoder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings and class activity of all clips."""
+    data, ears = np.load(clips), vision.session(encoder)
+    mels = data["mel"]
+    parts = [ears.run(None, {"mel": mels[i : i + 512].astype(np.float32)})[0] for i in range(0, len(mels), 512)]
+    return np.concatenate(parts), data["activity"]
+
+
 def save(path: Path, state: dict) -> None:
     part = path.with_suffix(".part")
     torch.save(state, part)
@@ -64,11 +71,11 @@ def save(path: Path, state: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("bank", "tracks", "clips", "encoder", "out"):
+    for name in ("bank", "clips", "encoder", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--export", type=Path, help="model directory to write the weights to every few minutes")
-    parser.add_argument("--minutes", type=float, default=55)
-    parser.add_argument("--batch", type=int, default=4, help="windows a step")
+    parser.add_argument("--minutes", type=float, default=55, help="the learning rate falls to nothing over these; interruptions do not count")
+    parser.add_argument("--batch", type=int, default=3, help="windows a step")
     parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
     parser.add_argument("--seed", type=int, default=5)
@@ -79,9 +86,9 @@ def main() -> None:
     rng = np.random.default_rng(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     words, llm = Words(), Llm()
-    bank = dict(np.load(args.bank))
-    sampler, mean = Sampler(bank, timelines.load(args.tracks)), bank["features"][:, : vision.POOLED].astype(np.float32).mean(0)
-    adapters = ad.Adapters(HIDDEN, sampler.tracks[0]["embeddings"].shape[1])
+    bank, (embeddings, activity) = dict(np.load(args.bank)), encoded(args.clips, args.encoder)
+    sampler, mean = Sampler(bank, Clips(embeddings, activity)), bank["features"][:, : vision.POOLED].astype(np.float32).mean(0)
+    adapters = ad.Adapters(HIDDEN, embeddings.shape[1])
     optimizer = torch.optim.AdamW(groups_of(llm, adapters), lr=0.0, betas=(0.9, 0.98), weight_decay=0.0)
     checkpoint, step, spent = args.out / "checkpoint.pt", 0, 0.0
     if args.resume and checkpoint.exists():
@@ -92,10 +99,7 @@ def main() -> None:
         step, spent = state["step"], state["spent"]
         rng.bit_generator.state = state["rng"]
     else:
-        clips = np.load(args.clips)
-        chosen = slice(0, 20_000)
-        heard = vision.session(args.encoder).run(None, {"mel": clips["mel"][chosen].astype(np.float32)})[0], clips["activity"][chosen]
-        ad.start(adapters, ad.Targets(words, llm.embedding), bank, heard)
+        ad.start(adapters, ad.Targets(words, llm.embedding), bank, (embeddings, activity))
 
     def draw() -> list[Window]:
         windows = [sampler.draw(rng) for _ in range(args.batch)]
@@ -103,13 +107,14 @@ def main() -> None:
         return windows
 
     log, pool = open(args.out / "log.jsonl", "a"), ThreadPoolExecutor(1)
-    coming, saved, progress = pool.submit(draw), spent, 0.0
+    coming, saved = pool.submit(draw), spent
+    progress = 0.0
     while progress < 1:
         began = time.time()
         windows = coming.result()
         state_of_rng, coming = rng.bit_generator.state, pool.submit(draw)
         progress = min(spent / (60 * args.minutes), 1.0)
-        rate = args.lr * min((step + 1) / 30, 0.03 + 0.97 * (0.5 + 0.5 * np.cos(np.pi * progress)))
+        rate = args.lr * min((step + 1) / 25, 0.02 + 0.98 * (0.5 + 0.5 * np.cos(np.pi * progress)))
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
         loss = loss_of(llm, adapters, words, windows)

@@ -16,6 +16,7 @@ MODEL = CACHE / "models" / "efficientnet-lite0.onnx"
 def session(path: Path = MODEL, threads: int = 2) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave the cores to others
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

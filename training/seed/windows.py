@@ -1,6 +1,6 @@
-"""Draws training windows: a stretch of a sound track with its events, and a visual time line from one backdrop's frames.
+"""Draws training windows: events on a time line, frames of one backdrop and clips of sound to match, and questions with their answers.
 
-Every window is new: another stretch, another backdrop, other events visible or not, sometimes a sense missing.
+Every window is new: other events, another backdrop, sometimes cut out of something longer, sometimes with a sense missing.
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 import vision
-from classes import LABELS
+from classes import INDEX, LABELS
+from scene import timeline
 from words import ABSENT, DETECT, GROUND, NOTHING, SECONDS, SLOTS, slot
 
 STEP = SECONDS / SLOTS
+LONGER = 40.0  # seconds of the time line a window is cut from
 SHORTEST = 0.5  # seconds of an event inside the window; what is shorter is neither asked for nor told
 
 
@@ -22,7 +24,6 @@ class Happening:
     end: float
     seen: bool
     heard: bool
-    actor: int = -1
 
     @property
     def span(self) -> tuple[float, float]:
@@ -71,56 +72,77 @@ def questions(events: list[Happening], others: list[str], rng) -> list[tuple[str
     return pairs + [(GROUND.format(event=x), ground_answer([e for e in told if e.label == x])) for x in asked]
 
 
-class Sampler:
-    """Windows from a bank of frames and a set of encoded tracks, each track with the group its labels were drawn from."""
+class Clips:
+    """Embeddings of the audio clips by what sounds in them, to be strung together to any time line."""
 
-    def __init__(self, bank: dict[str, np.ndarray], tracks: list[dict]):
-        self.names = [str(n) for n in bank["names"]]
+    def __init__(self, embeddings: np.ndarray, activity: np.ndarray):
+        self.embeddings = embeddings.astype(np.float32)
+        self.quiet = np.flatnonzero(activity.max(1) < 0.02)
+        self.rows, self.share = [], []
+        top = np.sort(activity, 1)
+        alone = top[:, -2] < 0.03
+        for c in range(len(LABELS)):
+            rows = np.flatnonzero((activity[:, c] > 0.05) & alone)
+            self.rows.append(rows)
+            self.share.append(activity[rows, c])
+
+    def near(self, label: int, share: float, rng) -> int:
+        """A clip in which this class alone sounds for about `share` of its second."""
+        far = np.abs(self.share[label] - share)
+        close = np.flatnonzero(far <= max(0.06, np.partition(far, 5)[5]))
+        return int(self.rows[label][close[rng.integers(len(close))]])
+
+    def track(self, events: list[tuple[int, float, float]], rng) -> np.ndarray:
+        """[40, 128]: a clip for each slot, one second long and centred on it, for (class, start, end) events."""
+        bed = self.quiet[(rng.integers(len(self.quiet)) + np.arange(6)) % len(self.quiet)]
+        whole = {e: [self.near(e[0], 1.0, rng) for _ in range(int(rng.integers(2, 7)))] for e in events}
+        out = np.empty((SLOTS, self.embeddings.shape[1]), np.float32)
+        for i in range(SLOTS):
+            begin, parts = (i - 0.5) * STEP, []
+            for e in events:
+                share = min(e[2], begin + 1) - max(e[1], begin)
+                if share > 0.97:
+                    parts.append(self.embeddings[whole[e][rng.integers(len(whole[e]))]])
+                elif share > 0.05:
+                    parts.append(self.embeddings[self.near(e[0], share, rng)])
+            mixed = np.sum(parts, 0) if parts else self.embeddings[bed[rng.integers(len(bed))]]
+            out[i] = mixed / np.linalg.norm(mixed)
+        return out
+
+
+class Sampler:
+    """Windows from a bank of frames and a bank of clips."""
+
+    def __init__(self, bank: dict[str, np.ndarray], clips: Clips):
+        self.names, self.clips = [str(n) for n in bank["names"]], clips
         self.features, labels, groups = bank["features"], bank["labels"], bank["groups"]
         self.groups = []
-        for g in range(int(groups.max()) + 1):
-            rows = np.flatnonzero(groups == g)
+        for rows in np.split(np.arange(len(groups)), np.flatnonzero(np.diff(groups)) + 1):
             cast, pairs, empty = {}, {}, []
             for r in rows:
-                a, b = int(labels[r, 0]), int(labels[r, 1])
-                if a < 0:
+                a, b = (self.names[i] if i >= 0 else "" for i in labels[r, :2])
+                if not a:
                     empty.append(r)
-                elif b < 0:
-                    cast.setdefault((self.names[a], int(labels[r, 2])), []).append(r)
+                elif not b:
+                    cast.setdefault((a, int(labels[r, 2])), []).append(r)
                 else:
-                    pairs.setdefault(frozenset((self.names[a], self.names[b])), []).append(r)
-            by_label = {label: rows for (label, _), rows in cast.items()}
-            self.groups.append({"cast": by_label, "pairs": pairs, "empty": empty})
-        self.tracks = tracks
-        self.absent = list(LABELS) + [n for i, n in enumerate(self.names[len(LABELS) :]) if i % 10 == 0]
+                    pairs.setdefault(frozenset((a, b)), []).append(r)
+            self.groups.append({"cast": {a: rows for (a, _), rows in cast.items()}, "pairs": pairs, "empty": empty})
+        self.absent = list(LABELS) + self.names[len(LABELS) :: 10]
 
-    def group(self, rng, track: dict, heard: set[str]) -> dict:
-        if rng.random() < 0.4:
-            return self.groups[track["group"] % len(self.groups)]
-        some = rng.choice(len(self.groups), min(60, len(self.groups)), replace=False)
-        fit = [len(heard & self.groups[g]["cast"].keys()) for g in some]
-        return self.groups[some[int(np.argmax(fit))]]
-
-    def events(self, rng, track: dict, begin: float, group: dict) -> list[Happening]:
-        """The track's events in the window, some of them seen too, and some that are only seen."""
-        events = []
-        for label, start, end in track["events"]:
-            if start - begin < SECONDS and end - begin > 0:
-                seen = label in group["cast"] and rng.random() < 0.75
-                events.append(Happening(label, start - begin, end - begin, seen, True))
-        for _ in range(rng.choice(4, p=[0.35, 0.35, 0.2, 0.1])):
-            label = str(rng.choice(sorted(group["cast"])))
-            partners = [x for e in events if e.seen for pair in group["pairs"] if e.label in pair for x in pair - {e.label}]
-            if partners and rng.random() < 0.5:
-                label = str(rng.choice(sorted(partners)))
-            length = rng.choice([rng.uniform(1.6, 4), rng.uniform(3, 8), rng.uniform(6, 14)])
-            start = rng.uniform(-0.6 * length, SECONDS - 0.4 * length)
-            new = Happening(label, start, start + length, True, False)
-            near = [e for e in events if e.start < new.end + 1.2 and new.start < e.end + 1.2]
-            if any(e.label == label for e in near) or len(near) > 1 or (near and rng.random() < 0.5):
-                continue
-            events.append(new)
-        return events
+    def events(self, rng, group: dict) -> list[Happening]:
+        """What happens in and around a window, with the group's actors in view; others can only be heard."""
+        others = [LABELS[i] for i in rng.integers(len(LABELS), size=2)]
+        labels = sorted(group["cast"]) * 4 + others
+        count = int(round(LONGER / SECONDS * rng.choice([0.0, rng.uniform(0.5, 1.5), rng.uniform(1, 3.2)], p=[0.04, 0.4, 0.56])))
+        begin = rng.uniform(0, LONGER - SECONDS) if rng.random() < 0.8 else 0.0
+        out = []
+        for e in timeline(rng, LONGER, count, labels):
+            seen = e.seen and e.label in group["cast"]
+            heard = e.label in INDEX and (e.heard or not seen)
+            if e.start < begin + SECONDS and e.end > begin and (seen or heard):
+                out.append(Happening(e.label, e.start - begin, e.end - begin, seen, heard))
+        return out
 
     def frames(self, rng, events: list[Happening], group: dict) -> np.ndarray:
         """Features of the frame at each slot's beginning."""
@@ -139,14 +161,12 @@ class Sampler:
         return out
 
     def draw(self, rng) -> Window:
-        track = self.tracks[rng.integers(len(self.tracks))]
-        first = int(rng.integers(0, len(track["embeddings"]) - SLOTS + 1))
-        begin = first * STEP
-        heard = {label for label, start, end in track["events"] if start < begin + SECONDS and end > begin}
-        group = self.group(rng, track, heard)
-        events = self.events(rng, track, begin, group)
+        group = self.groups[rng.integers(len(self.groups))]
+        events = self.events(rng, group)
+        visual = self.frames(rng, events, group)
+        audio = self.clips.track([(INDEX[e.label], e.start, e.end) for e in events if e.heard], rng)
         has = {"seen": np.ones(SLOTS, bool), "heard": np.ones(SLOTS, bool)}
-        missing = rng.choice(["", "seen", "heard", "gap"], p=[0.8, 0.07, 0.07, 0.06])
+        missing = rng.choice(["", "seen", "heard", "gap"], p=[0.82, 0.06, 0.06, 0.06])
         if missing == "gap":
             which, other = ("seen", "heard") if rng.random() < 0.5 else ("heard", "seen")
             at, length = int(rng.integers(SLOTS - 4)), int(rng.integers(3, 13))
@@ -158,6 +178,4 @@ class Sampler:
             for e in events:
                 setattr(e, missing, False)
         events = [e for e in events if e.seen or e.heard]
-        visual = self.frames(rng, events, group)
-        audio = track["embeddings"][first : first + SLOTS].astype(np.float32)
         return Window(visual, audio, has["seen"], has["heard"], questions(events, self.absent, rng))
