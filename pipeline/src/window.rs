@@ -1,7 +1,13 @@
 //! From timed frames and samples to windows: which slots are filled, what is missing and why. `docs/windows.md` draws
 //! the rules. Pure: reads no clock and does no I/O.
 
+mod assembler;
+mod missing;
+mod notes;
+mod sound;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +15,7 @@ use std::time::Instant;
 
 use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
 
+pub use self::assembler::{Assembler, Unused};
 pub use self::spec::{SpecError, WindowSpec};
 use crate::record::Presence;
 use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
