@@ -196,8 +196,8 @@ impl Assembler {
             SourceEvent::Clock { clock, av_offset_ms, anchor } => {
                 self.clocks.push(Clock { anchor, clock, av_offset_ms });
             }
-            // The gaps say what it costs.
-            SourceEvent::Lost { .. } => {}
+            // The gaps say what they cost; the daemon counts the rest.
+            SourceEvent::Lost { .. } | SourceEvent::Losses(_) => {}
             SourceEvent::Ended { .. } => return self.flush(now),
         }
         self.close(self.shape.ending_by(self.complete_until()), now)
