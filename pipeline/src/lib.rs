@@ -1,9 +1,12 @@
 //! From a URI to published events: decoding, one clock, windows, scheduling, answers, tracking, records, the durable
 //! outbox and the sinks. `ARCHITECTURE.md` draws the way of one window through these modules.
 
+pub mod answer;
+pub mod coverage;
 pub mod outbox;
 pub mod record;
 pub mod sink;
 pub mod source;
 pub mod timeline;
+pub mod track;
 pub mod window;

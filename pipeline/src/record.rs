@@ -4,7 +4,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::timeline::ClockQuality;
+use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
+use crate::window::StreamId;
+
+mod message;
 
 /// CloudEvents type of [`EventRecord`].
 pub const EVENT_TYPE: &str = "avicuna.event.v1";
@@ -33,7 +36,9 @@ pub struct EventRecord {
     pub start: Instant,
     /// When the event ends, as far as seen yet.
     pub end: Instant,
-    /// 0..1: the geometric mean probability of the answer's tokens that say label and times.
+    /// 0..=1: the geometric mean probability of the answer's tokens that say label and times; the best of the windows
+    /// that saw it.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub score: f64,
     /// Which modality carries the evidence.
     pub modality: Modality,
@@ -55,7 +60,15 @@ pub struct Instant {
     /// Seconds of stream time.
     pub stream: f64,
     /// Capture time, RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     pub utc: String,
+}
+
+impl Instant {
+    /// `stream`, with its capture time as `anchor` knows it.
+    pub fn new(stream: StreamTime, anchor: ClockAnchor) -> Self {
+        Self { stream: stream.as_secs_f64(), utc: anchor.utc_at(stream).to_rfc3339() }
+    }
 }
 
 /// Where in its life an event is.
@@ -143,11 +156,40 @@ pub struct ErrorRecord {
     /// The stream's id in the configuration; also the Kafka key.
     pub stream_id: String,
     /// Capture or wall-clock time, RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
-    /// A stable word for the kind of trouble: `source`, `decode`, `encode`, `llm`, `parse`.
+    /// A stable word for the kind of trouble: one of [`kind`].
     pub kind: String,
     /// What happened and what to do, for a person.
     pub message: String,
     /// What could not be used, for inspection: an unparsed answer, say.
     pub detail: Option<String>,
+}
+
+/// The words of [`ErrorRecord::kind`].
+pub mod kind {
+    /// The source is gone, or not there.
+    pub const SOURCE: &str = "source";
+    /// What it sends cannot be decoded.
+    pub const DECODE: &str = "decode";
+    /// An encoder failed.
+    pub const ENCODE: &str = "encode";
+    /// The LLM failed.
+    pub const LLM: &str = "llm";
+    /// An answer, or a part of one, does not follow the grammar.
+    pub const PARSE: &str = "parse";
+}
+
+impl ErrorRecord {
+    /// Trouble at `time`; `kind` is one of [`kind`].
+    pub fn new(
+        stream: &StreamId,
+        time: UtcTime,
+        kind: &str,
+        message: impl Into<String>,
+        detail: Option<String>,
+    ) -> Self {
+        let (stream_id, time, kind) = (stream.to_string(), time.to_rfc3339(), kind.to_owned());
+        Self { stream_id, time, kind, message: message.into(), detail }
+    }
 }

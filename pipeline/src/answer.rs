@@ -1,0 +1,190 @@
+//! From the LLM's words to localizations: what was said to happen, and in which slots of the window. `docs/events.md`
+//! states the grammar. Pure, and strict: what does not follow the grammar is kept as it was said, never guessed.
+
+mod cursor;
+mod score;
+mod sentence;
+#[cfg(test)]
+mod tests;
+
+use avicuna_models::answer::{Answer, Finish};
+use avicuna_models::slots::Slot;
+
+use crate::record::Modality;
+
+/// What the LLM was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// What happens, and when? The answer names the events.
+    Detect,
+    /// When does this happen? The answer names times only.
+    Ground {
+        /// The event of the question.
+        label: String,
+    },
+}
+
+/// The words a model has for "nothing", from its manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phrases {
+    /// The answer to [`Asked::Detect`] when there is no event.
+    pub nothing: String,
+    /// The answer to [`Asked::Ground`] when the event is not there.
+    pub absent: String,
+}
+
+/// One event in one window, as the LLM said it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Localization {
+    /// What happens: the question's words for [`Asked::Ground`], else the answer's, with single spaces.
+    pub label: String,
+    /// The sentence of the answer it was read from.
+    pub text: String,
+    /// The slot it starts in.
+    pub start: Slot,
+    /// The slot it ends in; not before `start`.
+    pub end: Slot,
+    /// 0..=1: the geometric mean probability of the tokens that spell the times, and the label where the answer names it.
+    pub score: f64,
+    /// What the answer says of the evidence; `None` when it says nothing.
+    pub modality: Option<Modality>,
+}
+
+/// Everything one answer says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reading {
+    /// In the order of the answer.
+    pub localizations: Vec<Localization>,
+    /// The answer says that there is nothing. Never together with localizations.
+    pub absent: bool,
+    /// The parts that follow no rule, word by word; an empty answer is one empty part. Together at most
+    /// [`MAX_UNPARSED`] bytes; where one was cut for that, it ends in `…`.
+    pub unparsed: Vec<String>,
+}
+
+/// How many bytes of [`Reading::unparsed`] are kept.
+pub const MAX_UNPARSED: usize = 4096;
+
+/// Reads `answer`, which the LLM gave to `asked`.
+///
+/// An answer that [`Finish::Length`] cut ends at its last whole sentence; the rest is unparsed.
+pub fn read(asked: &Asked, answer: &Answer, phrases: &Phrases) -> Reading {
+    let phrase = match asked {
+        Asked::Detect => &phrases.nothing,
+        Asked::Ground { .. } => &phrases.absent,
+    };
+    let text = answer.text.as_str();
+    if says(text, phrase) {
+        return Reading { absent: true, ..Reading::default() };
+    }
+    let mut parts = Parts::default();
+    for piece in sentence::split(text) {
+        let words = &text[piece.range.clone()];
+        if answer.finish == Finish::Length && !piece.closed {
+            parts.leave(words);
+        } else if says(words, phrase) {
+            parts.absent.push(words);
+        } else {
+            parts.read(sentence::parse(asked, text, &piece), words, asked, answer);
+        }
+    }
+    parts.into_reading(text)
+}
+
+/// Two labels with the same key mean the same event: case, spaces, a leading article and a closing dot do not matter.
+pub fn label_key(label: &str) -> String {
+    let lower = label.to_lowercase();
+    let words: Vec<&str> = lower.trim_end_matches(['.', '!', '?']).split_whitespace().collect();
+    let bare = match words.split_first() {
+        Some((&("a" | "an" | "the"), rest)) if !rest.is_empty() => rest,
+        _ => &words[..],
+    };
+    bare.join(" ")
+}
+
+/// Whether `text` is `phrase`, whatever the case, the spaces and the closing dot.
+fn says(text: &str, phrase: &str) -> bool {
+    let normal = |text: &str| {
+        let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+        words.join(" ").trim_end_matches(['.', '!', '?', ' ']).to_owned()
+    };
+    let phrase = normal(phrase);
+    !phrase.is_empty() && normal(text) == phrase
+}
+
+/// A reading in the making.
+#[derive(Default)]
+struct Parts<'a> {
+    localizations: Vec<Localization>,
+    absent: Vec<&'a str>,
+    unparsed: Vec<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn leave(&mut self, words: &'a str) {
+        self.unparsed.push(words);
+    }
+
+    fn read(
+        &mut self,
+        sentence: Option<sentence::Sentence>,
+        words: &'a str,
+        asked: &Asked,
+        answer: &'a Answer,
+    ) {
+        let Some(sentence) = sentence else { return self.leave(words) };
+        let label = match (asked, &sentence.label) {
+            (Asked::Ground { label }, _) => label.clone(),
+            (Asked::Detect, Some(range)) => single_spaced(&answer.text[range.clone()]),
+            (Asked::Detect, None) => return self.leave(words),
+        };
+        for segment in sentence.segments {
+            if segment.end < segment.start {
+                self.leave(&answer.text[segment.range]);
+                continue;
+            }
+            let spelled = segment.digits.iter().chain(&sentence.label);
+            self.localizations.push(Localization {
+                label: label.clone(),
+                text: words.to_owned(),
+                start: segment.start,
+                end: segment.end,
+                score: score::of(&answer.tokens, spelled),
+                modality: segment.modality,
+            });
+        }
+    }
+
+    /// An answer that says "nothing" and then something contradicts itself: what it localized stands, the rest is kept.
+    fn into_reading(mut self, text: &'a str) -> Reading {
+        let absent = !self.absent.is_empty() && self.localizations.is_empty();
+        if !absent {
+            self.unparsed.append(&mut self.absent);
+        }
+        if text.trim().is_empty() {
+            self.unparsed.push(text);
+        }
+        Reading { localizations: self.localizations, absent, unparsed: bounded(&self.unparsed) }
+    }
+}
+
+fn single_spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn bounded(parts: &[&str]) -> Vec<String> {
+    let mut room = MAX_UNPARSED;
+    let mut kept = Vec::new();
+    for part in parts {
+        if part.len() <= room {
+            room -= part.len();
+            kept.push((*part).to_owned());
+            continue;
+        }
+        let mark = '…';
+        let cut = part.floor_char_boundary(room.saturating_sub(mark.len_utf8()));
+        kept.push(format!("{}{mark}", &part[..cut]));
+        break;
+    }
+    kept
+}

@@ -1,0 +1,256 @@
+//! Which spans of a stream were watched, and why others were not: windows overlap, the records tile. `docs/events.md`
+//! states the rules. Pure: reads no clock.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::record::{CoverageRecord, Instant, Presence};
+use crate::timeline::{ClockAnchor, StreamTime};
+use crate::window::StreamId;
+
+/// The reason where windows leave time out.
+const NO_WINDOW: &str = "no window holds this span";
+
+/// How windows become coverage records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// Length of the stream's windows.
+    pub length: Duration,
+    /// From the start of a window to the start of the next.
+    pub hop: Duration,
+    /// Neighbours that say the same become one record up to this long. With one hop there is a record for each window,
+    /// as soon as it is settled; a longer one is published later and saves records. At least a millisecond.
+    pub longest: Duration,
+}
+
+impl LedgerConfig {
+    /// One record for each hop.
+    pub fn new(length: Duration, hop: Duration) -> Self {
+        Self { length, hop, longest: hop }
+    }
+}
+
+/// The window, or the consecutive windows with one fate, that a [`Ledger`] is told about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Start of the (first) window.
+    pub start: StreamTime,
+    /// End of the (last) window.
+    pub end: StreamTime,
+    /// Where the stream ended, if it did so inside; else `end`.
+    pub until: StreamTime,
+    /// Maps its times to capture time.
+    pub anchor: ClockAnchor,
+}
+
+/// What a window held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// How much audio.
+    pub audio: Presence,
+    /// How much video.
+    pub video: Presence,
+    /// Why some is missing, for a person; `None` when nothing is.
+    pub missing: Option<String>,
+}
+
+impl Held {
+    /// Neither audio nor video, as in a blind window.
+    pub fn nothing(reason: impl Into<String>) -> Self {
+        Self { audio: Presence::Missing, video: Presence::Missing, missing: Some(reason.into()) }
+    }
+}
+
+/// What became of a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The model answered.
+    Watched(Held),
+    /// It did not.
+    NotWatched {
+        /// What it would have seen.
+        held: Held,
+        /// Why not, for a person: `shed: ...`, `blind: ...`, `failed: ...`.
+        reason: String,
+    },
+}
+
+/// The coverage of one stream.
+///
+/// Windows must come in the order of their index, each once; [`InOrder`](crate::track::InOrder) helps. Whatever comes,
+/// the records of a stream touch each other, begin at its start and end where [`finish`](Self::finish) says.
+#[derive(Debug)]
+pub struct Ledger {
+    stream: StreamId,
+    config: LedgerConfig,
+    /// Windows that reach beyond `decided`, oldest first.
+    settled: VecDeque<(Span, Outcome)>,
+    /// Everything before is in records or in `open`.
+    decided: StreamTime,
+    /// The record in the making.
+    open: Option<(StreamTime, StreamTime, ClockAnchor, Verdict)>,
+    /// For time that no window holds.
+    anchor: Option<ClockAnchor>,
+}
+
+/// What a record says besides its span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Verdict {
+    watched: bool,
+    audio: Presence,
+    video: Presence,
+    reason: Option<String>,
+}
+
+impl Ledger {
+    /// A stream's beginning, stream time zero.
+    pub fn new(stream: StreamId, config: LedgerConfig) -> Self {
+        let (settled, decided) = (VecDeque::new(), StreamTime::ZERO);
+        Self { stream, config, settled, decided, open: None, anchor: None }
+    }
+
+    /// Takes what became of a window. Returns what no window to come can change.
+    pub fn settle(&mut self, window: Span, outcome: Outcome) -> Vec<CoverageRecord> {
+        let next = window.end.minus(self.config.length).plus(self.config.hop);
+        if window.until <= self.decided {
+            tracing::warn!(stream = %self.stream, start = window.start.as_secs_f64(),
+                "a window came after its span was published; it is left out of the coverage");
+            return Vec::new();
+        }
+        self.settled.push_back((window, outcome));
+        self.decide(next.min(window.until))
+    }
+
+    /// The stream ended at `end`. Returns the rest; nothing may follow.
+    pub fn finish(&mut self, end: StreamTime) -> Vec<CoverageRecord> {
+        let mut records = self.decide(end);
+        records.extend(self.open.take().map(|open| self.record(open)));
+        records
+    }
+
+    /// Everything before `until` is known.
+    fn decide(&mut self, until: StreamTime) -> Vec<CoverageRecord> {
+        let mut records = Vec::new();
+        while self.decided < until {
+            let (from, to) = (self.decided, self.next_edge().map_or(until, |edge| edge.min(until)));
+            let (anchor, verdict) = self.judge(from);
+            self.anchor = Some(anchor);
+            self.extend(from, to, anchor, verdict, &mut records);
+            self.decided = to;
+        }
+        self.settled.retain(|(span, _)| span.until > self.decided);
+        records
+    }
+
+    /// Where, after what is decided, a window starts or ends first.
+    fn next_edge(&self) -> Option<StreamTime> {
+        let edges = self.settled.iter().flat_map(|(span, _)| [span.start, span.until]);
+        edges.filter(|edge| *edge > self.decided).min()
+    }
+
+    /// What the windows at `time` say together.
+    fn judge(&self, time: StreamTime) -> (ClockAnchor, Verdict) {
+        let windows = || self.settled.iter().filter(|(span, _)| span.start <= time && time < span.until);
+        let newest = windows().next_back().or(self.settled.front()).map(|(span, _)| span.anchor);
+        let anchor = match windows().next_back() {
+            Some((span, _)) => Some(span.anchor),
+            None => self.anchor.or(newest),
+        };
+        let unknown = ClockAnchor { stream: time, utc: crate::timeline::UtcTime(0) };
+        let held = || windows().map(|(_, outcome)| outcome.held());
+        let (audio, video) =
+            (together(held().map(|held| held.audio)), together(held().map(|held| held.video)));
+        let watched = windows().any(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
+        let reason = if watched {
+            let complete = audio == Presence::Present && video == Presence::Present;
+            let seen = windows().filter(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
+            let missing = seen.filter_map(|(_, outcome)| outcome.held().missing.as_deref());
+            if complete { None } else { joined(missing) }
+        } else {
+            joined(windows().filter_map(|(_, outcome)| outcome.reason())).or_else(|| Some(NO_WINDOW.into()))
+        };
+        (anchor.unwrap_or(unknown), Verdict { watched, audio, video, reason })
+    }
+
+    /// Adds `[from, to)` to the record in the making, in pieces no longer than a record may be.
+    fn extend(
+        &mut self,
+        from: StreamTime,
+        to: StreamTime,
+        anchor: ClockAnchor,
+        verdict: Verdict,
+        records: &mut Vec<CoverageRecord>,
+    ) {
+        let longest = self.config.longest.max(Duration::from_millis(1));
+        let mut from = from;
+        while from < to {
+            let (start, anchor) = match self.open.take() {
+                Some((start, _, anchor, known)) if known == verdict => (start, anchor),
+                other => {
+                    records.extend(other.map(|open| self.record(open)));
+                    (from, anchor)
+                }
+            };
+            let end = to.min(start.plus(longest));
+            let open = (start, end, anchor, verdict.clone());
+            if end.since(start) < longest {
+                self.open = Some(open);
+            } else {
+                records.push(self.record(open));
+            }
+            from = end;
+        }
+    }
+
+    fn record(
+        &self,
+        (start, end, anchor, verdict): (StreamTime, StreamTime, ClockAnchor, Verdict),
+    ) -> CoverageRecord {
+        CoverageRecord {
+            stream_id: self.stream.to_string(),
+            start: Instant::new(start, anchor),
+            end: Instant::new(end, anchor),
+            watched: verdict.watched,
+            audio: verdict.audio,
+            video: verdict.video,
+            reason: verdict.reason,
+        }
+    }
+}
+
+impl Outcome {
+    fn held(&self) -> &Held {
+        match self {
+            Self::Watched(held) | Self::NotWatched { held, .. } => held,
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Watched(_) => None,
+            Self::NotWatched { reason, .. } => Some(reason),
+        }
+    }
+}
+
+/// What overlapping windows say of what they share: a full one and an empty one are sure of every instant, one that is
+/// partly filled is not.
+fn together(presences: impl Iterator<Item = Presence>) -> Presence {
+    let rank = |presence: &Presence| match presence {
+        Presence::Present => 2,
+        Presence::Missing => 1,
+        Presence::Partial => 0,
+    };
+    presences.max_by_key(rank).unwrap_or(Presence::Missing)
+}
+
+/// Different reasons, each once.
+fn joined<'a>(reasons: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut unique: Vec<&str> = Vec::new();
+    for reason in reasons {
+        if !unique.contains(&reason) {
+            unique.push(reason);
+        }
+    }
+    (!unique.is_empty()).then(|| unique.join("; "))
+}

@@ -1,0 +1,97 @@
+//! Ids of events: a function of stream, label and first start, so that a replay repeats them.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::timeline::{StreamTime, UtcTime};
+use crate::window::StreamId;
+
+/// Bytes of the hash that make the id: 128 bits, 32 hex digits.
+const BYTES: usize = 16;
+
+/// Gives ids, each once.
+#[derive(Debug)]
+pub(super) struct Identities {
+    stream: StreamId,
+    era: Option<UtcTime>,
+    /// First starts in milliseconds, with their labels, that a window still to come could name again.
+    used: BTreeSet<(i64, String)>,
+}
+
+impl Identities {
+    pub fn new(stream: StreamId, era: Option<UtcTime>) -> Self {
+        Self { stream, era, used: BTreeSet::new() }
+    }
+
+    /// The id of the event that is first seen to start at `start`. When windows contradict each other so much that a
+    /// second event of this label starts in the same millisecond, it takes the next free one.
+    pub fn name(&mut self, key: &str, start: StreamTime) -> String {
+        let mut millisecond = start.0.div_euclid(1_000_000);
+        while !self.used.insert((millisecond, key.to_owned())) {
+            millisecond += 1;
+        }
+        self.id(key, millisecond)
+    }
+
+    /// No event will be named that starts before `watermark`.
+    pub fn forget_before(&mut self, watermark: StreamTime) {
+        let first = watermark.0.div_euclid(1_000_000);
+        while self.used.first().is_some_and(|(millisecond, _)| *millisecond < first) {
+            self.used.pop_first();
+        }
+    }
+
+    fn id(&self, key: &str, millisecond: i64) -> String {
+        let mut hash = Sha256::new();
+        for part in [self.stream.as_str().as_bytes(), key.as_bytes()] {
+            // With its length before it, no two pairs of names spell the same bytes.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.update(millisecond.to_be_bytes());
+        if let Some(era) = self.era {
+            hash.update(era.0.div_euclid(1_000_000).to_be_bytes());
+        }
+        hex::encode(&hash.finalize()[..BYTES])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(stream: &str, era: Option<UtcTime>) -> Identities {
+        Identities::new(stream.into(), era)
+    }
+
+    #[test]
+    fn an_id_depends_on_stream_label_start_and_era_only() {
+        let at = StreamTime(1_234_567_890);
+        let id = ids("gate", None).name("dog", at);
+        assert_eq!(id, ids("gate", None).name("dog", StreamTime(1_234_000_000)));
+        assert_eq!(id.len(), 32);
+        let others = [
+            ids("door", None).name("dog", at),
+            ids("gate", None).name("cat", at),
+            ids("gate", None).name("dog", StreamTime(1_235_000_000)),
+            ids("gate", Some(UtcTime(0))).name("dog", at),
+            ids("gated", None).name("og", at),
+        ];
+        for other in others {
+            assert_ne!(id, other);
+        }
+    }
+
+    #[test]
+    fn an_id_is_given_once() {
+        let mut ids = ids("gate", None);
+        let first = ids.name("dog", StreamTime(5_000_000));
+        let second = ids.name("dog", StreamTime(5_000_000));
+        assert_ne!(first, second);
+        ids.forget_before(StreamTime(5_000_000));
+        assert_eq!(ids.used.len(), 2);
+        ids.forget_before(StreamTime(7_000_000));
+        assert_eq!(ids.used.len(), 0);
+    }
+}
