@@ -3,7 +3,9 @@
 
 pub mod answer;
 pub mod checkpoint;
+pub mod interleave;
 pub mod llm;
+pub mod preprocess;
 pub mod prompt;
 pub mod sample;
 pub mod slots;
