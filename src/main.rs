@@ -1,3 +1,7 @@
 //! `avicuna`: watches live streams and says what happened, when, seen or heard.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -2,7 +2,10 @@
 //! outbox and the sinks. `ARCHITECTURE.md` draws the way of one window through these modules.
 
 pub mod answer;
+pub mod config;
+pub mod control;
 pub mod coverage;
+pub mod daemon;
 pub mod outbox;
 pub mod record;
 pub mod sink;

@@ -1,0 +1,284 @@
+//! The configuration: TOML, environment overrides, defaults and what must hold of it. `config/avicuna.toml` explains
+//! every key to users.
+
+mod check;
+mod document;
+mod durations;
+mod error;
+mod places;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::{ConfigError, Problem};
+pub use places::Places;
+pub use stream::{ReconnectConfig, StreamConfig};
+
+use crate::outbox::OutboxConfig;
+use crate::sink::KafkaConfig;
+
+/// Everything a user can set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which model answers, and on what.
+    pub model: ModelConfig,
+    /// How windows of many streams share the model.
+    pub schedule: ScheduleConfig,
+    /// Where records wait for delivery.
+    pub outbox: OutboxConfig,
+    /// Where records go.
+    pub sink: SinkConfig,
+    /// Health and metrics over HTTP.
+    pub control: ControlConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// When and how the daemon ends.
+    pub daemon: DaemonConfig,
+    /// What is watched. `[defaults]` of the file has been filled in.
+    pub stream: Vec<StreamConfig>,
+}
+
+/// `[model]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// The model directory, with its `model.toml`.
+    pub path: PathBuf,
+    /// `auto`, `cpu` or `cuda:N`.
+    pub device: String,
+    /// CPU threads of the encoders and the LLM; 0 takes one for each core.
+    pub threads: usize,
+}
+
+/// `[schedule]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScheduleConfig {
+    /// The most windows the model gets at once.
+    pub max_batch: usize,
+    /// How long a batch waits for more windows.
+    #[serde(with = "durations")]
+    pub linger: Duration,
+    /// How many windows of one live stream may wait for the model before some are shed.
+    pub queue_per_stream: usize,
+    /// Which window of a live stream is given up when too many wait.
+    pub shed: ShedPolicy,
+}
+
+/// `[schedule] shed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShedPolicy {
+    /// The one that has waited longest: what comes out is recent.
+    #[default]
+    Oldest,
+    /// The one that came last: what comes out is contiguous.
+    Newest,
+}
+
+/// `[sink]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SinkConfig {
+    /// Which of the sinks is used.
+    pub kind: SinkKind,
+    /// For `kafka`; `embedded` takes the names of the topics from here.
+    pub kafka: KafkaConfig,
+    /// For `jsonl`.
+    pub jsonl: JsonlConfig,
+}
+
+/// `[sink] kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SinkKind {
+    /// A Kafka cluster.
+    #[default]
+    Kafka,
+    /// JSON lines in a file or on standard output.
+    Jsonl,
+    /// A Kafka broker inside the daemon, for trying things out.
+    Embedded,
+}
+
+/// `[sink.jsonl]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JsonlConfig {
+    /// A file that lines are added to; `-` is standard output.
+    pub path: PathBuf,
+}
+
+/// `[control]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlConfig {
+    /// `ADDRESS:PORT` for `/healthz`, `/readyz` and `/metrics`; `off` for none.
+    pub listen: String,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// The least important messages that are shown.
+    pub level: LogLevel,
+    /// How they are written to standard error.
+    pub format: LogFormat,
+}
+
+/// `[log] level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only what is lost or broken.
+    Error,
+    /// Also what is degraded.
+    Warn,
+    /// Also what happens rarely and matters.
+    #[default]
+    Info,
+    /// Also what helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `[log] format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[daemon]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DaemonConfig {
+    /// End, with exit code 0, when every stream has ended.
+    pub exit_when_done: bool,
+    /// At shutdown, how long the model may work on windows that wait; the rest is shed.
+    #[serde(with = "durations")]
+    pub grace: Duration,
+    /// At shutdown, how long delivery may take; the rest stays in the outbox.
+    #[serde(with = "durations")]
+    pub flush: Duration,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { path: PathBuf::from("assets/models/avicuna-small"), device: "auto".to_owned(), threads: 0 }
+    }
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        let linger = Duration::from_millis(20);
+        Self { max_batch: 4, linger, queue_per_stream: 2, shed: ShedPolicy::default() }
+    }
+}
+
+impl Default for JsonlConfig {
+    fn default() -> Self {
+        Self { path: PathBuf::from("-") }
+    }
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9464".to_owned() }
+    }
+}
+
+impl Default for DaemonConfig {
+    fn default() -> Self {
+        Self { exit_when_done: true, grace: Duration::from_secs(10), flush: Duration::from_secs(10) }
+    }
+}
+
+impl ControlConfig {
+    /// Where to listen, if at all; `Err` when it is neither an address nor `off`.
+    pub fn address(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
+        if self.listen == "off" { Ok(None) } else { self.listen.parse().map(Some) }
+    }
+}
+
+/// A configuration that holds together, and where each of its fields was set.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What was set.
+    pub config: Config,
+    /// Where it was set.
+    pub places: Places,
+}
+
+impl Loaded {
+    /// Files to watch that cannot be read now. A daemon starts all the same: they may come, and others go on.
+    pub fn missing_files(&self) -> Vec<Problem> {
+        let failure = |stream: &StreamConfig| stream.address().ok()?.check().err();
+        let failures =
+            self.config.stream.iter().enumerate().filter_map(|(i, stream)| Some((i, failure(stream)?)));
+        failures
+            .map(|(i, failure)| self.places.problem(&format!("stream[{i}].uri"), failure.message))
+            .collect()
+    }
+}
+
+impl Config {
+    /// Reads a file, with `env` (names and values; others than `AVICUNA__...` are ignored) taking precedence over it and
+    /// it over the defaults.
+    ///
+    /// # Errors
+    /// Every problem found, each with its file, line, column and field or its variable, and what to do.
+    pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let shown = path.display();
+            let advice = "name the file with --config, or copy config/avicuna.toml";
+            Problem::whole(format!("{shown}: cannot be read ({error}); {advice}"))
+        })?;
+        Self::parse(&text, &path.display().to_string(), env)
+    }
+
+    /// As [`Config::load`], of a text that came from `file`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(
+        text: &str,
+        file: &str,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded, ConfigError> {
+        let (config, places) = document::read(text, file, env)?;
+        let problems = check::problems(&config, &places);
+        if problems.is_empty() { Ok(Loaded { config, places }) } else { Err(ConfigError { problems }) }
+    }
+
+    /// As TOML that can be read again, secrets aside.
+    ///
+    /// # Errors
+    /// When a path is not valid UTF-8.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(&self.redacted())
+    }
+
+    /// The same with everything secret blotted out, for logs and for showing it.
+    pub fn redacted(&self) -> Self {
+        let mut shown = self.clone();
+        shown.sink.kafka = self.sink.kafka.redacted();
+        for stream in &mut shown.stream {
+            stream.uri = stream.shown_uri();
+        }
+        shown
+    }
+}

@@ -1,0 +1,174 @@
+//! What must hold of a configuration beyond its types.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::{Config, Places, Problem, SinkKind, StreamConfig};
+
+struct Check<'a> {
+    places: &'a Places,
+    problems: Vec<Problem>,
+}
+
+/// Everything that is wrong.
+pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
+    let mut check = Check { places, problems: Vec::new() };
+    check.model(config);
+    check.sections(config);
+    check.sink(config);
+    check.ids(&config.stream);
+    for (index, stream) in config.stream.iter().enumerate() {
+        check.stream(index, stream);
+    }
+    check.problems
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, path: impl AsRef<str>, message: impl Into<String>) {
+        self.problems.push(self.places.problem(path.as_ref(), message));
+    }
+
+    fn ensure(&mut self, holds: bool, path: impl AsRef<str>, message: impl Into<String>) {
+        if !holds {
+            self.wrong(path, message);
+        }
+    }
+
+    fn model(&mut self, config: &Config) {
+        let device = &config.model.device;
+        let cuda = device.strip_prefix("cuda:").is_some_and(|number| number.parse::<usize>().is_ok());
+        let known = cuda || matches!(device.as_str(), "auto" | "cpu");
+        self.ensure(
+            known,
+            "model.device",
+            format!("\"{device}\" is no device; use \"auto\", \"cpu\" or \"cuda:0\""),
+        );
+    }
+
+    fn sections(&mut self, config: &Config) {
+        let schedule = &config.schedule;
+        self.ensure(schedule.max_batch > 0, "schedule.max_batch", "must be at least 1");
+        self.ensure(schedule.queue_per_stream > 0, "schedule.queue_per_stream", "must be at least 1");
+        self.ensure(
+            config.outbox.max_bytes > 0,
+            "outbox.max_bytes",
+            "must be at least 1; 1073741824 is 1 GiB",
+        );
+        if config.control.address().is_err() {
+            let message = format!(
+                "\"{}\" is no address; use one like \"127.0.0.1:9464\" or \"[::]:9464\", or \"off\"",
+                config.control.listen
+            );
+            self.wrong("control.listen", message);
+        }
+    }
+
+    fn sink(&mut self, config: &Config) {
+        let kafka = &config.sink.kafka;
+        if config.sink.kind == SinkKind::Kafka {
+            self.ensure(
+                !kafka.brokers.trim().is_empty(),
+                "sink.kafka.brokers",
+                "names no broker; give host:port",
+            );
+        }
+        if let Err(error) = kafka.client_config() {
+            // The message starts with the section's name.
+            let message = error.to_string();
+            let message = message.strip_prefix("sink.kafka.properties: ").unwrap_or(&message);
+            self.wrong("sink.kafka.properties", message);
+        }
+        for (field, name) in [
+            ("events", &kafka.topics.events),
+            ("coverage", &kafka.topics.coverage),
+            ("errors", &kafka.topics.errors),
+        ] {
+            let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+            let good = !name.is_empty() && name.len() <= 249 && name.chars().all(legal);
+            let message = format!("\"{name}\" is no topic name; use letters, digits, '.', '_' and '-'");
+            self.ensure(good, format!("sink.kafka.topics.{field}"), message);
+        }
+    }
+
+    fn ids(&mut self, streams: &[StreamConfig]) {
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        for (index, stream) in streams.iter().enumerate() {
+            let path = format!("stream[{index}].id");
+            let legal = |c: char| !c.is_control() && !c.is_whitespace() && c != '/';
+            if stream.id.is_empty() || stream.id.len() > 200 || !stream.id.chars().all(legal) {
+                self.wrong(&path, "an id has 1 to 200 bytes, no blanks and no '/'");
+            }
+            if let Some(first) = seen.insert(&stream.id, index) {
+                self.wrong(
+                    &path,
+                    format!("\"{}\" is the id of stream[{first}] too; ids must differ", stream.id),
+                );
+            }
+        }
+    }
+
+    fn stream(&mut self, index: usize, stream: &StreamConfig) {
+        let at = |field: &str| format!("stream[{index}].{field}");
+        self.address(index, stream);
+        self.ensure(
+            stream.audio || stream.video,
+            at("audio"),
+            "without audio and video nothing is left to watch",
+        );
+        self.window(index, stream);
+        let asks = stream.detect || !stream.queries.is_empty();
+        self.ensure(asks, at("detect"), "nothing is asked: set detect = true or name some queries");
+        for (number, query) in stream.queries.iter().enumerate() {
+            let path = at(&format!("queries[{number}]"));
+            let good = !query.trim().is_empty() && query.len() <= 500 && !query.contains(['\n', '\r']);
+            self.ensure(good, &path, "a query is one line of 1 to 500 bytes, as \"a dog barks\"");
+            self.ensure(
+                !stream.queries[..number].contains(query),
+                &path,
+                format!("\"{query}\" is asked twice"),
+            );
+        }
+        self.ensure((0.0..=1.0).contains(&stream.min_score), at("min_score"), "must be from 0 to 1");
+        self.ensure(stream.stall_timeout > Duration::ZERO, at("stall_timeout"), "must be longer than 0");
+        let reconnect = &stream.reconnect;
+        self.ensure((0.0..=1.0).contains(&reconnect.jitter), at("reconnect.jitter"), "must be from 0 to 1");
+        self.ensure(reconnect.initial > Duration::ZERO, at("reconnect.initial"), "must be longer than 0");
+        let rises = reconnect.initial <= reconnect.max;
+        self.ensure(rises, at("reconnect.max"), "must not be shorter than reconnect.initial");
+    }
+
+    fn address(&mut self, index: usize, stream: &StreamConfig) {
+        let path = format!("stream[{index}].uri");
+        if let Err(failure) = stream.address() {
+            return self.wrong(path, failure.message);
+        }
+        let live = stream.is_live();
+        let message = "only a file can be looped; remove it, or set live = false";
+        self.ensure(!(stream.looping && live), format!("stream[{index}].loop"), message);
+        let message = "a live stream always has its own speed; remove it, or set live = false";
+        self.ensure(!(stream.realtime && live), format!("stream[{index}].realtime"), message);
+    }
+
+    fn window(&mut self, index: usize, stream: &StreamConfig) {
+        let at = |field: &str| format!("stream[{index}].{field}");
+        self.ensure(
+            stream.window != Some(Duration::ZERO),
+            at("window"),
+            "a window cannot be 0 long; \"20s\" suits most models",
+        );
+        self.ensure(
+            stream.hop != Some(Duration::ZERO),
+            at("hop"),
+            "a hop cannot be 0 long; half a window suits most streams",
+        );
+        if let (Some(window), Some(hop)) = (stream.window, stream.hop)
+            && hop > window
+        {
+            let [hop, window] = [hop, window].map(|duration| super::durations::print(&duration));
+            let message = format!(
+                "{hop} is longer than the window of {window}: what lies between would not be watched; use {window} or less"
+            );
+            self.wrong(at("hop"), message);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `[[stream]]`: one thing to watch.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::durations;
+use crate::source::Reconnect;
+use crate::source::failure::Failure;
+use crate::source::uri::Address;
+
+/// One `[[stream]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamConfig {
+    /// Names the stream in records, logs and metrics; also the Kafka key.
+    pub id: String,
+    /// Where it is; a path without a scheme is a file.
+    pub uri: String,
+    /// Whether it is live; by default what its scheme says: files and HTTP are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<bool>,
+    /// Start a file again at its end.
+    #[serde(default, rename = "loop")]
+    pub looping: bool,
+    /// Play a file at its own speed.
+    #[serde(default)]
+    pub realtime: bool,
+    /// Listen.
+    #[serde(default = "yes")]
+    pub audio: bool,
+    /// Look.
+    #[serde(default = "yes")]
+    pub video: bool,
+    /// Length of a window; by default what the model was trained with.
+    #[serde(default, with = "durations::optional", skip_serializing_if = "Option::is_none")]
+    pub window: Option<Duration>,
+    /// From the start of one window to that of the next; by default half a window.
+    #[serde(default, with = "durations::optional", skip_serializing_if = "Option::is_none")]
+    pub hop: Option<Duration>,
+    /// How long after its end a window waits for late samples.
+    #[serde(default = "patience", with = "durations")]
+    pub patience: Duration,
+    /// Ask the model what happens.
+    #[serde(default = "yes")]
+    pub detect: bool,
+    /// Ask the model when each of these happens.
+    #[serde(default)]
+    pub queries: Vec<String>,
+    /// Localizations with a lower score are not published.
+    #[serde(default = "min_score")]
+    pub min_score: f64,
+    /// Localizations of one label that are no farther apart than this are one event.
+    #[serde(default = "merge_gap", with = "durations")]
+    pub merge_gap: Duration,
+    /// How long a network source may hold packets back to put them in order.
+    #[serde(default = "latency", with = "durations")]
+    pub latency: Duration,
+    /// A live source that delivers nothing for so long is lost.
+    #[serde(default = "stall_timeout", with = "durations")]
+    pub stall_timeout: Duration,
+    /// What to do when a live source is lost.
+    #[serde(default)]
+    pub reconnect: ReconnectConfig,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn patience() -> Duration {
+    Duration::from_secs(2)
+}
+
+fn min_score() -> f64 {
+    0.3
+}
+
+fn merge_gap() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn latency() -> Duration {
+    Duration::from_millis(200)
+}
+
+fn stall_timeout() -> Duration {
+    Duration::from_secs(10)
+}
+
+/// `[stream.reconnect]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReconnectConfig {
+    /// Delay before the first retry; doubles with each.
+    #[serde(with = "durations")]
+    pub initial: Duration,
+    /// The longest delay.
+    #[serde(with = "durations")]
+    pub max: Duration,
+    /// 0..=1: the part of each delay that is drawn at random, so that many streams do not return at once.
+    pub jitter: f64,
+    /// End the stream after so long without a sample; never by default.
+    #[serde(with = "durations::optional", skip_serializing_if = "Option::is_none")]
+    pub give_up_after: Option<Duration>,
+}
+
+impl Default for ReconnectConfig {
+    fn default() -> Self {
+        let Reconnect { initial, max, jitter, give_up_after } = Reconnect::default();
+        Self { initial, max, jitter, give_up_after }
+    }
+}
+
+impl From<&ReconnectConfig> for Reconnect {
+    fn from(config: &ReconnectConfig) -> Self {
+        let ReconnectConfig { initial, max, jitter, give_up_after } = *config;
+        Self { initial, max, jitter, give_up_after }
+    }
+}
+
+impl StreamConfig {
+    /// A stream with every default.
+    pub fn new(id: impl Into<String>, uri: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            uri: uri.into(),
+            live: None,
+            looping: false,
+            realtime: false,
+            audio: true,
+            video: true,
+            window: None,
+            hop: None,
+            patience: patience(),
+            detect: true,
+            queries: Vec::new(),
+            min_score: min_score(),
+            merge_gap: merge_gap(),
+            latency: latency(),
+            stall_timeout: stall_timeout(),
+            reconnect: ReconnectConfig::default(),
+        }
+    }
+
+    /// Its address, understood.
+    ///
+    /// # Errors
+    /// When there is no such kind of address.
+    pub fn address(&self) -> Result<Address, Failure> {
+        Address::parse(&self.uri)
+    }
+
+    /// Live by its scheme, unless it says itself.
+    pub fn is_live(&self) -> bool {
+        self.live.unwrap_or_else(|| self.address().is_ok_and(|address| address.is_live()))
+    }
+
+    /// The address without user, password and tokens.
+    pub fn shown_uri(&self) -> String {
+        self.address().map_or_else(|_| "***".to_owned(), |address| address.shown().to_owned())
+    }
+}

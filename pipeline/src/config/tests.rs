@@ -1,0 +1,223 @@
+use super::*;
+
+const STREAM: &str = "[[stream]]\nid = \"cam\"\nuri = \"rtsp://host/cam\"\n";
+
+fn parse(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    Config::parse(text, "a.toml", env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+fn good(text: &str, env: &[(&str, &str)]) -> Config {
+    parse(text, env).unwrap_or_else(|error| panic!("{error}")).config
+}
+
+fn wrong(text: &str, env: &[(&str, &str)]) -> String {
+    parse(text, env).expect_err("wrong").to_string()
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    assert_eq!(good("", &[]), Config::default());
+    let stream = &good(STREAM, &[]).stream[0];
+    assert_eq!(stream, &StreamConfig::new("cam", "rtsp://host/cam"));
+    assert!(stream.is_live());
+}
+
+#[test]
+fn errors_name_file_line_column_field_and_what_to_do() {
+    let at_stream = |line: &str| format!("{STREAM}{line}\n");
+    let cases = [
+        (
+            "[model]\ndevise = 1\n".to_owned(),
+            "a.toml:2:1: model.devise: unknown field `devise`, expected one of `path`",
+        ),
+        (
+            "[model]\ndevice = \"gpu\"\n".to_owned(),
+            "a.toml:2:10: model.device: \"gpu\" is no device; use \"auto\"",
+        ),
+        ("[model\n".to_owned(), "a.toml:1:7: "),
+        (
+            "[log]\nlevel = \"loud\"\n".to_owned(),
+            "a.toml:2:9: log.level: unknown variant `loud`, expected one of",
+        ),
+        ("[schedule]\nlinger = 20\n".to_owned(), "a.toml:2:10: schedule.linger: invalid type: integer `20`"),
+        (
+            "[schedule]\nlinger = \"soon\"\n".to_owned(),
+            "a.toml:2:10: schedule.linger: \"soon\" is no duration; write",
+        ),
+        ("[[stream]]\nid = \"a\"\n".to_owned(), "a.toml:1:1: stream[0]: missing field `uri`"),
+        (at_stream("window = \"0s\""), "a.toml:4:10: stream[0].window: a window cannot be 0 long"),
+        (
+            at_stream("window = \"8s\"\nhop = \"10s\""),
+            "a.toml:5:7: stream[0].hop: 10s is longer than the window of 8s",
+        ),
+        (at_stream("loop = true"), "a.toml:4:8: stream[0].loop: only a file can be looped"),
+        (at_stream("detect = false"), "a.toml:4:10: stream[0].detect: nothing is asked"),
+        (at_stream("queries = [\"a\", \"a\"]"), "a.toml:4:17: stream[0].queries[1]: \"a\" is asked twice"),
+        (at_stream("reconnect = { jitter = 2 }"), "stream[0].reconnect.jitter: must be from 0 to 1"),
+        (format!("{STREAM}{STREAM}"), "a.toml:5:6: stream[1].id: \"cam\" is the id of stream[0] too"),
+        (
+            "[[stream]]\nid = \"a\"\nuri = \"gopher://x\"\n".to_owned(),
+            "a.toml:3:7: stream[0].uri: gopher://x: the scheme",
+        ),
+        (
+            "[sink.kafka.properties]\nacks = \"1\"\n".to_owned(),
+            "sink.kafka.properties: \"acks\" cannot be set",
+        ),
+        (
+            "[control]\nlisten = \"9464\"\n".to_owned(),
+            "a.toml:2:10: control.listen: \"9464\" is no address; use",
+        ),
+        ("[defaults]\nid = \"a\"\n".to_owned(), "a.toml:2:1: defaults.id: every [[stream]] needs its own"),
+    ];
+    for (text, expected) in cases {
+        let said = wrong(&text, &[]);
+        assert!(said.contains(expected), "{text}\n  said {said}\n  not  {expected}");
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let said = wrong(&format!("[schedule]\nmax_batch = 0\n{STREAM}hop = \"0s\"\nmin_score = 7\n"), &[]);
+    assert_eq!(said.lines().count(), 3, "{said}");
+}
+
+#[test]
+fn defaults_fill_what_a_stream_does_not_say() {
+    let text = "[defaults]\nhop = \"5s\"\nmin_score = 0.5\n[defaults.reconnect]\nmax = \"1m\"\njitter = 0.0\n\
+        [[stream]]\nid = \"a\"\nuri = \"a.mp4\"\n[[stream]]\nid = \"b\"\nuri = \"b.mp4\"\nhop = \"2s\"\nreconnect.jitter = 0.1\n";
+    let streams = good(text, &[]).stream;
+    let facts = |s: &StreamConfig| {
+        (s.hop.map(|hop| hop.as_secs()), s.min_score, s.reconnect.max.as_secs(), s.reconnect.jitter)
+    };
+    assert_eq!(facts(&streams[0]), (Some(5), 0.5, 60, 0.0));
+    assert_eq!(facts(&streams[1]), (Some(2), 0.5, 60, 0.1));
+    let said = wrong(&format!("[defaults]\nhopp = \"5s\"\n{STREAM}"), &[]);
+    assert!(said.starts_with("a.toml:2:1: stream[0].hopp: unknown field"), "{said}");
+}
+
+#[test]
+fn the_environment_goes_before_the_file() {
+    let text = format!("[sink.kafka]\nbrokers = \"a:1\"\n{STREAM}hop = \"5s\"\n");
+    let env = [
+        ("AVICUNA__SINK__KAFKA__BROKERS", "b:1,c:2"),
+        ("AVICUNA__SINK__KAFKA__PROPERTIES", "{ \"sasl.password\" = \"x\" }"),
+        ("AVICUNA__SCHEDULE__MAX_BATCH", "9"),
+        ("AVICUNA__STREAM__0__HOP", "2s"),
+        ("AVICUNA__STREAM__CAM__QUERIES", "[\"a bell\"]"),
+        ("AVICUNA__STREAM__1__ID", "new"),
+        ("AVICUNA__STREAM__1__URI", "test://"),
+        ("AVICUNA__DEFAULTS__MIN_SCORE", "0.9"),
+        ("AVICUNA_CACHE", "not ours"),
+    ];
+    let config = good(&text, &env);
+    assert_eq!((config.sink.kafka.brokers.as_str(), config.schedule.max_batch), ("b:1,c:2", 9));
+    assert_eq!(config.sink.kafka.properties["sasl.password"], "x");
+    let [cam, new] = &config.stream[..] else { panic!("{:?}", config.stream) };
+    assert_eq!(
+        (cam.hop, &cam.queries[..], cam.min_score),
+        (Some(Duration::from_secs(2)), &["a bell".to_owned()][..], 0.9)
+    );
+    assert_eq!((new.id.as_str(), new.uri.as_str()), ("new", "test://"));
+}
+
+#[test]
+fn errors_in_the_environment_name_the_variable() {
+    let cases = [
+        (
+            "AVICUNA__MODEL__DEVISE",
+            "cpu",
+            "environment variable AVICUNA__MODEL__DEVISE: model.devise: unknown field",
+        ),
+        (
+            "AVICUNA__MODEL__DEVICE",
+            "gpu",
+            "environment variable AVICUNA__MODEL__DEVICE: model.device: \"gpu\"",
+        ),
+        ("AVICUNA__STREAM__DOOR__HOP", "1s", "there is no stream with the id or index \"door\""),
+        (
+            "AVICUNA__STREAM__CAM__HOP",
+            "0s",
+            "environment variable AVICUNA__STREAM__CAM__HOP: stream[0].hop: a hop",
+        ),
+        ("AVICUNA__MODEL", "x", "environment variable AVICUNA__MODEL: model: invalid type"),
+    ];
+    for (name, value, expected) in cases {
+        let said = wrong(STREAM, &[(name, value)]);
+        assert!(said.contains(expected), "said {said}\nnot  {expected}");
+    }
+}
+
+#[test]
+fn secrets_can_be_kept_elsewhere_and_are_never_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("password");
+    std::fs::write(&path, "hunter2\n").expect("writes");
+    let text = format!(
+        "[sink.kafka.properties]\n\"sasl.password\" = {{ file = {path:?} }}\n\
+         [[stream]]\nid = \"a\"\nuri = \"rtsp://me:pass@host/a?token=t\"\n"
+    );
+    let config = good(&text, &[]);
+    assert_eq!(config.sink.kafka.properties["sasl.password"], "hunter2");
+    let shown = toml::to_string(&config.redacted()).expect("serialises");
+    for secret in ["hunter2", "pass@", "token=t"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let said = wrong("[sink.kafka.properties]\na = { env = \"AVICUNA_TEST_IS_NOT_SET\" }\n", &[]);
+    assert!(said.contains("a.toml:2:5: ") && said.contains("AVICUNA_TEST_IS_NOT_SET is not set"), "{said}");
+}
+
+#[test]
+fn what_is_shown_can_be_read_again() {
+    let text = format!("{STREAM}hop = \"1m 30s\"\nwindow = \"2m\"\nreconnect.give_up_after = \"1h\"\n");
+    let config = good(&text, &[]);
+    assert_eq!(good(&toml::to_string(&config).expect("serialises"), &[]), config);
+}
+
+/// Keys, as `section.key`; those of streams without their index.
+fn keys(value: &toml::Value, prefix: &str, into: &mut Vec<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                keys(value, &path, into);
+            }
+        }
+        toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+            items.iter().for_each(|item| keys(item, prefix, into));
+        }
+        _ => into.push(prefix.to_owned()),
+    }
+}
+
+/// Keys that the text sets or, behind `#`, shows, with the section they stand in.
+fn shown(text: &str) -> Vec<String> {
+    let mut section = String::new();
+    let mut shown = Vec::new();
+    for line in text.lines().map(|line| line.trim_start_matches("# ").trim_start_matches('#')) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.split(']').next()) {
+            section = name.trim_start_matches('[').to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && !key.contains(' ')
+        {
+            shown.push(format!("{section}.{key}"));
+        }
+    }
+    shown
+}
+
+#[test]
+fn the_example_is_valid_and_has_every_key() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/avicuna.toml");
+    let text = std::fs::read_to_string(&path).expect("config/avicuna.toml is there");
+    good(&text, &[]);
+    let mut full = Config { stream: vec![StreamConfig::new("a", "b")], ..Config::default() };
+    let second = Some(Duration::from_secs(1));
+    let stream = &mut full.stream[0];
+    (stream.live, stream.window, stream.hop, stream.reconnect.give_up_after) =
+        (Some(true), second, second, second);
+    let mut all = Vec::new();
+    keys(&toml::Value::try_from(&full).expect("serialises"), "", &mut all);
+    let shown = shown(&text);
+    let missing: Vec<_> = all.iter().filter(|key| !shown.contains(key)).collect();
+    assert!(missing.is_empty(), "config/avicuna.toml does not show {missing:?}; it shows {shown:?}");
+}

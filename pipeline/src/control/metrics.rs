@@ -1,0 +1,344 @@
+//! What is counted and timed. Labels are few: the stream's id, and words from fixed lists.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::process::Process;
+use crate::outbox::Outbox;
+
+/// Seconds: a window's length and more may lie between an event's start and its record.
+const ONSET: [f64; 14] =
+    [0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3600.0];
+/// Seconds of one stage.
+const STAGE: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+/// Windows in a batch.
+const BATCH: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStream {
+    stream: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    stream: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPhase {
+    stream: String,
+    phase: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    stream: String,
+    kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStage {
+    stage: &'static str,
+}
+
+/// The stages of a window that are timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// From its closing until the model takes it.
+    Queue,
+    /// Encoders, for a batch.
+    Encode,
+    /// Prefill and answers, for a batch.
+    Llm,
+    /// Putting records into the outbox.
+    Store,
+}
+
+impl Stage {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Encode => "encode",
+            Self::Llm => "llm",
+            Self::Store => "store",
+        }
+    }
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Everything that is counted and timed.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: std::sync::RwLock<Registry>,
+    lag: Family<OfStream, Seconds>,
+    up: Family<OfStream, Gauge>,
+    windows: Family<OfOutcome, Counter>,
+    events: Family<OfPhase, Counter>,
+    errors: Family<OfKind, Counter>,
+    reconnects: Family<OfStream, Counter>,
+    unparsed: Family<OfStream, Counter>,
+    onset: Histograms<OfStream>,
+    stages: Histograms<OfStage>,
+    batch: Histogram,
+    frames: Counter,
+    clips: Counter,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let metrics = Self {
+            registry: std::sync::RwLock::default(),
+            lag: Family::default(),
+            up: Family::default(),
+            windows: Family::default(),
+            events: Family::default(),
+            errors: Family::default(),
+            reconnects: Family::default(),
+            unparsed: Family::default(),
+            onset: Family::new_with_constructor(|| Histogram::new(ONSET)),
+            stages: Family::new_with_constructor(|| Histogram::new(STAGE)),
+            batch: Histogram::new(BATCH),
+            frames: Counter::default(),
+            clips: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&self) {
+        let mut registry = self.write();
+        registry.register_collector(Box::new(Process));
+        let own = registry.sub_registry_with_prefix("avicuna");
+        own.register_with_unit(
+            "stream_lag",
+            "From the capture of the newest settled sample until now, when a window is settled",
+            Unit::Seconds,
+            self.lag.clone(),
+        );
+        own.register("stream_up", "1 while samples arrive", self.up.clone());
+        own.register(
+            "windows",
+            "Windows by what became of them: answered, shed, blind, failed",
+            self.windows.clone(),
+        );
+        own.register("events", "Event records by phase", self.events.clone());
+        own.register("errors", "Error records by kind", self.errors.clone());
+        own.register("reconnects", "Connections after the first", self.reconnects.clone());
+        own.register("unparsed_answers", "Answers with parts that follow no rule", self.unparsed.clone());
+        own.register_with_unit(
+            "onset_to_publish",
+            "From the capture of an event's start to the acknowledgement of its first record",
+            Unit::Seconds,
+            self.onset.clone(),
+        );
+        own.register_with_unit("stage", "Time in each stage", Unit::Seconds, self.stages.clone());
+        own.register("batch_windows", "Windows in one call of the model", self.batch.clone());
+        own.register("frames_encoded", "Frames that went through the visual encoder", self.frames.clone());
+        own.register("clips_encoded", "Clips that went through the audio encoder", self.clips.clone());
+    }
+
+    /// From now on the accounting of this outbox is told, too.
+    pub fn watch_outbox(&self, outbox: &Outbox) {
+        self.write().sub_registry_with_prefix("avicuna").register_collector(Box::new(Books(outbox.clone())));
+    }
+
+    /// The part of one stream.
+    pub fn stream(&self, id: &str) -> StreamMetrics<'_> {
+        StreamMetrics { metrics: self, id: id.to_owned() }
+    }
+
+    /// A stage took so long.
+    pub fn stage(&self, stage: Stage, took: Duration) {
+        self.stages.get_or_create(&OfStage { stage: stage.word() }).observe(took.as_secs_f64());
+    }
+
+    /// The model answered a batch.
+    pub fn batch(&self, windows: usize, frames: usize, clips: usize) {
+        self.batch.observe(windows as f64);
+        self.frames.inc_by(frames as u64);
+        self.clips.inc_by(clips as u64);
+    }
+
+    /// Everything in the OpenMetrics text format.
+    ///
+    /// # Errors
+    /// When a value cannot be written as text.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        let registry = self.registry.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Registry> {
+        self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// What is counted of one stream.
+#[derive(Debug)]
+pub struct StreamMetrics<'a> {
+    metrics: &'a Metrics,
+    id: String,
+}
+
+impl StreamMetrics<'_> {
+    fn label(&self) -> OfStream {
+        OfStream { stream: self.id.clone() }
+    }
+
+    /// Makes the counters that should be there from the start, at 0.
+    pub fn announce(&self) {
+        self.up(false);
+        for outcome in ["answered", "shed", "blind", "failed"] {
+            self.windows(outcome, 0);
+        }
+        let label = self.label();
+        drop(self.metrics.reconnects.get_or_create(&label));
+        drop(self.metrics.unparsed.get_or_create(&label));
+    }
+
+    /// Do samples arrive?
+    pub fn up(&self, up: bool) {
+        self.metrics.up.get_or_create(&self.label()).set(up.into());
+    }
+
+    /// Seconds from capture to now.
+    pub fn lag(&self, seconds: f64) {
+        self.metrics.lag.get_or_create(&self.label()).set(seconds);
+    }
+
+    /// What became of `count` windows.
+    pub fn windows(&self, outcome: &'static str, count: u64) {
+        let label = OfOutcome { stream: self.id.clone(), outcome };
+        self.metrics.windows.get_or_create(&label).inc_by(count);
+    }
+
+    /// An event record.
+    pub fn event(&self, phase: &'static str) {
+        self.metrics.events.get_or_create(&OfPhase { stream: self.id.clone(), phase }).inc();
+    }
+
+    /// An error record.
+    pub fn error(&self, kind: &str) {
+        self.metrics.errors.get_or_create(&OfKind { stream: self.id.clone(), kind: kind.to_owned() }).inc();
+    }
+
+    /// Connected again.
+    pub fn reconnect(&self) {
+        self.metrics.reconnects.get_or_create(&self.label()).inc();
+    }
+
+    /// An answer had parts that follow no rule.
+    pub fn unparsed(&self) {
+        self.metrics.unparsed.get_or_create(&self.label()).inc();
+    }
+
+    /// An event's first record was acknowledged so many seconds after the event's start was captured.
+    pub fn onset(&self, seconds: f64) {
+        self.metrics.onset.get_or_create(&self.label()).observe(seconds);
+    }
+}
+
+/// Where all messages are, read at every scrape.
+#[derive(Debug)]
+struct Books(Outbox);
+
+impl Collector for Books {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let books = self.0.accounting();
+        for (name, help, value) in [
+            ("outbox_produced", "Records ever handed to the outbox", books.produced),
+            ("outbox_acknowledged", "Records the sink has acknowledged", books.acknowledged),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let spooled = ConstGauge::new(books.spooled);
+        let help = "Records that wait for delivery";
+        spooled.encode(encoder.encode_descriptor("outbox_spooled", help, None, spooled.metric_type())?)?;
+        let help = "Records given up, by reason";
+        let mut dropped = encoder.encode_descriptor("outbox_dropped", help, None, MetricType::Counter)?;
+        for (reason, count) in &books.dropped {
+            let label = [("reason", reason.as_str())];
+            ConstCounter::new(*count).encode(dropped.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::{Message, OutboxConfig, Topic};
+
+    fn value(text: &str, start: &str) -> f64 {
+        let line = text.lines().find(|line| line.starts_with(start));
+        let line = line.unwrap_or_else(|| panic!("no {start} in\n{text}"));
+        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+    }
+
+    #[test]
+    fn what_happens_can_be_scraped() {
+        let metrics = Metrics::new();
+        let stream = metrics.stream("cam");
+        stream.announce();
+        stream.windows("shed", 3);
+        stream.event("started");
+        stream.onset(7.0);
+        stream.lag(1.5);
+        metrics.stage(Stage::Llm, Duration::from_millis(300));
+        metrics.batch(2, 40, 41);
+        let text = metrics.render().expect("renders");
+        for (start, expected) in [
+            ("avicuna_windows_total{stream=\"cam\",outcome=\"shed\"}", 3.0),
+            ("avicuna_windows_total{stream=\"cam\",outcome=\"answered\"}", 0.0),
+            ("avicuna_reconnects_total{stream=\"cam\"}", 0.0),
+            ("avicuna_events_total{stream=\"cam\",phase=\"started\"}", 1.0),
+            ("avicuna_onset_to_publish_seconds_bucket{le=\"10.0\",stream=\"cam\"}", 1.0),
+            ("avicuna_stream_lag_seconds{stream=\"cam\"}", 1.5),
+            ("avicuna_stage_seconds_count{stage=\"llm\"}", 1.0),
+            ("avicuna_batch_windows_sum", 2.0),
+            ("avicuna_clips_encoded_total", 41.0),
+        ] {
+            assert_eq!(value(&text, start), expected, "{start}");
+        }
+        assert!(value(&text, "process_resident_memory_bytes") > 1e6);
+        assert!(value(&text, "process_threads") >= 1.0 && value(&text, "process_open_fds") >= 3.0);
+    }
+
+    #[test]
+    fn the_books_of_the_outbox_are_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("o.redb");
+        let outbox =
+            Outbox::open(&OutboxConfig { path, max_bytes: 1, ..OutboxConfig::default() }).expect("opens");
+        let metrics = Metrics::new();
+        metrics.watch_outbox(&outbox);
+        let message = Message {
+            topic: Topic::Events,
+            key: "cam".into(),
+            ce_type: "t".into(),
+            ce_id: "i".into(),
+            ce_time: "2026-11-24T00:00:00Z".into(),
+            payload: b"{}".to_vec(),
+        };
+        outbox.append(&[message]).expect("appends");
+        let text = metrics.render().expect("renders");
+        assert_eq!(value(&text, "avicuna_outbox_produced_total"), 1.0);
+        assert_eq!(value(&text, "avicuna_outbox_spooled"), 0.0);
+        assert_eq!(value(&text, "avicuna_outbox_dropped_total{reason=\"larger-than-outbox\"}"), 1.0);
+    }
+}

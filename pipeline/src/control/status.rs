@@ -1,0 +1,187 @@
+//! Whether the daemon is alive, and whether it does its work.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::sink::DeliveryState;
+
+/// One call of the model never takes so long; a model that does hangs.
+const HANGS: Duration = Duration::from_secs(600);
+
+/// How far the model is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ModelState {
+    /// Being loaded.
+    #[default]
+    Loading,
+    /// Waits for windows.
+    Idle,
+    /// Works on a batch.
+    Working {
+        /// Since then.
+        since: Instant,
+    },
+    /// Gone; the daemon ends.
+    Failed(String),
+}
+
+/// How a stream is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum StreamState {
+    /// Nothing has arrived yet.
+    Connecting,
+    /// Samples arrive.
+    Watching {
+        /// Audio too?
+        audio: bool,
+        /// Video too?
+        video: bool,
+    },
+    /// Away; it is tried again.
+    Lost {
+        /// Why.
+        reason: String,
+    },
+    /// Over.
+    Ended {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What works and what does not; shared.
+#[derive(Debug, Default)]
+pub struct Status {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    model: ModelState,
+    stopping: bool,
+    streams: BTreeMap<String, StreamState>,
+    delivery: Option<watch::Receiver<DeliveryState>>,
+}
+
+/// The answer of `/healthz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Should it be left running?
+    pub healthy: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// The answer of `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Is the model loaded, and do records get through?
+    pub ready: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+    /// How each stream is. A lost stream does not make the daemon unready: the others go on.
+    pub streams: BTreeMap<String, StreamState>,
+}
+
+impl Status {
+    /// How far the model is.
+    pub fn model(&self, state: ModelState) {
+        self.lock().model = state;
+    }
+
+    /// How a stream is.
+    pub fn stream(&self, id: &str, state: StreamState) {
+        self.lock().streams.insert(id.to_owned(), state);
+    }
+
+    /// Where to look whether records get through.
+    pub fn delivery(&self, state: watch::Receiver<DeliveryState>) {
+        self.lock().delivery = Some(state);
+    }
+
+    /// It was told to stop.
+    pub fn stopping(&self) {
+        self.lock().stopping = true;
+    }
+
+    /// Should it be left running?
+    pub fn health(&self) -> Health {
+        let reason = match &self.lock().model {
+            ModelState::Failed(reason) => Some(format!("the model has failed: {reason}")),
+            ModelState::Working { since } if since.elapsed() > HANGS => {
+                Some(format!("the model has worked on one batch for {} s", since.elapsed().as_secs()))
+            }
+            _ => None,
+        };
+        Health { healthy: reason.is_none(), reason }
+    }
+
+    /// Does it do its work?
+    pub fn readiness(&self) -> Readiness {
+        let inner = self.lock();
+        let mut reasons = Vec::new();
+        match &inner.model {
+            ModelState::Loading => reasons.push("the model is being loaded".to_owned()),
+            ModelState::Failed(reason) => reasons.push(format!("the model has failed: {reason}")),
+            ModelState::Idle | ModelState::Working { .. } => {}
+        }
+        match inner.delivery.as_ref().map(|state| state.borrow().clone()) {
+            None => reasons.push("the delivery has not started".to_owned()),
+            Some(DeliveryState::Unreachable { since, reason }) => {
+                reasons.push(format!("nothing is delivered since {}: {reason}", since.to_rfc3339()));
+            }
+            Some(DeliveryState::Starting | DeliveryState::Connected) => {}
+        }
+        if inner.stopping {
+            reasons.push("it is shutting down".to_owned());
+        }
+        Readiness { ready: reasons.is_empty(), reasons, streams: inner.streams.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::UtcTime;
+
+    #[test]
+    fn ready_means_a_model_and_a_way_out() {
+        let status = Status::default();
+        assert_eq!(status.readiness().reasons.len(), 2);
+        status.model(ModelState::Idle);
+        let delivery = watch::Sender::new(DeliveryState::Starting);
+        status.delivery(delivery.subscribe());
+        assert!(status.readiness().ready);
+        delivery.send_replace(DeliveryState::Unreachable { since: UtcTime(0), reason: "refused".into() });
+        let readiness = status.readiness();
+        assert!(
+            !readiness.ready
+                && readiness.reasons[0].contains("since 1970")
+                && readiness.reasons[0].ends_with("refused")
+        );
+        delivery.send_replace(DeliveryState::Connected);
+        status.stream("cam", StreamState::Lost { reason: "away".into() });
+        assert!(status.readiness().ready, "a lost stream is not the daemon's fault");
+        status.stopping();
+        assert!(!status.readiness().ready);
+    }
+
+    #[test]
+    fn it_is_healthy_unless_the_model_is_gone() {
+        let status = Status::default();
+        assert!(status.health().healthy);
+        status.model(ModelState::Working { since: Instant::now() });
+        assert!(status.health().healthy);
+        status.model(ModelState::Failed("out of memory".into()));
+        assert_eq!(status.health().reason.as_deref(), Some("the model has failed: out of memory"));
+    }
+}

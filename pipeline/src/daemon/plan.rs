@@ -1,0 +1,133 @@
+//! What to do with each stream: the configuration and the model's manifest together.
+
+use std::time::Duration;
+
+use avicuna_models::manifest::{self, Manifest};
+
+use crate::config::{ConfigError, Loaded, Problem, StreamConfig};
+use crate::source::{Fit, SourceConfig};
+use crate::window::{SpecError, StreamId, WindowSpec};
+
+/// What to do with one stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Whose.
+    pub stream: StreamId,
+    /// Never slowed down, but shed?
+    pub live: bool,
+    /// The shape of its windows.
+    pub windows: WindowSpec,
+    /// Where it is and how it is sampled.
+    pub source: SourceConfig,
+    /// What is asked of every window, in this order.
+    pub questions: Vec<Asking>,
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asking {
+    /// The event it is about; `None` asks for everything that happens.
+    pub event: Option<String>,
+    /// As the model reads it.
+    pub text: String,
+}
+
+/// Puts configuration and manifest together.
+///
+/// # Errors
+/// What does not fit, with its places in the configuration.
+pub fn plan(loaded: &Loaded, manifest: &Manifest) -> Result<Vec<Plan>, ConfigError> {
+    let mut problems = Vec::new();
+    let mut plans = Vec::new();
+    for (index, stream) in loaded.config.stream.iter().enumerate() {
+        let wrong = |(field, message): (&str, String)| -> Problem {
+            loaded.places.problem(&format!("stream[{index}].{field}"), message)
+        };
+        match (window_spec(stream, manifest), questions(stream, manifest)) {
+            (Ok(windows), Ok(questions)) => plans.push(one(stream, manifest, windows, questions)),
+            (windows, questions) => {
+                problems.extend(windows.err().into_iter().chain(questions.err()).map(wrong))
+            }
+        }
+    }
+    if problems.is_empty() { Ok(plans) } else { Err(ConfigError { problems }) }
+}
+
+/// A field of `[[stream]]`, and what is wrong with it.
+type Wrong = (&'static str, String);
+
+fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, questions: Vec<Asking>) -> Plan {
+    let source = SourceConfig {
+        stream_id: stream.id.clone(),
+        uri: stream.uri.clone(),
+        live: stream.is_live(),
+        loop_file: stream.looping,
+        realtime: stream.realtime,
+        grid: windows.visual_grid().filter(|_| stream.video),
+        frame_size: manifest.vision.as_ref().map_or(1, |vision| vision.input_size),
+        fit: match manifest.vision.as_ref().map(|vision| vision.fit) {
+            Some(manifest::Fit::Crop) => Fit::Crop,
+            Some(manifest::Fit::Stretch) | None => Fit::Stretch,
+        },
+        sample_rate: if stream.audio { windows.sample_rate } else { 0 },
+        latency: stream.latency,
+        reconnect: (&stream.reconnect).into(),
+        stall_timeout: stream.stall_timeout,
+    };
+    Plan { stream: stream.id.as_str().into(), live: source.live, windows, source, questions }
+}
+
+fn window_spec(stream: &StreamConfig, manifest: &Manifest) -> Result<WindowSpec, Wrong> {
+    let spec = manifest.window;
+    let length = stream.window.unwrap_or_else(|| Duration::from_secs_f64(spec.seconds));
+    let audio = manifest.audio.as_ref();
+    if audio.is_none() && !stream.video {
+        return Err((
+            "video",
+            format!("the model {} does not hear; without video nothing is left", manifest.name),
+        ));
+    }
+    if manifest.vision.is_none() && !stream.audio {
+        return Err((
+            "audio",
+            format!("the model {} does not see; without audio nothing is left", manifest.name),
+        ));
+    }
+    let windows = WindowSpec {
+        length,
+        hop: stream.hop.unwrap_or(length / 2),
+        visual_slots: spec.visual_tokens,
+        audio_slots: spec.audio_tokens,
+        sample_rate: audio.map_or(0, |audio| audio.sample_rate),
+        clip: audio.map_or(Duration::ZERO, |audio| Duration::from_secs_f64(audio.clip_seconds)),
+        patience: stream.patience,
+    };
+    windows.validated().map_err(|error| {
+        let field = match error {
+            SpecError::NoHop { .. } | SpecError::HopTooLong { .. } | SpecError::HopOffGrid { .. } => "hop",
+            SpecError::Length(_) | SpecError::Slots { .. } => "window",
+            SpecError::NoSlots | SpecError::Clip { .. } => "id",
+        };
+        (field, error.to_string())
+    })
+}
+
+fn questions(stream: &StreamConfig, manifest: &Manifest) -> Result<Vec<Asking>, Wrong> {
+    let prompt = &manifest.prompt;
+    let mut questions = Vec::new();
+    if stream.detect {
+        let Some(text) = prompt.detect.clone() else {
+            let message = format!(
+                "the model {} cannot be asked what happens; set detect = false and name some queries",
+                manifest.name
+            );
+            return Err(("detect", message));
+        };
+        questions.push(Asking { event: None, text });
+    }
+    let grounds = stream.queries.iter();
+    questions.extend(
+        grounds.map(|event| Asking { event: Some(event.clone()), text: prompt.ground_question(event) }),
+    );
+    Ok(questions)
+}
