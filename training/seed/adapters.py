@@ -97,8 +97,8 @@ def start(adapters: Adapters, targets: Targets, bank: dict[str, np.ndarray], hea
     y = targets.token(label_activity(bank["labels"][:, 0], bank["labels"][:, 1], len(names)), words, SEEN)
     posterior_share = 0.5
     rest = y - posterior_share * x[:, vision.POOLED :] @ posterior
-    w, b = ridge(x[:, : vision.POOLED], rest, 0.003)
-    wa, ba = ridge(heard[0].astype(np.float32), targets.token(heard[1], words[: len(LABELS)], HEARD), 1e-5)
+    w, b = ridge(x[:, : vision.POOLED], rest, 0.1)
+    wa, ba = ridge(heard[0].astype(np.float32), targets.token(heard[1], words[: len(LABELS)], HEARD), 1e-4)
     values = {"pooled": w, "posterior": posterior_share * posterior.T, "vision_bias": b, "audio": wa, "audio_bias": ba}
     for name, value in values.items():
         getattr(adapters, name).copy_(torch.tensor(value, dtype=torch.float32))

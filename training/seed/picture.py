@@ -21,7 +21,8 @@ def load_picture(path: str) -> Image.Image:
     if full.suffix == ".svg":
         import cairosvg
 
-        image = Image.open(io.BytesIO(cairosvg.svg2png(url=str(full), output_width=500)))
+        # Some stamps declare entities, which cairosvg takes from trusted files only.
+        image = Image.open(io.BytesIO(cairosvg.svg2png(url=str(full), output_width=500, unsafe=True)))
     else:
         image = Image.open(full)
     image = image.convert("RGBA")
