@@ -1,8 +1,10 @@
 //! From pixels and samples to text: preprocessing, ONNX encoders, the audio-visual interleaver, the LLaMA decoder
 //! and their assembly, the [`localizer::Localizer`]. Knows no stream, no Kafka, no clock.
 
+pub mod adapter;
 pub mod answer;
 pub mod checkpoint;
+pub mod encoder;
 pub mod interleave;
 pub mod llm;
 pub mod preprocess;

@@ -1,0 +1,303 @@
+//! ONNX Runtime: its library, and a model of one input and one output that runs in batches.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::ep::{self, cuda::ConvAlgorithmSearch};
+use ort::logging::LogLevel;
+use ort::session::Session;
+use ort::session::builder::{AutoDevicePolicy, SessionBuilder};
+use ort::value::{Outlet, TensorElementType, TensorRef};
+use rayon::prelude::*;
+
+use super::{EncoderError, Placement};
+use crate::sample::Embedding;
+
+/// Samples of one call into a model: more does not make it faster, and memory grows with it.
+pub const MAX_BATCH: usize = 16;
+
+/// ONNX Runtime allows one environment in a process, and forgets it when its last handle goes; this one stays.
+static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+
+/// A loaded ONNX Runtime and how its models are to run.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    environment: Environment,
+    placement: Placement,
+    threads: Option<usize>,
+}
+
+impl Runtime {
+    /// Loads the library: `ORT_DYLIB_PATH` if that is set, else `cache/onnxruntime/libonnxruntime.so`, else the system's.
+    ///
+    /// The first success counts for the whole process. `threads` is for each model; `None`: one per core.
+    pub fn open(cache: &Path, placement: Placement, threads: Option<usize>) -> Result<Self, EncoderError> {
+        let mut loaded = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let environment = match &*loaded {
+            Some(environment) => environment.clone(),
+            None => loaded.insert(load(&candidates(cache))?).clone(),
+        };
+        Ok(Self { environment, placement, threads })
+    }
+
+    fn session(&self, part: &'static str, path: &Path) -> Result<Session, EncoderError> {
+        let damaged =
+            |e: ort::Error| EncoderError::Load { part, path: path.to_owned(), reason: e.to_string() };
+        if let Placement::Cuda { index, or_cpu } = self.placement {
+            match self.on_cuda(index).and_then(|mut builder| builder.commit_from_file(path)) {
+                Ok(session) => return Ok(session),
+                Err(error) if or_cpu => {
+                    tracing::warn!(part, %error, "device = \"auto\": this encoder runs on the CPU");
+                }
+                Err(error) => {
+                    let reason = format!(
+                        "ONNX Runtime: {error}; point ORT_DYLIB_PATH to its GPU build, or use device = \"cpu\""
+                    );
+                    return Err(EncoderError::Device { device: format!("cuda:{index}"), reason });
+                }
+            }
+        }
+        self.builder().and_then(|mut builder| builder.commit_from_file(path)).map_err(damaged)
+    }
+
+    fn on_cuda(&self, index: usize) -> ort::Result<SessionBuilder> {
+        // Batches differ in size; an exhaustive search for each size would take seconds.
+        let cuda = ep::CUDA::default()
+            .with_device_id(index as i32)
+            .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic);
+        Ok(self.builder()?.with_execution_providers([cuda.build().error_on_failure()])?)
+    }
+
+    fn builder(&self) -> ort::Result<SessionBuilder> {
+        let mut builder = Session::builder(&self.environment)?
+            // Only what is asked for here: no other accelerator is picked up.
+            .with_auto_device(AutoDevicePolicy::PreferCPU)?
+            .with_log_level(LogLevel::Warning)?
+            // Waiting threads spin while a call runs, and stop with it: the cores are the LLM's then.
+            .with_config_entry("session.force_spinning_stop", "1")?;
+        if let Some(threads) = self.threads {
+            builder = builder.with_intra_threads(threads)?;
+        }
+        Ok(builder)
+    }
+}
+
+/// Where to look for the library, in this order.
+fn candidates(cache: &Path) -> Vec<PathBuf> {
+    let name = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    if let Some(set) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
+        // Whoever names a library wants that one: no other takes its place silently.
+        let set = PathBuf::from(set);
+        let bare = set.components().count() == 1;
+        return vec![if bare { set } else { std::path::absolute(&set).unwrap_or(set) }];
+    }
+    vec![cache.join("onnxruntime").join(&name), PathBuf::from(name)]
+}
+
+/// Loads the first of `paths` that is an ONNX Runtime of a fitting version.
+///
+/// This must come before any other call into `ort`, which would look for the library itself and panic without one.
+fn load(paths: &[PathBuf]) -> Result<Environment, EncoderError> {
+    let mut tried = Vec::new();
+    for path in paths {
+        match ort::init_from(path) {
+            Ok(builder) => {
+                let environment = builder
+                    .with_name("avicuna")
+                    .with_telemetry(false)
+                    .with_logger(Arc::new(log))
+                    .build()
+                    .map_err(|e| EncoderError::Library { tried: format!("{}: {e}", path.display()) })?;
+                environment.set_log_level(LogLevel::Warning);
+                return Ok(environment);
+            }
+            Err(error) => tried.push(error.to_string()),
+        }
+    }
+    Err(EncoderError::Library { tried: tried.join("; ") })
+}
+
+/// Errors come back from the calls as well, so the log repeats them quietly.
+fn log(level: LogLevel, category: &str, _id: &str, place: &str, message: &str) {
+    match level {
+        LogLevel::Error | LogLevel::Fatal => tracing::warn!(category, place, "onnxruntime: {message}"),
+        _ => tracing::debug!(category, place, "onnxruntime: {message}"),
+    }
+}
+
+/// A model of one input `[batch, ...]` and one output `[batch, dim]`, both f32.
+pub(super) struct Model {
+    part: &'static str,
+    session: Mutex<Session>,
+    input: String,
+    output: String,
+    /// The input's shape behind the batch.
+    row: Vec<usize>,
+    dim: usize,
+}
+
+/// What the manifest says about a model.
+pub(super) struct Interface<'a> {
+    pub part: &'static str,
+    pub input: &'a str,
+    pub output: &'a str,
+    /// The input's shape behind the batch.
+    pub row: &'a [usize],
+    pub dim: usize,
+}
+
+impl Model {
+    /// Loads `path` and checks it against `interface`, with a first run on zeros.
+    pub(super) fn load(
+        runtime: &Runtime,
+        path: &Path,
+        interface: &Interface<'_>,
+    ) -> Result<Self, EncoderError> {
+        let &Interface { part, input, output, row, dim } = interface;
+        let session = runtime.session(part, path)?;
+        let wrong = |reason| EncoderError::Interface { part, path: path.to_owned(), reason };
+        check(&session, interface).map_err(wrong)?;
+        let model = Self {
+            part,
+            session: Mutex::new(session),
+            input: input.into(),
+            output: output.into(),
+            row: row.to_vec(),
+            dim,
+        };
+        // Shapes inside an ONNX file may be unknown until it runs.
+        model.run(&[vec![0.0; row.iter().product()], vec![0.0; row.iter().product()]]).map_err(|error| {
+            wrong(match error {
+                EncoderError::Run { reason, .. } => reason,
+                other => other.to_string(),
+            })
+        })?;
+        Ok(model)
+    }
+
+    /// The embeddings of `inputs`, each with its own trouble; `prepare` makes the input tensor of one.
+    pub(super) fn encode<I: Sync>(
+        &self,
+        inputs: &[I],
+        prepare: impl Fn(&I) -> Result<Vec<f32>, EncoderError> + Sync,
+    ) -> Vec<Result<Embedding, EncoderError>> {
+        inputs.chunks(MAX_BATCH).flat_map(|chunk| self.encode_chunk(chunk, &prepare)).collect()
+    }
+
+    fn encode_chunk<I: Sync>(
+        &self,
+        inputs: &[I],
+        prepare: &(impl Fn(&I) -> Result<Vec<f32>, EncoderError> + Sync),
+    ) -> Vec<Result<Embedding, EncoderError>> {
+        let prepared: Vec<_> = inputs.par_iter().map(prepare).collect();
+        let mut good = Vec::with_capacity(prepared.len());
+        let mut results = Vec::with_capacity(prepared.len());
+        for prepared in prepared {
+            results.push(prepared.map(|row| good.push(row)));
+        }
+        let mut embeddings = match self.run(&good) {
+            Ok(embeddings) => embeddings.into_iter().map(Ok).collect::<Vec<_>>(),
+            // One bad row must not take the others with it.
+            Err(_) if good.len() > 1 => {
+                good.chunks(1).map(|one| self.run(one).map(|mut embeddings| embeddings.remove(0))).collect()
+            }
+            Err(error) => vec![Err(error); good.len()],
+        }
+        .into_iter();
+        let embedded = results.into_iter().map(|prepared| {
+            prepared.and_then(|()| embeddings.next().expect("one result for every prepared row"))
+        });
+        embedded.collect()
+    }
+
+    /// The embeddings of some input tensors, in one call.
+    fn run(&self, rows: &[Vec<f32>]) -> Result<Vec<Embedding>, EncoderError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let failed = |reason: String| EncoderError::Run { part: self.part, reason };
+        let shape: Vec<usize> = std::iter::once(rows.len()).chain(self.row.iter().copied()).collect();
+        let data = rows.concat();
+        let ort_failed = |e: ort::Error| failed(e.to_string());
+        let tensor = TensorRef::from_array_view((shape, data.as_slice())).map_err(ort_failed)?;
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let outputs = session.run(ort::inputs![self.input.as_str() => tensor]).map_err(ort_failed)?;
+        let output = outputs.get(&self.output).ok_or_else(|| failed(format!("no `{}` came", self.output)))?;
+        let (shape, values) = output.try_extract_tensor::<f32>().map_err(ort_failed)?;
+        if **shape != [rows.len() as i64, self.dim as i64] {
+            let reason = format!("`{}` has shape {shape:?}, not [{}, {}]", self.output, rows.len(), self.dim);
+            return Err(failed(reason));
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(failed(format!("`{}` holds numbers that are not finite", self.output)));
+        }
+        Ok(values.chunks_exact(self.dim).map(Embedding::from).collect())
+    }
+}
+
+/// What in `session` is not as `interface` says.
+fn check(session: &Session, interface: &Interface<'_>) -> Result<(), String> {
+    let input = find(session.inputs(), interface.input, "input")?;
+    let others: Vec<&str> =
+        session.inputs().iter().map(Outlet::name).filter(|name| *name != interface.input).collect();
+    if !others.is_empty() {
+        return Err(format!("it also asks for `{}`; export it with one input", others.join("`, `")));
+    }
+    let output = find(session.outputs(), interface.output, "output")?;
+    let batch: [Option<usize>; 1] = [None];
+    let row: Vec<_> = batch.iter().copied().chain(interface.row.iter().copied().map(Some)).collect();
+    check_shape(input, &row, "input")?;
+    check_shape(output, &[None, Some(interface.dim)], "output")
+}
+
+fn find<'a>(outlets: &'a [Outlet], name: &str, kind: &str) -> Result<&'a Outlet, String> {
+    outlets.iter().find(|outlet| outlet.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = outlets.iter().map(Outlet::name).collect();
+        format!("it has no {kind} `{name}`, but `{}`", names.join("`, `"))
+    })
+}
+
+/// Compares an outlet with the sizes it must have; `None` must be free, and what the file leaves free fits.
+fn check_shape(outlet: &Outlet, expected: &[Option<usize>], kind: &str) -> Result<(), String> {
+    let name = outlet.name();
+    let (ty, shape) = (outlet.dtype().tensor_type(), outlet.dtype().tensor_shape());
+    let (Some(TensorElementType::Float32), Some(shape)) = (ty, shape) else {
+        return Err(format!("{kind} `{name}` is {}, not a tensor of f32", outlet.dtype()));
+    };
+    let fits = |(&found, expected): (&i64, &Option<usize>)| match expected {
+        None => found < 0,
+        Some(expected) => found < 0 || found == *expected as i64,
+    };
+    // An output's shape may not be known at all.
+    if kind == "output" && shape.is_empty() {
+        return Ok(());
+    }
+    if shape.len() == expected.len() && shape.iter().zip(expected).all(fits) {
+        return Ok(());
+    }
+    let spelled = |sizes: Vec<String>| sizes.join(", ");
+    let found = spelled(shape.iter().map(|&d| if d < 0 { "?".into() } else { d.to_string() }).collect());
+    let expected =
+        spelled(expected.iter().map(|d| d.map_or_else(|| "batch".into(), |d| d.to_string())).collect());
+    Err(format!("{kind} `{name}` is [{found}], it must be [{expected}] with a free batch size"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_or_foreign_library_is_an_error_that_says_what_to_do() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = folder.path().join("libonnxruntime.so");
+        std::fs::write(&text, "no library").expect("written");
+        for path in [folder.path().join("nowhere.so"), text] {
+            // Twice: the first failure must not block the second attempt.
+            for _ in 0..2 {
+                let error = load(std::slice::from_ref(&path)).expect_err("no library").to_string();
+                assert!(error.contains("make setup") && error.contains(&*path.to_string_lossy()), "{error}");
+            }
+        }
+    }
+}
