@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod encoder;
 pub mod interleave;
 pub mod llm;
+pub mod localizer;
 pub mod preprocess;
 pub mod prompt;
 pub mod sample;

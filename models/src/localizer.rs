@@ -1,0 +1,242 @@
+//! The assembled model: windows in, answers with token probabilities out.
+//!
+//! One batch's way: samples that no window has encoded yet go through the encoders ([`gather`]); adapters and
+//! interleaver make each window's prefix ([`assemble`]); the LLM reads every prefix once and answers all questions of
+//! all windows together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use candle_core::Tensor;
+
+use crate::adapter::AdapterError;
+use crate::answer::Answer;
+use crate::encoder::{DeviceChoice, EncoderError};
+use crate::interleave::InterleaveError;
+use crate::llm::{Generated, Llm, LlmError};
+use crate::manifest::{Manifest, ManifestError};
+use crate::prompt;
+use crate::sample::{AudioClip, EncodeOnce, RgbFrame};
+use crate::tokenizer::TokenizerError;
+
+mod assemble;
+mod gather;
+mod load;
+mod tails;
+
+use assemble::Assembler;
+use gather::Encoders;
+use tails::Tails;
+
+/// How a model is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// Where it runs.
+    pub device: DeviceChoice,
+    /// Threads of each encoder; `None`: one per core. The LLM follows `RAYON_NUM_THREADS`.
+    pub threads: Option<usize>,
+    /// Where fetched files lie; `None`: `$AVICUNA_CACHE`, or `~/.cache/avicuna`.
+    pub cache: Option<PathBuf>,
+}
+
+/// One window of one stream, with the questions about it.
+#[derive(Debug, Clone)]
+pub struct WindowInput {
+    /// As many as the manifest's `visual_tokens`; `None`: there was no picture. Its token is left out.
+    pub visual: Vec<Option<Arc<EncodeOnce<RgbFrame>>>>,
+    /// As many as the manifest's `audio_tokens`; `None`: there was no sound. Its token is left out.
+    pub audio: Vec<Option<Arc<EncodeOnce<AudioClip>>>>,
+    /// What is asked about it.
+    pub questions: Vec<Question>,
+}
+
+/// A question about a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// In the model's words: the manifest's `prompt.detect` or `prompt.ground`, or anything else.
+    pub text: String,
+    /// The longest answer, in tokens.
+    pub max_new_tokens: usize,
+}
+
+/// What the model says about a window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowAnswer {
+    /// One for each question, in their order.
+    pub answers: Vec<Answer>,
+    /// What the window's batch took.
+    pub timing: Timing,
+}
+
+/// What one batch took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timing {
+    /// Preprocessing and encoders.
+    pub encode: Duration,
+    /// Adapters and LLM.
+    pub llm: Duration,
+    /// Frames that were not encoded before.
+    pub frames_encoded: usize,
+    /// Clips that were not encoded before.
+    pub clips_encoded: usize,
+    /// Windows of the batch.
+    pub batch: usize,
+}
+
+/// Why a model could not be loaded, or a window not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalizerError {
+    /// The manifest, or a part that it names.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// An encoder.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// The adapters.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// The interleaver.
+    #[error(transparent)]
+    Interleave(#[from] InterleaveError),
+    /// The language model.
+    #[error(transparent)]
+    Llm(#[from] LlmError),
+    /// The tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The parts do not go together.
+    #[error("{key} of the manifest does not go with the LLM: {reason}")]
+    Mismatch {
+        /// The key with its table.
+        key: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The window cannot be answered as it is.
+    #[error("the window cannot be answered: {0}")]
+    Window(String),
+    /// A sample of the window could not be encoded.
+    #[error("{modality} sample {slot} of the window: {source}")]
+    Sample {
+        /// `visual` or `audio`.
+        modality: &'static str,
+        /// Its place in the window.
+        slot: usize,
+        /// Why.
+        source: EncoderError,
+    },
+}
+
+impl From<candle_core::Error> for LocalizerError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Llm(error.into())
+    }
+}
+
+/// A loaded model.
+///
+/// It is shared between threads as it is: each encoder runs one call at a time, the LLM as many as come.
+pub struct Localizer {
+    manifest: Manifest,
+    encoders: Encoders,
+    assembler: Assembler,
+    llm: Llm,
+    tails: Tails,
+}
+
+impl Localizer {
+    /// Loads the model in `dir`: reads its manifest, finds its parts and checks that they fit each other.
+    ///
+    /// # Errors
+    /// Names the part, the file and what to do.
+    pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, LocalizerError> {
+        load::load(dir, options)
+    }
+
+    /// What the model directory says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The language model.
+    pub fn llm(&self) -> &Llm {
+        &self.llm
+    }
+
+    /// Answers all questions of all `windows` in one batch; blocks until it is done.
+    ///
+    /// One result for each window, in their order. A window's trouble is its own: the others are answered as if it were
+    /// not there. An answer is the same, up to rounding, whatever else is in the batch.
+    pub fn answer(&self, windows: &[WindowInput]) -> Vec<Result<WindowAnswer, LocalizerError>> {
+        let start = Instant::now();
+        let encoded = self.encoders.encode(windows);
+        let encode = start.elapsed();
+
+        let start = Instant::now();
+        let prepared: Vec<_> = windows
+            .iter()
+            .zip(encoded.troubles)
+            .map(|(window, trouble)| trouble.map_or(Ok(()), Err).and_then(|()| self.prepare(window)))
+            .collect();
+        let generated = self.generate(prepared);
+        let timing = Timing {
+            encode,
+            llm: start.elapsed(),
+            frames_encoded: encoded.frames,
+            clips_encoded: encoded.clips,
+            batch: windows.len(),
+        };
+        let finish = |generated: Vec<Generated>| WindowAnswer {
+            answers: generated.iter().map(|g| prompt::answer(self.llm.tokenizer(), g)).collect(),
+            timing,
+        };
+        generated.into_iter().map(|window| window.map(finish)).collect()
+    }
+
+    /// What the LLM reads for `window`, whose samples are all encoded.
+    fn prepare(&self, window: &WindowInput) -> Result<Prepared, LocalizerError> {
+        let questions = window.questions.iter().map(|question| {
+            let tail = self.tails.of(self.llm.tokenizer(), &question.text)?;
+            Ok((tail.to_vec(), question.max_new_tokens))
+        });
+        let questions = questions.collect::<Result<Vec<_>, LocalizerError>>()?;
+        Ok(Prepared { prefix: self.assembler.prefix(window, &self.llm)?, questions })
+    }
+
+    /// The LLM's answers for every window that got so far.
+    fn generate(
+        &self,
+        prepared: Vec<Result<Prepared, LocalizerError>>,
+    ) -> Vec<Result<Vec<Generated>, LocalizerError>> {
+        let (prefixes, questions): (Vec<Tensor>, Vec<_>) =
+            prepared.iter().flatten().map(|p| (p.prefix.clone(), p.questions.clone())).unzip();
+        let mut together = match self.llm.generate(&prefixes, &questions) {
+            Ok(generated) => generated.into_iter().map(Ok).collect::<Vec<_>>(),
+            // The batch fails as a whole where one window is too long: each is asked alone then.
+            Err(error) if prefixes.len() > 1 => {
+                tracing::warn!(%error, windows = prefixes.len(), "a batch failed; asking window by window");
+                let alone = |(prefix, questions): (&Tensor, &Vec<_>)| {
+                    let one =
+                        self.llm.generate(std::slice::from_ref(prefix), std::slice::from_ref(questions))?;
+                    Ok(one.into_iter().flatten().collect())
+                };
+                prefixes.iter().zip(&questions).map(alone).collect()
+            }
+            Err(error) => vec![Err(error.into())],
+        }
+        .into_iter();
+        let results = prepared.into_iter().map(|window| {
+            window.and_then(|_| together.next().expect("one result for every prepared window"))
+        });
+        results.collect()
+    }
+}
+
+/// What the LLM reads for one window.
+struct Prepared {
+    /// `[length, hidden]`: the prompt's head and the audio-visual sequence.
+    prefix: Tensor,
+    /// The ids of each question and its limit.
+    questions: Vec<(Vec<u32>, usize)>,
+}

@@ -1,0 +1,123 @@
+//! One window's prefix: prompt head, then the audio-visual sequence in the interleaver's order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::{LocalizerError, WindowInput};
+use crate::adapter::Adapter;
+use crate::interleave::{Interleaver, Item};
+use crate::llm::Llm;
+use crate::sample::{Embedding, EncodeOnce};
+use crate::tokenizer::Specials;
+
+/// Makes prefixes.
+pub(super) struct Assembler {
+    interleaver: Interleaver,
+    visual: Option<Adapter>,
+    audio: Option<Adapter>,
+    /// `[head + stamps, hidden]`: the prompt's head, then all texts of a full sequence.
+    words: Tensor,
+    /// Rows of `words` that are the head.
+    head: u32,
+    /// Which rows of `words` each text is.
+    texts: HashMap<String, std::ops::Range<u32>>,
+}
+
+impl Assembler {
+    pub(super) fn new(
+        interleaver: Interleaver,
+        visual: Option<Adapter>,
+        audio: Option<Adapter>,
+        head: &[u32],
+        llm: &Llm,
+    ) -> Result<Self, LocalizerError> {
+        let mut ids = head.to_vec();
+        let mut texts = HashMap::new();
+        for item in interleaver.full() {
+            let Item::Text(text) = item else { continue };
+            if !texts.contains_key(text) {
+                let start = ids.len() as u32;
+                ids.extend(llm.tokenizer().encode(text, Specials::AsText)?);
+                texts.insert(text.clone(), start..ids.len() as u32);
+            }
+        }
+        let words = llm.embed(&ids)?;
+        Ok(Self { interleaver, visual, audio, words, head: head.len() as u32, texts })
+    }
+
+    /// Rows of the prefix of a window in which nothing is missing.
+    pub(super) fn longest(&self) -> usize {
+        let rows = self.interleaver.full().iter().map(|item| match item {
+            Item::Text(text) => self.texts.get(text).map_or(0, |rows| rows.len()),
+            Item::Visual(_) | Item::Audio(_) => 1,
+        });
+        self.head as usize + rows.sum::<usize>()
+    }
+
+    /// `[length, hidden]` of `window`, whose samples are all encoded.
+    pub(super) fn prefix(&self, window: &WindowInput, llm: &Llm) -> Result<Tensor, LocalizerError> {
+        let visual = Tokens::of(&window.visual, "visual")?;
+        let audio = Tokens::of(&window.audio, "audio")?;
+        let items = self.interleaver.sequence(&visual.present, &audio.present)?;
+        if visual.embeddings.is_empty() && audio.embeddings.is_empty() {
+            return Err(LocalizerError::Window("it holds neither a picture nor a sound".into()));
+        }
+        // All rows that occur, one below the other, are put in their order by one lookup.
+        let mut rows = vec![self.words.clone()];
+        let mut offset = self.words.dim(0)? as u32;
+        let mut place = |adapter: &Option<Adapter>, tokens: &Tokens<'_>| -> Result<u32, LocalizerError> {
+            let start = offset;
+            if let (Some(adapter), false) = (adapter, tokens.embeddings.is_empty()) {
+                rows.push(adapter.project(&tokens.embeddings)?);
+                offset += tokens.embeddings.len() as u32;
+            }
+            Ok(start)
+        };
+        let visual_start = place(&self.visual, &visual)?;
+        let audio_start = place(&self.audio, &audio)?;
+        let mut order: Vec<u32> = (0..self.head).collect();
+        for item in items {
+            match item {
+                Item::Visual(slot) => order.push(visual_start + visual.rank[slot]),
+                Item::Audio(slot) => order.push(audio_start + audio.rank[slot]),
+                Item::Text(text) => match self.texts.get(&text) {
+                    Some(rows) => order.extend(rows.clone()),
+                    None => return Err(LocalizerError::Window(format!("its stamp {text:?} is unknown"))),
+                },
+            }
+        }
+        let table = Tensor::cat(&rows, 0)?;
+        debug_assert_eq!(table.dim(1)?, llm.hidden_size());
+        Ok(table.index_select(&Tensor::new(order, table.device())?, 0)?)
+    }
+}
+
+/// The embeddings of one modality of a window.
+struct Tokens<'a> {
+    present: Vec<bool>,
+    embeddings: Vec<&'a Embedding>,
+    /// For each slot: how many slots before it are filled.
+    rank: Vec<u32>,
+}
+
+impl<'a> Tokens<'a> {
+    fn of<I>(
+        slots: &'a [Option<Arc<EncodeOnce<I>>>],
+        modality: &'static str,
+    ) -> Result<Self, LocalizerError> {
+        let mut tokens = Self { present: Vec::new(), embeddings: Vec::new(), rank: Vec::new() };
+        for (slot, sample) in slots.iter().enumerate() {
+            tokens.rank.push(tokens.embeddings.len() as u32);
+            tokens.present.push(sample.is_some());
+            if let Some(sample) = sample {
+                let embedding = sample.embedding().ok_or_else(|| {
+                    LocalizerError::Window(format!("{modality} sample {slot} is not encoded"))
+                })?;
+                tokens.embeddings.push(embedding);
+            }
+        }
+        Ok(tokens)
+    }
+}

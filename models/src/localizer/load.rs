@@ -1,0 +1,107 @@
+//! Loading a model directory, part by part.
+
+use std::path::Path;
+
+use super::{Assembler, Encoders, LoadOptions, Localizer, LocalizerError, Tails};
+use crate::adapter::Adapter;
+use crate::encoder::{AudioEncoder, Devices, Runtime, VisionEncoder};
+use crate::interleave::{Interleaver, Strategy};
+use crate::llm::{Llm, Lora};
+use crate::manifest::{InterleaveSpec, Manifest, StrategyName, cache_dir};
+use crate::prompt::Template;
+
+/// See [`Localizer::load`].
+pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, LocalizerError> {
+    let manifest = Manifest::load(dir)?;
+    let cache = match &options.cache {
+        Some(cache) => cache.clone(),
+        None => cache_dir()?,
+    };
+    // The cheap checks come first: a part that is missing is known before another is read.
+    let (tokens, rule) = (manifest.window, strategy(manifest.interleave));
+    let interleaver = Interleaver::new(rule, tokens.visual_tokens, tokens.audio_tokens)?;
+    let mut paths = Vec::new();
+    for (part, file) in manifest.parts() {
+        paths.push((part, manifest.locate(part, file, &cache)?));
+    }
+    let path = |part: &str| -> &Path {
+        let found = paths.iter().find(|(name, _)| *name == part);
+        &found.expect("`Manifest::parts` names every part that the manifest has").1
+    };
+
+    let devices = Devices::open(options.device)?;
+    let runtime = Runtime::open(&cache, devices.encoders, options.threads)?;
+    let vision = manifest.vision.as_ref();
+    let vision = vision.map(|spec| VisionEncoder::load(spec, path("vision"), &runtime)).transpose()?;
+    let audio = manifest.audio.as_ref();
+    let audio = audio.map(|spec| AudioEncoder::load(spec, path("audio"), &runtime)).transpose()?;
+
+    let lora = manifest.llm.lora.as_ref();
+    let lora = lora.map(|lora| Lora { path: path("lora").to_owned(), r: lora.r, alpha: lora.alpha });
+    let llm = Llm::load(path("llm"), lora.as_ref(), &devices.llm)?;
+    let adapter = |name: &str, dim: Option<usize>| {
+        let load = |dim| Adapter::load(path("adapters"), name, dim, llm.hidden_size(), &devices.llm);
+        dim.map(load).transpose()
+    };
+    let visual = adapter("vision", manifest.vision.as_ref().map(|vision| vision.dim))?;
+    let heard = adapter("audio", manifest.audio.as_ref().map(|audio| audio.dim))?;
+
+    let template = manifest.prompt.template;
+    check_stop(template, &llm)?;
+    let head = template.head(llm.tokenizer())?;
+    let assembler = Assembler::new(interleaver, visual, heard, &head, &llm)?;
+    let tails = Tails::new(template);
+    check_length(&manifest, &assembler, &tails, &llm)?;
+    tracing::info!(
+        model = manifest.id(),
+        device = ?devices.llm.location(),
+        llm_mb = llm.weight_bytes() >> 20,
+        "model loaded"
+    );
+    Ok(Localizer { manifest, encoders: Encoders { vision, audio }, assembler, llm, tails })
+}
+
+fn strategy(spec: InterleaveSpec) -> Strategy {
+    match spec.strategy {
+        StrategyName::Reference => Strategy::Reference,
+        StrategyName::Even => Strategy::Even,
+        StrategyName::Timestamped => {
+            let every = spec.stamp_every_slots.unwrap_or(1);
+            Strategy::Timestamped { stamp_every_slots: every }
+        }
+    }
+}
+
+/// An answer must be able to end: the template's stop token is one of the LLM's.
+fn check_stop(template: Template, llm: &Llm) -> Result<(), LocalizerError> {
+    let stop = template.stop();
+    let ends = llm.tokenizer().token_id(stop).is_some_and(|id| llm.config().eos.contains(&id));
+    if ends {
+        return Ok(());
+    }
+    let reason =
+        format!("its answers do not end in `{stop}`; use the template that the LLM was trained with");
+    Err(LocalizerError::Mismatch { key: "prompt.template", reason })
+}
+
+/// A full window with its question and answer must fit into the LLM's context.
+fn check_length(
+    manifest: &Manifest,
+    assembler: &Assembler,
+    tails: &Tails,
+    llm: &Llm,
+) -> Result<(), LocalizerError> {
+    let prompt = &manifest.prompt;
+    let mut longest = 0;
+    for question in prompt.detect.iter().chain([&prompt.ground]) {
+        longest = longest.max(tails.of(llm.tokenizer(), question)?.len());
+    }
+    let needed = assembler.longest() + longest + prompt.max_new_tokens;
+    let context = llm.config().context;
+    if needed <= context {
+        return Ok(());
+    }
+    let reason =
+        format!("a full window with question and answer takes {needed} tokens, the context holds {context}");
+    Err(LocalizerError::Mismatch { key: "window", reason })
+}
