@@ -1,6 +1,9 @@
 //! Which spans of a stream were watched, and why others were not: windows overlap, the records tile. `docs/events.md`
 //! states the rules. Pure: reads no clock.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 

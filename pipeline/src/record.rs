@@ -8,6 +8,8 @@ use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
 use crate::window::StreamId;
 
 mod message;
+#[cfg(test)]
+mod tests;
 
 /// CloudEvents type of [`EventRecord`].
 pub const EVENT_TYPE: &str = "avicuna.event.v1";
@@ -20,7 +22,8 @@ pub const ERROR_TYPE: &str = "avicuna.error.v1";
 /// counts its records from 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventRecord {
-    /// Depends on stream, label and first start only: the same input replayed gives the same id.
+    /// Depends on stream, label and first start only: the same input replayed gives the same id. For a live stream the
+    /// start counts from when the stream began, so that another run gives other ids.
     pub event_id: String,
     /// The stream's id in the configuration; also the Kafka key.
     pub stream_id: String,
@@ -28,7 +31,8 @@ pub struct EventRecord {
     pub phase: Phase,
     /// 0 for `started`, then one more in each record of this event.
     pub revision: u32,
-    /// What happened, in the words of the question or the class list.
+    /// What happened, in the words of the question or, where that asked for everything, of the answer. The same in all
+    /// records of an event.
     pub label: String,
     /// The answer's sentence the localization was read from.
     pub text: String,
@@ -36,7 +40,7 @@ pub struct EventRecord {
     pub start: Instant,
     /// When the event ends, as far as seen yet.
     pub end: Instant,
-    /// 0..=1: the geometric mean probability of the answer's tokens that say label and times; the best of the windows
+    /// 0 to 1: the geometric mean probability of the answer's tokens that say label and times; the best of the windows
     /// that saw it.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub score: f64,
@@ -158,7 +162,7 @@ pub struct ErrorRecord {
     /// Capture or wall-clock time, RFC 3339.
     #[schemars(extend("format" = "date-time"))]
     pub time: String,
-    /// A stable word for the kind of trouble: one of [`kind`].
+    /// A stable word for the kind of trouble: `source`, `decode`, `encode`, `llm`, `parse`.
     pub kind: String,
     /// What happened and what to do, for a person.
     pub message: String,

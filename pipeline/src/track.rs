@@ -6,6 +6,8 @@ mod event;
 mod identity;
 mod order;
 mod sighting;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

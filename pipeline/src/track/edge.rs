@@ -144,6 +144,17 @@ mod tests {
     }
 
     #[test]
+    fn an_end_is_taken_back_when_a_later_window_sees_the_event() {
+        let mut edge = Edge::new(Side::End, StreamTime(150), false);
+        edge.see(StreamTime(300), true);
+        edge.refute_before(StreamTime(200));
+        edge.see(StreamTime(400), false);
+        assert_eq!(edge.time(TOLERANCE).0, 400);
+        edge.refute_before(StreamTime(500));
+        assert!(edge.is_unknown());
+    }
+
+    #[test]
     fn an_event_of_hours_keeps_a_bounded_past() {
         let mut edge = Edge::new(Side::End, StreamTime(0), true);
         (0..10_000).for_each(|at| edge.see(StreamTime(at), at % 2 == 0));
