@@ -8,6 +8,7 @@ pub mod coverage;
 pub mod daemon;
 pub mod outbox;
 pub mod record;
+pub mod schedule;
 pub mod sink;
 pub mod source;
 pub mod timeline;

@@ -4,6 +4,7 @@
 mod assembler;
 mod missing;
 mod notes;
+mod shape;
 mod sound;
 mod spec;
 #[cfg(test)]

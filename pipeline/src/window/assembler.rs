@@ -1,15 +1,18 @@
 //! Collects a stream's events and lets windows go when they are complete.
 
+mod close;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
 
-use super::missing::{self, Carried, Missing};
+use super::missing::Carried;
 use super::notes::{Clock, Clocks, Gap, Gaps};
+use super::shape::{Shape, nanos};
 use super::sound::Sound;
-use super::{Closed, Slots, SpecError, StreamId, Window, WindowId, WindowSpec};
+use super::{Closed, SpecError, StreamId, WindowSpec};
 use crate::source::{SourceEvent, TimedAudio, TimedFrame};
 use crate::timeline::{StreamTime, Track, UtcTime};
 
@@ -53,21 +56,6 @@ pub struct Assembler {
     unused: Unused,
 }
 
-/// The spec in nanoseconds.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    length: i64,
-    hop: i64,
-    /// Slot periods by [`Track`]; 0 for what the model does not take.
-    periods: [i64; 2],
-    counts: [i64; 2],
-    clip: i64,
-    clip_samples: usize,
-    /// How far clips reach past the end of their window.
-    tail: i64,
-    patience: i64,
-}
-
 #[derive(Debug)]
 struct Frame {
     cell: Arc<EncodeOnce<RgbFrame>>,
@@ -80,57 +68,6 @@ struct Clip {
     cell: Arc<EncodeOnce<AudioClip>>,
     /// Of its last sample.
     capture: Option<UtcTime>,
-}
-
-fn nanos(span: Duration) -> i64 {
-    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
-}
-
-impl Shape {
-    fn new(spec: &WindowSpec) -> Self {
-        let period = |grid: Option<crate::timeline::Grid>| grid.map_or(0, |grid| nanos(grid.period()));
-        let (audio, clip) = (period(spec.audio_grid()), nanos(spec.clip));
-        // Where slots or clips begin between two samples, their ends are rounded up to a sample apart.
-        let rate = i64::from(spec.sample_rate.max(1));
-        let whole = |half_nanos: i64| (i128::from(half_nanos) * i128::from(rate)) % 2_000_000_000 == 0;
-        let exact = whole(2 * audio) && whole(2 * clip) && whole(audio - clip);
-        let sample = if exact { 0 } else { 1_000_000_000 / rate + 1 };
-        let tail = if audio > 0 { ((clip - audio).max(0) + 1) / 2 + sample } else { 0 };
-        Self {
-            length: nanos(spec.length),
-            hop: nanos(spec.hop),
-            periods: [audio, period(spec.visual_grid())],
-            counts: [spec.audio_slots as i64, spec.visual_slots as i64],
-            clip,
-            clip_samples: spec.clip_samples(),
-            tail,
-            patience: nanos(spec.patience),
-        }
-    }
-
-    fn start(&self, index: i64) -> i64 {
-        index.saturating_mul(self.hop)
-    }
-
-    fn end(&self, index: i64) -> i64 {
-        self.start(index).saturating_add(self.length)
-    }
-
-    /// How many windows end at or before `time`.
-    fn ending_by(&self, time: i64) -> i64 {
-        let room = time.saturating_sub(self.length);
-        if room < 0 { 0 } else { room / self.hop + 1 }
-    }
-
-    /// The first slot that starts at or after `time`.
-    fn slot(&self, track: Track, time: i64) -> i64 {
-        let period = self.periods[track as usize].max(1);
-        time.div_euclid(period) + i64::from(time.rem_euclid(period) != 0)
-    }
-
-    fn slot_start(&self, track: Track, slot: i64) -> i64 {
-        slot.saturating_mul(self.periods[track as usize])
-    }
 }
 
 impl Assembler {
@@ -271,7 +208,7 @@ impl Assembler {
         let mut closed = Vec::new();
         let news = self.news();
         if news > self.settled {
-            self.close_into(&mut closed, self.covering(news), now);
+            self.close_into(&mut closed, self.shape.covering(news), now);
         }
         let slot = self.shape.periods.into_iter().filter(|period| *period > 0).min().unwrap_or(i64::MAX);
         if over.saturating_sub(self.settled) >= slot {
@@ -279,15 +216,9 @@ impl Assembler {
             self.frames.clear();
             self.clips.clear();
             self.sound.prune(i64::MAX);
-            self.close_into(&mut closed, self.covering(over), now);
+            self.close_into(&mut closed, self.shape.covering(over), now);
         }
         closed
-    }
-
-    /// How many windows it takes to cover all before `time`.
-    fn covering(&self, time: i64) -> i64 {
-        let beyond = time.saturating_sub(self.shape.length).max(0);
-        (beyond / self.shape.hop + i64::from(beyond % self.shape.hop != 0)).saturating_add(1)
     }
 
     /// The end of the last filled slot that no window has shown.
@@ -327,160 +258,5 @@ impl Assembler {
         let mut closed = Vec::new();
         self.close_into(&mut closed, until, now);
         closed
-    }
-
-    /// Closes all windows before index `until`.
-    fn close_into(&mut self, closed: &mut Vec<Closed>, until: i64, now: Instant) {
-        while self.next < until {
-            let (start, end) = (self.shape.start(self.next), self.shape.end(self.next));
-            if self.first_held(start) >= end {
-                self.blind(closed, until, now);
-            } else if let Some(window) = self.window(now) {
-                closed.push(Closed::Window(window));
-                self.passed(1);
-            } else {
-                self.blind(closed, self.next + 1, now);
-            }
-        }
-    }
-
-    /// When the first thing held at or after `start` is from.
-    fn first_held(&self, start: i64) -> i64 {
-        let shape = &self.shape;
-        let frame = self.frames.range(shape.slot(Track::Video, start)..).next();
-        let clip = self.clips.range(shape.slot(Track::Audio, start)..).next();
-        let sample = self.sound.first_after(self.sound.number(start));
-        let frame = frame.map(|(at, _)| shape.slot_start(Track::Video, *at));
-        let clip = clip.map(|(slot, _)| shape.slot_start(Track::Audio, *slot));
-        let sample = sample.map(|number| self.sound.nanos(number));
-        [frame, clip, sample].into_iter().flatten().min().unwrap_or(i64::MAX)
-    }
-
-    /// Closes windows before index `until` that hold nothing, for one reason.
-    fn blind(&mut self, closed: &mut Vec<Closed>, until: i64, now: Instant) {
-        let index = self.next;
-        let (start, end) = (self.shape.start(index), self.shape.end(index));
-        // Windows that start before `same` are blind for the same reason.
-        let (reason, same) = match self.gaps.over(start, end) {
-            Some(gap) => (gap.reason.clone(), gap.to),
-            None => {
-                let gap = self.gaps.next_from(end).unwrap_or(i64::MAX);
-                (missing::nothing(&self.carried), gap.saturating_sub(self.shape.length).saturating_add(1))
-            }
-        };
-        let empty = self.shape.ending_by(self.first_held(start));
-        let alike = self.covering_starts(same);
-        let last = until.min(empty.max(index + 1)).min(alike.max(index + 1));
-        let windows = (last - index) as u64;
-        let over = self.ended.unwrap_or(i64::MAX);
-        let until = StreamTime(self.shape.end(last - 1).min(over));
-        self.passed(last - index);
-        if let Some(Closed::Blind { windows: before, end, reason: why, .. }) = closed.last_mut()
-            && *why == reason
-        {
-            *before += windows;
-            *end = until;
-            return;
-        }
-        let start = StreamTime(start);
-        let Clock { anchor, clock, .. } = self.clocks.at(start);
-        let id = WindowId { stream: self.stream.clone(), index: index as u64 };
-        closed.push(Closed::Blind { id, windows, start, end: until, anchor, clock, reason, closed: now });
-    }
-
-    /// How many windows start before `time`.
-    fn covering_starts(&self, time: i64) -> i64 {
-        if time <= 0 { 0 } else { (time - 1) / self.shape.hop + 1 }
-    }
-
-    /// The next window, unless all its slots are empty.
-    fn window(&mut self, now: Instant) -> Option<Window> {
-        let (start, end) = (self.shape.start(self.next), self.shape.end(self.next));
-        self.cut(end);
-        let mut newest = None;
-        let visual = self.slots(Track::Video, start, &self.frames, &mut newest, |frame| {
-            (&frame.cell, Some(frame.capture))
-        });
-        let audio =
-            self.slots(Track::Audio, start, &self.clips, &mut newest, |clip| (&clip.cell, clip.capture));
-        if visual.filled() + audio.filled() == 0 {
-            return None;
-        }
-        let start = StreamTime(start);
-        let Clock { anchor, clock, av_offset_ms } = self.clocks.at(start);
-        Some(Window {
-            id: WindowId { stream: self.stream.clone(), index: self.next as u64 },
-            start,
-            end: StreamTime(end),
-            until: StreamTime(self.ended.map_or(end, |over| over.min(end))),
-            anchor,
-            clock,
-            av_offset_ms,
-            visual,
-            audio,
-            last_capture: newest.unwrap_or(anchor.utc_at(start)),
-            closed: now,
-        })
-    }
-
-    /// Cuts the clips of the slots before `end` that no window has shown.
-    fn cut(&mut self, end: i64) {
-        if self.shape.counts[Track::Audio as usize] == 0 {
-            return;
-        }
-        let (first, last) = (self.shape.slot(Track::Audio, self.settled), self.shape.slot(Track::Audio, end));
-        for slot in first..last {
-            if self.heard(slot) {
-                let (samples, capture) = self.sound.cut(self.clip_from(slot), self.shape.clip_samples);
-                let cell = Arc::new(EncodeOnce::new(AudioClip { samples }));
-                self.clips.insert(slot, Clip { cell, capture });
-            }
-        }
-    }
-
-    fn slots<H, I>(
-        &self,
-        track: Track,
-        start: i64,
-        held: &BTreeMap<i64, H>,
-        newest: &mut Option<UtcTime>,
-        cell: impl Fn(&H) -> (&Arc<EncodeOnce<I>>, Option<UtcTime>),
-    ) -> Slots<I> {
-        let (first, count) = (self.shape.slot(track, start), self.shape.counts[track as usize]);
-        let mut missing = Missing::new(track, self.carried[track as usize], self.ended, &self.gaps);
-        let mut slots = Vec::with_capacity(count as usize);
-        for slot in first..first + count {
-            let filled = held.get(&slot).map(&cell);
-            match filled {
-                Some((_, capture)) => *newest = (*newest).max(capture),
-                None => {
-                    missing.slot(self.shape.slot_start(track, slot), self.shape.slot_start(track, slot + 1))
-                }
-            }
-            slots.push(filled.map(|(cell, _)| Arc::clone(cell)));
-        }
-        let (presence, reason) = missing.verdict(slots.len());
-        Slots { slots, presence, reason }
-    }
-
-    /// `count` windows have closed.
-    fn passed(&mut self, count: i64) {
-        self.next = self.next.saturating_add(count);
-        self.settled = self.shape.end(self.next - 1);
-        self.prune();
-    }
-
-    /// Forgets what no window to come needs.
-    fn prune(&mut self) {
-        let start = self.shape.start(self.next);
-        self.frames = self.frames.split_off(&self.shape.slot(Track::Video, start));
-        self.clips = self.clips.split_off(&self.shape.slot(Track::Audio, start));
-        if self.shape.counts[Track::Audio as usize] > 0 {
-            let slot = self.shape.slot(Track::Audio, self.settled);
-            let own = self.sound.number(self.shape.slot_start(Track::Audio, slot));
-            self.sound.prune(self.clip_from(slot).min(own));
-        }
-        self.clocks.prune(StreamTime(start));
-        self.gaps.prune(start);
     }
 }

@@ -1,0 +1,212 @@
+//! From the windows of many streams to batches for the localizer: every stream has its own short queue, batches take
+//! from the queues in turn, and what a live stream has too much of is shed window by window. `docs/windows.md` states
+//! the rules.
+
+mod rota;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use avicuna_models::localizer::Question;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use self::rota::Rota;
+use crate::window::{StreamId, Window};
+
+/// Which window of a live stream is given up when its queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shed {
+    /// The one that has waited longest: what comes out is recent.
+    #[default]
+    Oldest,
+    /// The one that came last: what comes out is contiguous.
+    Newest,
+}
+
+/// How windows wait and are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScheduleConfig {
+    /// The most windows in a batch; 0 counts as 1.
+    pub max_batch: usize,
+    /// A batch is given out when it is full, or when its oldest window has waited so long.
+    pub linger: Duration,
+    /// The most windows of one stream that wait; 0 counts as 1.
+    pub queue_per_stream: usize,
+    /// What happens to a live stream that has more.
+    pub shed: Shed,
+}
+
+/// A window and what is asked about it.
+#[derive(Debug)]
+pub struct Job {
+    /// The window.
+    pub window: Window,
+    /// At least one.
+    pub questions: Vec<Question>,
+    /// Must its stream never be held up?
+    pub live: bool,
+}
+
+/// What became of a [`Scheduler::submit`].
+#[derive(Debug, Default)]
+#[must_use = "windows that were shed are to be reported"]
+pub struct Submitted {
+    /// Windows of the same stream that were given up: an older one that waited, or the submitted one itself.
+    pub shed: Vec<Window>,
+}
+
+/// A queue for each stream, emptied in turn. Clones share it.
+///
+/// A submitted job is returned by [`Scheduler::next_batch`] once, or its window by [`Scheduler::submit`] as shed.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: ScheduleConfig,
+    state: Mutex<State>,
+    /// A job came, or the scheduler was closed.
+    arrived: Notify,
+    /// Jobs went, or the scheduler was closed.
+    left: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    rota: Rota<Box<Waiting>>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    job: Job,
+    since: Instant,
+}
+
+/// What [`Scheduler::next_batch`] finds.
+enum Found {
+    Batch(Vec<Job>),
+    /// Nothing before this instant, unless something arrives.
+    Until(Option<Instant>),
+    Over,
+}
+
+impl Scheduler {
+    /// Empty and open.
+    pub fn new(config: ScheduleConfig) -> Self {
+        let rota = Rota::new(config.queue_per_stream);
+        let shared = Shared {
+            config,
+            state: Mutex::new(State { rota, closed: false }),
+            arrived: Notify::new(),
+            left: Notify::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Queues a job. A live one at once, with what was shed to make room; any other waits for room in its own stream's
+    /// queue. After [`Scheduler::close`], also for those that wait then, the window itself comes back as shed.
+    ///
+    /// Cancelled while it waits, the job is not queued and gone with the future. Submit the windows of one stream one
+    /// after the other to keep their order.
+    pub async fn submit(&self, job: Job) -> Submitted {
+        let mut waiting = Box::new(Waiting { job, since: Instant::now() });
+        loop {
+            // Registered before looking, so that room made in between is not missed.
+            let left = self.shared.left.notified();
+            match self.offer(waiting) {
+                Ok(submitted) => return submitted,
+                Err(refused) => waiting = refused,
+            }
+            left.await;
+            waiting.since = Instant::now();
+        }
+    }
+
+    /// Queues a job or says that it has to wait.
+    fn offer(&self, waiting: Box<Waiting>) -> Result<Submitted, Box<Waiting>> {
+        let mut state = self.shared.lock();
+        if state.closed {
+            return Ok(Submitted { shed: vec![waiting.job.window] });
+        }
+        let stream = waiting.job.window.id.stream.clone();
+        let mut shed = Vec::new();
+        if let Err(refused) = state.rota.push(&stream, waiting) {
+            if !refused.job.live {
+                return Err(refused);
+            }
+            match self.shared.config.shed {
+                Shed::Newest => shed.push(refused.job.window),
+                Shed::Oldest => {
+                    let oldest = state.rota.replace_oldest(&stream, refused);
+                    shed.extend(oldest.map(|oldest| oldest.job.window));
+                }
+            }
+        }
+        drop(state);
+        self.shared.arrived.notify_waiters();
+        Ok(Submitted { shed })
+    }
+
+    /// The next windows, at most `max_batch`: one of each stream that has any, in turn, then a second of each, and so
+    /// on; within a stream the oldest first. `None` once the scheduler is closed and empty. Cancel safe.
+    pub async fn next_batch(&self) -> Option<Vec<Job>> {
+        loop {
+            let arrived = self.shared.arrived.notified();
+            match self.find() {
+                Found::Batch(jobs) => {
+                    self.shared.left.notify_waiters();
+                    return Some(jobs);
+                }
+                Found::Over => return None,
+                Found::Until(None) => arrived.await,
+                Found::Until(Some(due)) => tokio::select! {
+                    () = arrived => {}
+                    () = sleep_until(due) => {}
+                },
+            }
+        }
+    }
+
+    fn find(&self) -> Found {
+        let most = self.shared.config.max_batch.max(1);
+        let mut state = self.shared.lock();
+        let Some(oldest) = state.rota.fronts().map(|waiting| waiting.since).min() else {
+            return if state.closed { Found::Over } else { Found::Until(None) };
+        };
+        // What overflows the clock waits for a full batch.
+        let due = oldest.checked_add(self.shared.config.linger);
+        if state.rota.len() < most && !state.closed && due.is_none_or(|due| due > Instant::now()) {
+            return Found::Until(due);
+        }
+        Found::Batch(state.rota.take(most).into_iter().map(|waiting| waiting.job).collect())
+    }
+
+    /// Takes no more jobs; those queued are still given out, without lingering.
+    pub fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.arrived.notify_waiters();
+        self.shared.left.notify_waiters();
+    }
+
+    /// How many windows of a stream wait.
+    pub fn depth(&self, stream: &StreamId) -> usize {
+        self.shared.lock().rota.depth(stream)
+    }
+
+    /// How many windows wait in all.
+    pub fn waiting(&self) -> usize {
+        self.shared.lock().rota.len()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
