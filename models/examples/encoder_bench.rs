@@ -1,0 +1,60 @@
+//! How fast the encoders are, from decoded bytes and samples to embeddings.
+//!
+//! `cargo run --release -p avicuna-models --example encoder_bench -- MODEL_DIR [THREADS]` reads lines such as
+//! `vision 16` (encoder, batch) and answers each with the milliseconds of one call. `scripts/bench_encoders.py` drives
+//! it beside ONNX Runtime's own Python package.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use avicuna_models::encoder::{AudioEncoder, Placement, Runtime, VisionEncoder};
+use avicuna_models::manifest::{Manifest, cache_dir};
+use avicuna_models::sample::{AudioClip, RgbFrame};
+
+type Anything<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Anything<()> {
+    let mut arguments = std::env::args().skip(1);
+    let dir = arguments.next().ok_or("usage: encoder_bench MODEL_DIR [THREADS]")?;
+    let threads = arguments.next().map(|n| n.parse()).transpose()?;
+    let manifest = Manifest::load(Path::new(&dir))?;
+    let cache = cache_dir()?;
+    let runtime = Runtime::open(&cache, Placement::Cpu, threads)?;
+    let (vision, audio) = (manifest.vision.as_ref(), manifest.audio.as_ref());
+    let (vision, audio) = (vision.ok_or("it does not see")?, audio.ok_or("it does not hear")?);
+    let encoder = VisionEncoder::load(vision, &manifest.locate("vision", &vision.file, &cache)?, &runtime)?;
+    let listener = AudioEncoder::load(audio, &manifest.locate("audio", &audio.file, &cache)?, &runtime)?;
+
+    // What it shows or sounds like does not change the time.
+    let size = vision.input_size as usize;
+    let frame = |seed: usize| RgbFrame {
+        width: size,
+        height: size,
+        data: (0..size * size * 3).map(|i| ((i * 7919 + seed * 104_729) % 251) as u8).collect(),
+    };
+    let clip = |seed: usize| AudioClip {
+        samples: (0..audio.clip_samples()).map(|i| ((i * (seed + 3)) as f32 * 0.01).sin() * 0.3).collect(),
+    };
+    let frames: Vec<RgbFrame> = (0..64).map(frame).collect();
+    let clips: Vec<AudioClip> = (0..64).map(clip).collect();
+
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready")?;
+    out.flush()?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let (name, batch) = line.split_once(' ').ok_or("a line is an encoder and a batch size")?;
+        let batch: usize = batch.parse()?;
+        let start = Instant::now();
+        let embeddings = match name {
+            "vision" => encoder.encode(&frames.iter().take(batch).collect::<Vec<_>>()),
+            _ => listener.encode(&clips.iter().take(batch).collect::<Vec<_>>()),
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        embeddings.into_iter().collect::<Result<Vec<_>, _>>()?;
+        writeln!(out, "{:.4}", seconds * 1e3)?;
+        out.flush()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+"""The encoders beside ONNX Runtime's Python package: the same ONNX files, threads and batches, in turns.
+
+    python scripts/bench_encoders.py [--model assets/models/avicuna-small] [--threads 2] [--rounds 9]
+
+Ours is timed from decoded bytes and samples to embeddings, Python's from ready tensors to embeddings: what a ratio above 1
+says is how much longer ours takes, preprocessing included. Each number is the median of the rounds. Needs numpy and onnxruntime.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import time
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+CACHE = Path(os.environ.get("AVICUNA_CACHE") or Path.home() / ".cache/avicuna")
+RUST = ["cargo", "run", "--release", "--quiet", "-p", "avicuna-models", "--example", "encoder_bench", "--"]
+
+
+def locate(model: Path, name: str) -> Path:
+    """Where the daemon would find a part."""
+    return next(path for path in (model / name, CACHE / "models" / name, CACHE / name) if path.exists())
+
+
+def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("assets/models/avicuna-small"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--binary", help="a built encoder_bench; without it cargo builds and runs one")
+    args = parser.parse_args()
+
+    manifest = tomllib.loads((args.model / "model.toml").read_text())
+    vision, audio = manifest["vision"], manifest["audio"]
+    frames = round(audio["sample_rate"] * audio["clip_seconds"]) // 480 + 1
+    shapes = {"vision": (3, vision["input_size"], vision["input_size"]), "audio": (frames, 64)}
+    theirs = {name: session(locate(args.model, manifest[name]["file"]["file"]), args.threads) for name in shapes}
+
+    command = [args.binary] if args.binary else RUST
+    ours = subprocess.Popen(
+        [*command, str(args.model), str(args.threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert ours.stdout.readline().strip() == "ready", "encoder_bench did not start"
+
+    def run_ours(name: str, batch: int) -> float:
+        print(name, batch, file=ours.stdin, flush=True)
+        return float(ours.stdout.readline())
+
+    def run_theirs(name: str, batch: int, tensor: np.ndarray) -> float:
+        start = time.perf_counter()
+        theirs[name].run(None, {theirs[name].get_inputs()[0].name: tensor})
+        return (time.perf_counter() - start) * 1e3
+
+    print(f"onnxruntime {onnxruntime.__version__}, {args.threads} threads, medians of {args.rounds} rounds\n")
+    print(f"{'encoder':8} {'batch':>5} {'ours ms':>9} {'python ms':>10} {'ratio':>6}")
+    for name, shape in shapes.items():
+        for batch in (1, 4, 8, 16, 40):
+            tensor = np.random.default_rng(0).standard_normal((batch, *shape)).astype(np.float32)
+            run_ours(name, batch), run_theirs(name, batch, tensor)
+            times = [(run_ours(name, batch), run_theirs(name, batch, tensor)) for _ in range(args.rounds)]
+            mine, other = (statistics.median(column) for column in zip(*times))
+            print(f"{name:8} {batch:5} {mine:9.2f} {other:10.2f} {mine / other:6.2f}")
+    ours.stdin.close()
+    ours.wait()
+
+
+if __name__ == "__main__":
+    main()
