@@ -90,18 +90,18 @@ impl MelSpec {
 /// A ready front end: window, filter bank and Fourier plan are made once. `&self` only, so threads may share one.
 pub struct LogMel {
     spec: MelSpec,
-    window: Vec<f32>,
+    window: Vec<f64>,
     filters: Vec<Filter>,
     /// The frequency bins that some filter takes.
     bins: std::ops::Range<usize>,
-    plan: Arc<dyn RealToComplex<f32>>,
+    plan: Arc<dyn RealToComplex<f64>>,
 }
 
 /// One mel bin: the weights of the frequency bins from `first` on; outside of them they are 0.
 #[derive(Debug)]
 struct Filter {
     first: usize,
-    weights: Vec<f32>,
+    weights: Vec<f64>,
 }
 
 impl LogMel {
@@ -125,7 +125,7 @@ impl LogMel {
         let first = used.clone().map(|filter| filter.first).min().unwrap_or(0);
         let end = used.map(|filter| filter.first + filter.weights.len()).max().unwrap_or(0);
         let phase = |i: usize| std::f64::consts::TAU * i as f64 / spec.fft as f64;
-        let window = (0..spec.fft).map(|i| (0.5 - 0.5 * phase(i).cos()) as f32).collect();
+        let window = (0..spec.fft).map(|i| 0.5 - 0.5 * phase(i).cos()).collect();
         let plan = RealFftPlanner::new().plan_fft_forward(spec.fft);
         Self { spec, window, filters, bins: first..end, plan }
     }
@@ -133,6 +133,23 @@ impl LogMel {
     /// The constants.
     pub fn spec(&self) -> &MelSpec {
         &self.spec
+    }
+
+    /// The window's weights, `[fft]`.
+    pub fn window(&self) -> Vec<f32> {
+        self.window.iter().map(|weight| *weight as f32).collect()
+    }
+
+    /// The filter bank written out, `[fft / 2 + 1, mels]`.
+    pub fn filters(&self) -> Vec<f32> {
+        let mels = self.spec.mels;
+        let mut filters = vec![0.0; (self.spec.fft / 2 + 1) * mels];
+        for (mel, filter) in self.filters.iter().enumerate() {
+            for (i, weight) in filter.weights.iter().enumerate() {
+                filters[(filter.first + i) * mels + mel] = *weight as f32;
+            }
+        }
+        filters
     }
 
     /// Frames of a clip of this many samples: one for every begun hop and one more; 0 of nothing.
@@ -155,7 +172,7 @@ impl LogMel {
         for frame in 0..frames {
             let at = &padded[frame * self.spec.hop..][..fft];
             for ((x, sample), weight) in input.iter_mut().zip(at).zip(&self.window) {
-                *x = sample * weight;
+                *x = f64::from(*sample) * weight;
             }
             let done = self.plan.process_with_scratch(&mut input, &mut spectrum, &mut scratch);
             done.expect("the buffers have the plan's lengths");
@@ -164,7 +181,7 @@ impl LogMel {
             }
             out.extend(self.filters.iter().map(|filter| {
                 let taken = power[filter.first..].iter().zip(&filter.weights);
-                10.0 * taken.map(|(x, weight)| x * weight).sum::<f32>().max(1e-10).log10()
+                10.0 * (taken.map(|(x, weight)| x * weight).sum::<f64>() as f32).max(1e-10).log10()
             }));
         }
         out
@@ -216,7 +233,7 @@ fn filter_bank(spec: &MelSpec) -> Vec<Filter> {
         };
         let first = (left / bin_width) as usize + 1;
         let end = ((right / bin_width).ceil() as usize).clamp(first, spec.fft / 2 + 1);
-        Filter { first, weights: (first..end).map(|bin| weight(bin) as f32).collect() }
+        Filter { first, weights: (first..end).map(weight).collect() }
     };
     (0..spec.mels).map(filter).collect()
 }

@@ -1,7 +1,9 @@
 //! From decoded frames and samples to what the encoders take (FACTS 8).
 
+pub mod clip;
 pub mod mel;
 pub mod scale;
+pub mod segments;
 
 use crate::sample::RgbFrame;
 
