@@ -10,6 +10,7 @@ pub mod llm;
 pub mod localizer;
 pub mod preprocess;
 pub mod prompt;
+pub mod resample;
 pub mod sample;
 pub mod slots;
 pub mod tokenizer;
