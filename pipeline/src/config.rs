@@ -53,7 +53,7 @@ pub struct ModelConfig {
     pub path: PathBuf,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
-    /// CPU threads of the encoders and the LLM; 0 takes one for each core.
+    /// CPU threads of each encoder; 0 takes one for each core.
     pub threads: usize,
 }
 

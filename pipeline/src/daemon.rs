@@ -1,5 +1,256 @@
 //! Assembles everything from the configuration, supervises it and shuts it down.
+//!
+//! ```text
+//! one task a stream                     one thread                 one thread       three tasks
+//! source -> windows -> schedule ------> model -+
+//!    ^                                         |
+//!    +-- events, coverage, errors <- answers <-+   -> publisher -> outbox ----> delivery -> sink
+//! ```
 
+mod engine;
+mod model;
 mod plan;
+mod publisher;
+mod record;
+mod recorder;
+mod stream;
+mod watch;
 
-pub use plan::{Plan, plan};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use avicuna_models::localizer::{LoadOptions, Localizer, LocalizerError};
+use avicuna_models::manifest::{Manifest, ManifestError};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use engine::Outcome;
+pub use plan::{Asking, Plan, plan};
+pub use record::Record;
+pub use watch::{Watched, watch};
+
+use self::engine::Engine;
+use self::publisher::Publisher;
+use crate::config::{Config, ConfigError, Loaded, SinkConfig, SinkKind};
+use crate::control::{self, Control, ModelState};
+use crate::outbox::{Outbox, OutboxError};
+use crate::schedule::{ScheduleConfig, Shed};
+use crate::sink::{Delivery, EmbeddedBroker, JsonlSink, KafkaConfig, KafkaSink, Sink, SinkError};
+
+/// Why the daemon cannot start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The configuration does not fit the model.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The model directory cannot be used.
+    #[error("model.path: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The model cannot be loaded.
+    #[error("the model cannot be loaded: {0}")]
+    Model(#[from] LocalizerError),
+    /// The model's thread ended.
+    #[error(
+        "the model's thread ended: {0}; restart the daemon, and report it with the log if it happens again"
+    )]
+    ModelGone(String),
+    /// The outbox cannot be opened, or its writer ended.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The sink cannot be set up.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The address for probes and metrics cannot be used.
+    #[error("control.listen: {address} cannot be used: {source}; choose another port, or \"off\"")]
+    Listen {
+        /// As configured.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A part ended that never ends.
+    #[error("{part} ended: {reason}")]
+    Part {
+        /// Which.
+        part: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Runs until every stream has ended or `stop` is cancelled; then finishes or spools what it holds. Returns why each
+/// stream ended.
+///
+/// # Errors
+/// When it cannot start, or a part ends that the others cannot do without.
+pub async fn run(loaded: Loaded, stop: CancellationToken) -> Result<Vec<Outcome>, DaemonError> {
+    let config = &loaded.config;
+    let manifest = Manifest::load(&config.model.path)?;
+    let plans = plan(&loaded, &manifest)?;
+    let control = Arc::new(Control::new());
+    let serving = CancellationToken::new();
+    let _closes = serving.clone().drop_guard();
+    serve_control(config, &control, &serving).await?;
+    let (sink, _broker) = open_sink(&config.sink)?;
+    let outbox = open_outbox(config, &control).await?;
+    let delivery = deliver(&outbox, sink, &control);
+    let (publisher, records) = Publisher::channel();
+    let stored = publisher::store(records, outbox.clone(), control.clone());
+
+    let localizer = tokio::select! {
+        loaded = load(config) => loaded?,
+        () = stop.cancelled() => {
+            delivery.stop().await;
+            return Ok(Vec::new());
+        }
+    };
+    control.status.model(ModelState::Idle);
+    let engine = Engine::start(plans, localizer, schedule(config), control.clone(), publisher);
+    let ended = supervise(engine, stored, config, &outbox, stop, &control).await;
+    leave(delivery, &outbox, config.daemon.flush).await;
+    ended
+}
+
+/// Waits for the streams, or for the word to stop, or for a failure.
+async fn supervise(
+    mut engine: Engine,
+    mut stored: JoinHandle<Result<(), OutboxError>>,
+    config: &Config,
+    outbox: &Outbox,
+    stop: CancellationToken,
+    control: &Control,
+) -> Result<Vec<Outcome>, DaemonError> {
+    let gone = engine.model_gone();
+    let mut stored_early = None;
+    let failure = tokio::select! {
+        () = stop.cancelled() => None,
+        () = engine.all_ended() => {
+            if !config.daemon.exit_when_done {
+                tracing::info!("every stream has ended; waiting to be stopped, as daemon.exit_when_done is false");
+                stop.cancelled().await;
+            }
+            None
+        }
+        () = gone => Some(DaemonError::ModelGone("it failed; the log says why".to_owned())),
+        ended = &mut stored => {
+            stored_early = Some(ended);
+            None
+        }
+    };
+    control.status.stopping();
+    if let Some(DaemonError::ModelGone(reason)) = &failure {
+        control.status.model(ModelState::Failed(reason.clone()));
+    }
+    // Nothing may wait for room in a full outbox any more.
+    outbox.stop_waiting();
+    let hopeless = failure.is_some() || stored_early.is_some();
+    let outcomes = engine.stop(if hopeless { Duration::ZERO } else { config.daemon.grace }).await;
+    // The streams are gone, and with them every publisher.
+    let stored = match stored_early {
+        Some(ended) => ended,
+        None => stored.await,
+    };
+    match (failure, stored) {
+        (Some(failure), _) => Err(failure),
+        (None, Ok(Ok(()))) => Ok(outcomes),
+        (None, Ok(Err(error))) => Err(error.into()),
+        (None, Err(error)) => Err(DaemonError::Part { part: "the publisher", reason: error.to_string() }),
+    }
+}
+
+async fn serve_control(
+    config: &Config,
+    control: &Arc<Control>,
+    serving: &CancellationToken,
+) -> Result<(), DaemonError> {
+    let Ok(Some(address)) = config.control.address() else { return Ok(()) };
+    let listen = |source| DaemonError::Listen { address: config.control.listen.clone(), source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    tracing::info!(%address, "probes and metrics are served");
+    tokio::spawn(control::serve(listener, control.clone(), serving.clone()));
+    Ok(())
+}
+
+async fn open_outbox(config: &Config, control: &Control) -> Result<Outbox, DaemonError> {
+    let settings = config.outbox.clone();
+    let opened = tokio::task::spawn_blocking(move || Outbox::open(&settings)).await;
+    let outbox =
+        opened.map_err(|error| DaemonError::Part { part: "the outbox", reason: error.to_string() })??;
+    control.metrics.watch_outbox(&outbox);
+    Ok(outbox)
+}
+
+fn open_sink(config: &SinkConfig) -> Result<(Sink, Option<EmbeddedBroker>), SinkError> {
+    Ok(match config.kind {
+        SinkKind::Kafka => (KafkaSink::new(&config.kafka)?.into(), None),
+        SinkKind::Jsonl => (JsonlSink::new(&config.jsonl.path)?.into(), None),
+        SinkKind::Embedded => {
+            let broker = EmbeddedBroker::start(&config.kafka)?;
+            let brokers = broker.bootstrap_servers();
+            tracing::info!(
+                brokers,
+                "an embedded Kafka broker listens; it forgets everything when the daemon ends"
+            );
+            let kafka = KafkaConfig { brokers, properties: Default::default(), ..config.kafka.clone() };
+            (KafkaSink::new(&kafka)?.into(), Some(broker))
+        }
+    })
+}
+
+fn deliver(outbox: &Outbox, sink: Sink, control: &Arc<Control>) -> Delivery {
+    let observed = control.clone();
+    let on_ack = move |message: &crate::outbox::Message, at| {
+        if let Some((stream, seconds)) = record::onset(message, at) {
+            observed.metrics.stream(&stream).onset(seconds);
+        }
+    };
+    let delivery = Delivery::start(outbox.clone(), sink, on_ack, CancellationToken::new());
+    control.status.delivery(delivery.watch());
+    delivery
+}
+
+async fn load(config: &Config) -> Result<Localizer, DaemonError> {
+    let path = config.model.path.clone();
+    let threads = (config.model.threads > 0).then_some(config.model.threads);
+    let device = config.model.device.parse().unwrap_or_default();
+    let options = LoadOptions { device, threads, cache: None };
+    let started = std::time::Instant::now();
+    let loaded = tokio::task::spawn_blocking(move || Localizer::load(&path, &options)).await;
+    let localizer = loaded.map_err(|error| DaemonError::ModelGone(error.to_string()))??;
+    let took_s = started.elapsed().as_secs_f64();
+    tracing::info!(model = localizer.manifest().name, device = %device, took_s, "the model is loaded");
+    Ok(localizer)
+}
+
+fn schedule(config: &Config) -> ScheduleConfig {
+    let schedule = &config.schedule;
+    ScheduleConfig {
+        max_batch: schedule.max_batch,
+        linger: schedule.linger,
+        queue_per_stream: schedule.queue_per_stream,
+        shed: match schedule.shed {
+            crate::config::ShedPolicy::Oldest => Shed::Oldest,
+            crate::config::ShedPolicy::Newest => Shed::Newest,
+        },
+    }
+}
+
+/// Delivers what can be delivered.
+async fn leave(delivery: Delivery, outbox: &Outbox, patience: Duration) {
+    if !delivery.flush(patience).await {
+        let left = outbox.accounting().spooled;
+        tracing::warn!(left, "records stay in the outbox; the next start delivers them");
+    }
+    delivery.stop().await;
+    let books = outbox.accounting();
+    tracing::info!(
+        produced = books.produced,
+        acknowledged = books.acknowledged,
+        spooled = books.spooled,
+        dropped = books.dropped.values().sum::<u64>(),
+        "the outbox is closed"
+    );
+}

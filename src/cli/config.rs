@@ -1,6 +1,7 @@
 //! `avicuna config`: check a configuration, or show what is in effect.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use avicuna_models::manifest::Manifest;
@@ -23,7 +24,7 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check { file } => {
             let loaded = Config::load(file, std::env::vars())?;
@@ -45,5 +46,5 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             print!("{}", loaded.config.to_toml().context("the configuration cannot be shown")?);
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

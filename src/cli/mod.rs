@@ -1,10 +1,14 @@
 //! The command line: one file for each subcommand, which reads its arguments, calls the crates and prints.
 
 mod config;
+mod localize;
+mod run;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use avicuna_pipeline::config::{ConfigError, LogConfig, LogFormat, LogLevel};
+use avicuna_pipeline::daemon::DaemonError;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -18,6 +22,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch the streams of a configuration and publish what happens in them.
+    Run(run::Arguments),
+    /// Watch one file or stream, and print what happens in it: a table, or JSON into a pipe.
+    Localize(localize::Arguments),
     /// Check a configuration, or show what is in effect.
     #[command(subcommand)]
     Config(config::Command),
@@ -26,22 +34,27 @@ enum Command {
 /// The exit code for wrong arguments, which clap uses too, and for wrong configurations.
 const WRONG_USE: u8 = 2;
 
+/// The exit code when every stream has ended, but some for trouble.
+const TROUBLE: u8 = 3;
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Localize(arguments) => localize::run(&arguments),
         Command::Config(command) => config::run(&command),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
-            if error.is::<ConfigError>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
+            let unfit = matches!(error.downcast_ref(), Some(DaemonError::Config(_)));
+            if unfit || error.is::<ConfigError>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         }
     }
 }
 
 /// Sends log messages to standard error. `RUST_LOG`, when set, goes before `config.level`.
-#[expect(dead_code, reason = "`run` and `localize` use it")]
 fn start_log(config: &LogConfig) {
     let level = match config.level {
         LogLevel::Error => "error",
@@ -52,6 +65,7 @@ fn start_log(config: &LogConfig) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),

@@ -1,6 +1,6 @@
 //! What is counted and timed. Labels are few: the stream's id, and words from fixed lists.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::process::Process;
 use crate::outbox::Outbox;
+use crate::source::Losses;
 
 /// Seconds: a window's length and more may lie between an event's start and its record.
 const ONSET: [f64; 14] =
@@ -44,6 +45,12 @@ struct OfPhase {
 struct OfKind {
     stream: String,
     kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLoss {
+    stream: String,
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,6 +96,7 @@ pub struct Metrics {
     errors: Family<OfKind, Counter>,
     reconnects: Family<OfStream, Counter>,
     unparsed: Family<OfStream, Counter>,
+    losses: Family<OfLoss, Counter>,
     onset: Histograms<OfStream>,
     stages: Histograms<OfStage>,
     batch: Histogram,
@@ -107,6 +115,7 @@ impl Metrics {
             errors: Family::default(),
             reconnects: Family::default(),
             unparsed: Family::default(),
+            losses: Family::default(),
             onset: Family::new_with_constructor(|| Histogram::new(ONSET)),
             stages: Family::new_with_constructor(|| Histogram::new(STAGE)),
             batch: Histogram::new(BATCH),
@@ -136,6 +145,8 @@ impl Metrics {
         own.register("events", "Event records by phase", self.events.clone());
         own.register("errors", "Error records by kind", self.errors.clone());
         own.register("reconnects", "Connections after the first", self.reconnects.clone());
+        let help = "What the source lost: buffers late or shed, complaints of decoders";
+        own.register("source_losses", help, self.losses.clone());
         own.register("unparsed_answers", "Answers with parts that follow no rule", self.unparsed.clone());
         own.register_with_unit(
             "onset_to_publish",
@@ -239,6 +250,14 @@ impl StreamMetrics<'_> {
     /// Connected again.
     pub fn reconnect(&self) {
         self.metrics.reconnects.get_or_create(&self.label()).inc();
+    }
+
+    /// What the source has lost since it began.
+    pub fn losses(&self, losses: &Losses) {
+        for (kind, count) in [("late", losses.late), ("shed", losses.shed), ("damaged", losses.damaged)] {
+            let label = OfLoss { stream: self.id.clone(), kind };
+            self.metrics.losses.get_or_create(&label).inner().store(count, Ordering::Relaxed);
+        }
     }
 
     /// An answer had parts that follow no rule.

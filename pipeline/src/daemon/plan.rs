@@ -1,11 +1,14 @@
 //! What to do with each stream: the configuration and the model's manifest together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use avicuna_models::manifest::{self, Manifest};
 
+use crate::answer::{Asked, Phrases};
 use crate::config::{ConfigError, Loaded, Problem, StreamConfig};
 use crate::source::{Fit, SourceConfig};
+use crate::track::TrackConfig;
 use crate::window::{SpecError, StreamId, WindowSpec};
 
 /// What to do with one stream.
@@ -21,15 +24,38 @@ pub struct Plan {
     pub source: SourceConfig,
     /// What is asked of every window, in this order.
     pub questions: Vec<Asking>,
+    /// How localizations become events.
+    pub track: TrackConfig,
 }
 
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asking {
-    /// The event it is about; `None` asks for everything that happens.
-    pub event: Option<String>,
+    /// What it is about.
+    pub asked: Asked,
     /// As the model reads it.
     pub text: String,
+}
+
+/// What the streams need to know of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ModelFacts {
+    /// Its name, for records.
+    pub name: Arc<str>,
+    /// Its words for nothing.
+    pub phrases: Arc<Phrases>,
+    /// The longest answer, in tokens.
+    pub max_new_tokens: usize,
+}
+
+impl ModelFacts {
+    /// From its manifest.
+    pub fn new(manifest: &Manifest) -> Self {
+        let prompt = &manifest.prompt;
+        let phrases = Phrases { nothing: prompt.nothing.clone(), absent: prompt.absent.clone() };
+        let max_new_tokens = prompt.max_new_tokens;
+        Self { name: manifest.name.as_str().into(), phrases: Arc::new(phrases), max_new_tokens }
+    }
 }
 
 /// Puts configuration and manifest together.
@@ -74,7 +100,12 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         reconnect: (&stream.reconnect).into(),
         stall_timeout: stream.stall_timeout,
     };
-    Plan { stream: stream.id.as_str().into(), live: source.live, windows, source, questions }
+    let track = TrackConfig {
+        merge_gap: stream.merge_gap,
+        min_score: stream.min_score,
+        ..TrackConfig::new(windows.length, windows.hop)
+    };
+    Plan { stream: stream.id.as_str().into(), live: source.live, windows, source, questions, track }
 }
 
 fn window_spec(stream: &StreamConfig, manifest: &Manifest) -> Result<WindowSpec, Wrong> {
@@ -123,11 +154,12 @@ fn questions(stream: &StreamConfig, manifest: &Manifest) -> Result<Vec<Asking>, 
             );
             return Err(("detect", message));
         };
-        questions.push(Asking { event: None, text });
+        questions.push(Asking { asked: Asked::Detect, text });
     }
     let grounds = stream.queries.iter();
-    questions.extend(
-        grounds.map(|event| Asking { event: Some(event.clone()), text: prompt.ground_question(event) }),
-    );
+    questions.extend(grounds.map(|event| Asking {
+        asked: Asked::Ground { label: event.clone() },
+        text: prompt.ground_question(event),
+    }));
     Ok(questions)
 }

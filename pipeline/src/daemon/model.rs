@@ -1,0 +1,68 @@
+//! The model's thread: batches in, answers back to the streams they belong to.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use avicuna_models::localizer::{LocalizerError, WindowAnswer, WindowInput};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::control::{Control, ModelState, Stage};
+use crate::schedule::{Job, Scheduler};
+use crate::window::StreamId;
+
+/// What became of one window.
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// The window's index.
+    pub index: u64,
+    /// What the model says, or why it does not.
+    pub result: Result<WindowAnswer, LocalizerError>,
+}
+
+/// Where the answers of each stream go. Unbounded, but no more can be in one than the schedule's queue of the stream
+/// and one batch hold.
+pub(super) type Routes = HashMap<StreamId, mpsc::UnboundedSender<Answered>>;
+
+/// Answers batches until the schedule is closed and empty. Blocks; `answer` is called with one batch after the other.
+pub(super) fn serve(
+    answer: impl Fn(&[WindowInput]) -> Vec<Result<WindowAnswer, LocalizerError>>,
+    scheduler: &Scheduler,
+    routes: &Routes,
+    control: &Control,
+    runtime: &Handle,
+) {
+    while let Some(jobs) = runtime.block_on(scheduler.next_batch()) {
+        let taken = Instant::now();
+        control.status.model(ModelState::Working { since: taken });
+        let (ids, inputs): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| unpack(job, taken, control)).unzip();
+        let results = answer(&inputs);
+        drop(inputs);
+        measure(&results, control);
+        for ((stream, index), result) in ids.into_iter().zip(results) {
+            if let Some(route) = routes.get(&stream) {
+                // A stream that is over does not wait for it any more.
+                let _over = route.send(Answered { index, result });
+            }
+        }
+        control.status.model(ModelState::Idle);
+    }
+}
+
+fn unpack(job: Job, taken: Instant, control: &Control) -> ((StreamId, u64), WindowInput) {
+    let Job { window, questions, .. } = job;
+    control.metrics.stage(Stage::Queue, taken.duration_since(window.closed));
+    let input = WindowInput { visual: window.visual.slots, audio: window.audio.slots, questions };
+    ((window.id.stream, window.id.index), input)
+}
+
+/// The windows of a batch share its times.
+fn measure(results: &[Result<WindowAnswer, LocalizerError>], control: &Control) {
+    let Some(first) = results.iter().flatten().next() else { return };
+    control.metrics.stage(Stage::Encode, first.timing.encode);
+    control.metrics.stage(Stage::Llm, first.timing.llm);
+    let timings = || results.iter().flatten().map(|answer| &answer.timing);
+    let frames = timings().map(|timing| timing.frames_encoded).max().unwrap_or_default();
+    let clips = timings().map(|timing| timing.clips_encoded).max().unwrap_or_default();
+    control.metrics.batch(results.len(), frames, clips);
+}

@@ -1,0 +1,42 @@
+//! Everything that is published, on its way to the outbox.
+
+use crate::outbox::{Message, Topic};
+use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase};
+use crate::timeline::UtcTime;
+
+/// Anything that is published.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// One state of an event.
+    Event(EventRecord),
+    /// Whether a span was watched.
+    Coverage {
+        /// The span.
+        record: CoverageRecord,
+        /// Of a live stream: when its stream time began.
+        era: Option<UtcTime>,
+    },
+    /// Something went wrong.
+    Error(ErrorRecord),
+}
+
+impl Record {
+    /// As it goes into the outbox.
+    pub(super) fn message(&self) -> Message {
+        match self {
+            Self::Event(event) => event.message(),
+            Self::Coverage { record, era } => record.message(*era),
+            Self::Error(error) => error.message(),
+        }
+    }
+}
+
+/// For the message of an event's first record: its stream, and the seconds from the capture of its start to `at`.
+pub(super) fn onset(message: &Message, at: UtcTime) -> Option<(String, f64)> {
+    if message.topic != Topic::Events {
+        return None;
+    }
+    let event: EventRecord = serde_json::from_slice(&message.payload).ok()?;
+    let start = UtcTime::from_rfc3339(&event.start.utc)?;
+    (event.phase == Phase::Started).then(|| (event.stream_id, at.seconds_since(start)))
+}

@@ -1,0 +1,209 @@
+//! From what became of a stream's windows, in their order, to its records.
+
+use std::sync::Arc;
+
+use avicuna_models::localizer::{LocalizerError, WindowAnswer};
+
+use super::record::Record;
+use crate::answer::{self, Asked, Phrases};
+use crate::control::StreamMetrics;
+use crate::coverage::{Held, Ledger, LedgerConfig, Outcome, Span};
+use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Latency, Phase};
+use crate::timeline::{StreamTime, UtcTime};
+use crate::track::{Seen, TrackConfig, Tracker, WindowFacts};
+use crate::window::StreamId;
+
+/// What became of one window, or of several that held nothing.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// The model answered.
+    Answered(WindowAnswer),
+    /// The model could not.
+    Failed(LocalizerError),
+    /// It was given up for lack of time.
+    Shed(&'static str),
+    /// There was nothing in it.
+    Blind {
+        /// How many windows.
+        windows: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A window and what became of it.
+#[derive(Debug)]
+pub(super) struct Settled {
+    /// Which; of several blind ones `end` is the end of the last.
+    pub facts: WindowFacts,
+    /// Where it really ends: before `facts.end` when the stream ended inside it.
+    pub until: StreamTime,
+    /// Why something was missing in it.
+    pub missing: Option<String>,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// Makes a stream's records.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    stream: StreamId,
+    asked: Vec<Asked>,
+    phrases: Arc<Phrases>,
+    live: bool,
+    track: TrackConfig,
+    /// Of a live stream: when its stream time began; known with its first window.
+    era: Option<UtcTime>,
+    /// Made with the first window.
+    tracker: Option<Tracker>,
+    ledger: Ledger,
+}
+
+impl Recorder {
+    /// A stream's beginning. `asked` are the questions of every window, in order.
+    pub fn new(
+        stream: StreamId,
+        asked: Vec<Asked>,
+        phrases: Arc<Phrases>,
+        track: TrackConfig,
+        live: bool,
+    ) -> Self {
+        let ledger = Ledger::new(stream.clone(), LedgerConfig::new(track.length, track.hop));
+        Self { stream, asked, phrases, live, track, era: None, tracker: None, ledger }
+    }
+
+    /// Takes the next window. Windows come in the order of their index.
+    pub fn settle(&mut self, settled: Settled, metrics: &StreamMetrics<'_>) -> Vec<Record> {
+        let Settled { facts, until, missing, fate } = settled;
+        let span = Span { start: facts.start, end: facts.end, until, anchor: facts.anchor };
+        let held = Held { audio: facts.audio, video: facts.visual, missing };
+        let mut records = Vec::new();
+        let (outcome, events) = match fate {
+            Fate::Answered(answer) => {
+                metrics.windows("answered", 1);
+                let localizations = self.read(&answer, &facts, metrics, &mut records);
+                let tracker = self.tracker(&facts);
+                (Outcome::Watched(held), tracker.observe(&Seen { window: facts, localizations }))
+            }
+            Fate::Failed(error) => {
+                metrics.windows("failed", 1);
+                let message = format!("window {}: {error}", facts.id);
+                records.push(self.error(kind(&error), message, None, metrics));
+                let reason = format!("failed: {error}");
+                (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
+            }
+            Fate::Shed(reason) => {
+                metrics.windows("shed", 1);
+                let reason = format!("shed: {reason}");
+                (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
+            }
+            Fate::Blind { windows, reason } => {
+                metrics.windows("blind", windows);
+                let held = Held::nothing(reason.clone());
+                let reason = format!("blind: {reason}");
+                (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
+            }
+        };
+        self.add_events(events, metrics, &mut records);
+        let spans = self.ledger.settle(span, outcome);
+        self.add_coverage(spans, &mut records);
+        records
+    }
+
+    /// The stream is over at `end`.
+    pub fn finish(&mut self, end: StreamTime, metrics: &StreamMetrics<'_>) -> Vec<Record> {
+        let mut records = Vec::new();
+        let events = self.tracker.as_mut().map(|tracker| tracker.finish(end)).unwrap_or_default();
+        self.add_events(events, metrics, &mut records);
+        let spans = self.ledger.finish(end);
+        self.add_coverage(spans, &mut records);
+        records
+    }
+
+    fn add_events(&self, events: Vec<EventRecord>, metrics: &StreamMetrics<'_>, records: &mut Vec<Record>) {
+        for event in events {
+            metrics.event(phase(event.phase));
+            records.push(Record::Event(event));
+        }
+    }
+
+    fn add_coverage(&self, spans: Vec<CoverageRecord>, records: &mut Vec<Record>) {
+        let era = self.era;
+        records.extend(spans.into_iter().map(|record| Record::Coverage { record, era }));
+    }
+
+    /// An error record of this stream.
+    pub fn error(
+        &self,
+        kind: &str,
+        message: impl Into<String>,
+        detail: Option<String>,
+        metrics: &StreamMetrics<'_>,
+    ) -> Record {
+        metrics.error(kind);
+        let time = UtcTime::now().to_rfc3339();
+        let stream_id = self.stream.to_string();
+        Record::Error(ErrorRecord { stream_id, time, kind: kind.to_owned(), message: message.into(), detail })
+    }
+
+    fn read(
+        &self,
+        answer: &WindowAnswer,
+        facts: &WindowFacts,
+        metrics: &StreamMetrics<'_>,
+        records: &mut Vec<Record>,
+    ) -> Vec<answer::Localization> {
+        let mut localizations = Vec::new();
+        for (asked, answer) in self.asked.iter().zip(&answer.answers) {
+            let reading = answer::read(asked, answer, &self.phrases);
+            localizations.extend(reading.localizations);
+            if !reading.unparsed.is_empty() {
+                metrics.unparsed();
+                let message =
+                    format!("window {}: a part of the answer to {} follows no rule", facts.id, shown(asked));
+                records.push(self.error("parse", message, Some(reading.unparsed.join("\n")), metrics));
+            }
+        }
+        localizations
+    }
+
+    fn tracker(&mut self, facts: &WindowFacts) -> &mut Tracker {
+        if self.live && self.era.is_none() {
+            self.era = Some(facts.anchor.utc_at(StreamTime::ZERO));
+        }
+        let config = TrackConfig { era: self.era, ..self.track };
+        self.tracker.get_or_insert_with(|| Tracker::new(self.stream.clone(), config))
+    }
+}
+
+fn shown(asked: &Asked) -> String {
+    match asked {
+        Asked::Detect => "what happens".to_owned(),
+        Asked::Ground { label } => format!("\"{label}\""),
+    }
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Started => "started",
+        Phase::Updated => "updated",
+        Phase::Ended => "ended",
+    }
+}
+
+/// The stable word for a failure of the model.
+fn kind(error: &LocalizerError) -> &'static str {
+    if matches!(error, LocalizerError::Encoder(_) | LocalizerError::Sample { .. }) { "encode" } else { "llm" }
+}
+
+/// The times of a window's record: `decode` before it was closed, the model's, and everything since.
+pub(super) fn latency(decode: f64, answer: Option<&WindowAnswer>, closed: std::time::Instant) -> Latency {
+    let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
+    let timing = answer.map(|answer| &answer.timing);
+    Latency {
+        decode,
+        encode: timing.map_or(0.0, |timing| ms(timing.encode)),
+        llm: timing.map_or(0.0, |timing| ms(timing.llm)),
+        total: ms(closed.elapsed()),
+    }
+}

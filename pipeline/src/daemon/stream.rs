@@ -1,0 +1,300 @@
+//! One stream, from its source's events to its records. Its own task: no stream waits for another, but in the bounded
+//! queues of the model and of the outbox.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use avicuna_models::localizer::Question;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::model::Answered;
+use super::plan::{ModelFacts, Plan};
+use super::publisher::Publisher;
+use super::record::Record;
+use super::recorder::{Fate, Recorder, Settled, latency};
+use crate::control::{Control, StreamMetrics, StreamState};
+use crate::record::{Latency, Presence};
+use crate::schedule::{Job, Scheduler};
+use crate::source::{END_OF_FILE, STOPPED, SourceEvent};
+use crate::timeline::{StreamTime, UtcTime};
+use crate::track::{InOrder, WindowFacts};
+use crate::window::{Assembler, Closed, SpecError, Window};
+
+/// Why a window of a live stream was not watched.
+const TOO_SLOW: &str = "the model could not keep up";
+/// Why a window that waited at shutdown was not watched.
+const STOPPING: &str = "the daemon was stopped before the model came to it";
+
+/// What all streams share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub control: Arc<Control>,
+    pub scheduler: Scheduler,
+    pub publisher: Publisher,
+    pub model: Arc<ModelFacts>,
+    /// No window is waited for after this.
+    pub deadline: CancellationToken,
+}
+
+/// A window that the model has not answered yet.
+#[derive(Debug)]
+struct Pending {
+    facts: WindowFacts,
+    until: StreamTime,
+    missing: Option<String>,
+    last_capture: UtcTime,
+    closed: Instant,
+}
+
+/// A stream being watched.
+#[derive(Debug)]
+pub(super) struct Stream {
+    shared: Shared,
+    plan: Plan,
+    questions: Vec<Question>,
+    assembler: Assembler,
+    order: InOrder<Settled>,
+    pending: BTreeMap<u64, Pending>,
+    recorder: Recorder,
+    /// Where the stream's time has come to.
+    end: StreamTime,
+    /// Why the source is over.
+    ended: Option<String>,
+    /// The trouble that was reported last, not to be repeated with every try.
+    trouble: Option<String>,
+}
+
+impl Stream {
+    /// A stream that has not begun.
+    pub fn new(plan: Plan, shared: Shared) -> Result<Self, SpecError> {
+        let max_new_tokens = shared.model.max_new_tokens;
+        let texts = plan.questions.iter().map(|question| question.text.clone());
+        let questions = texts.map(|text| Question { text, max_new_tokens }).collect();
+        let asked = plan.questions.iter().map(|question| question.asked.clone()).collect();
+        let phrases = shared.model.phrases.clone();
+        let recorder = Recorder::new(plan.stream.clone(), asked, phrases, plan.track, plan.live);
+        Ok(Self {
+            questions,
+            assembler: Assembler::new(plan.stream.clone(), plan.windows)?,
+            order: InOrder::default(),
+            pending: BTreeMap::new(),
+            recorder,
+            end: StreamTime::ZERO,
+            ended: None,
+            trouble: None,
+            shared,
+            plan,
+        })
+    }
+
+    /// Watches until the source is over and every window is settled; returns why it is over.
+    pub async fn run(
+        &mut self,
+        mut events: mpsc::Receiver<SourceEvent>,
+        mut answers: mpsc::UnboundedReceiver<Answered>,
+    ) -> String {
+        self.metrics().announce();
+        self.state(StreamState::Connecting);
+        let deadline = self.shared.deadline.clone();
+        while self.ended.is_none() || self.order.outstanding() > 0 {
+            let records = tokio::select! {
+                biased;
+                Some(answered) = answers.recv() => self.answered(answered),
+                () = deadline.cancelled() => break,
+                event = events.recv(), if self.ended.is_none() => match event {
+                    Some(event) => self.heard(event).await,
+                    // The source ended without a word.
+                    None => self.heard(SourceEvent::Ended { reason: STOPPED.to_owned() }).await,
+                },
+            };
+            self.publish(records).await;
+        }
+        let reason = self.ended.clone().unwrap_or_else(|| STOPPED.to_owned());
+        self.finish(STOPPING).await;
+        self.state(StreamState::Ended { reason: reason.clone() });
+        reason
+    }
+
+    /// The stream cannot go on: says so, settles what is outstanding and ends its events.
+    pub async fn fail(&mut self, message: String) {
+        tracing::error!(stream = %self.plan.stream, message, "a stream failed; others go on");
+        let record = self.recorder.error("internal", message.clone(), None, &self.metrics());
+        self.publish(vec![record]).await;
+        self.finish("the stream failed").await;
+        self.state(StreamState::Ended { reason: message });
+    }
+
+    async fn finish(&mut self, reason: &'static str) {
+        let outstanding: Vec<u64> = self.pending.keys().copied().collect();
+        let mut records: Vec<Record> = Vec::new();
+        for index in outstanding {
+            records.extend(self.settle(index, Fate::Shed(reason)));
+        }
+        let metrics = self.shared.control.metrics.stream(self.plan.stream.as_str());
+        records.extend(self.recorder.finish(self.end, &metrics));
+        metrics.up(false);
+        self.publish(records).await;
+    }
+
+    /// The source says something.
+    async fn heard(&mut self, event: SourceEvent) -> Vec<Record> {
+        let mut records = self.note(&event);
+        for closed in self.assembler.push(event) {
+            records.extend(match closed {
+                Closed::Window(window) => self.submit(window).await,
+                blind @ Closed::Blind { .. } => self.blind(blind),
+            });
+        }
+        records
+    }
+
+    /// What a source event means for the stream's state, beside its windows.
+    fn note(&mut self, event: &SourceEvent) -> Vec<Record> {
+        match event {
+            SourceEvent::Connected { attempt, has_audio, has_video, .. } => {
+                tracing::info!(stream = %self.plan.stream, attempt, has_audio, has_video, "connected");
+                if *attempt > 0 && self.trouble.is_some() {
+                    self.metrics().reconnect();
+                }
+                self.trouble = None;
+                self.metrics().up(true);
+                self.state(StreamState::Watching { audio: *has_audio, video: *has_video });
+                Vec::new()
+            }
+            SourceEvent::Lost { reason, .. } => {
+                self.metrics().up(false);
+                self.state(StreamState::Lost { reason: reason.clone() });
+                self.report(reason)
+            }
+            SourceEvent::Ended { reason } => {
+                self.metrics().up(false);
+                self.ended = Some(reason.clone());
+                let planned = reason == END_OF_FILE || reason == STOPPED;
+                if planned { Vec::new() } else { self.report(reason) }
+            }
+            SourceEvent::Losses(losses) => {
+                self.metrics().losses(losses);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// An error record of the source's trouble, once for each outage and reason.
+    fn report(&mut self, reason: &str) -> Vec<Record> {
+        if self.trouble.as_deref() == Some(reason) {
+            return Vec::new();
+        }
+        self.trouble = Some(reason.to_owned());
+        let kind =
+            if reason.starts_with("decode") || reason.starts_with("truncated") { "decode" } else { "source" };
+        vec![self.recorder.error(kind, reason, None, &self.metrics())]
+    }
+
+    /// Hands a window to the model; of a live stream, windows may be shed to make room, of others it waits for room.
+    async fn submit(&mut self, window: Window) -> Vec<Record> {
+        let index = window.id.index;
+        self.end = self.end.max(window.until);
+        self.order.expect(index);
+        self.pending.insert(index, self.pending(&window));
+        let job = Job { window, questions: self.questions.clone(), live: self.plan.live };
+        let submitted = tokio::select! {
+            submitted = self.shared.scheduler.submit(job) => submitted,
+            // It stays pending and is settled with the rest.
+            () = self.shared.deadline.cancelled() => return Vec::new(),
+        };
+        let mut records = Vec::new();
+        for window in submitted.shed {
+            tracing::warn!(window = %window.id, "shed: the model cannot keep up");
+            records.extend(self.settle(window.id.index, Fate::Shed(TOO_SLOW)));
+        }
+        records
+    }
+
+    fn answered(&mut self, answered: Answered) -> Vec<Record> {
+        let Answered { index, result } = answered;
+        self.settle(index, result.map_or_else(Fate::Failed, Fate::Answered))
+    }
+
+    /// Something became of a window; the records of all that can be settled now, in order.
+    fn settle(&mut self, index: u64, fate: Fate) -> Vec<Record> {
+        let Some(pending) = self.pending.remove(&index) else { return Vec::new() };
+        let Pending { mut facts, until, missing, last_capture, closed } = pending;
+        let answer = if let Fate::Answered(answer) = &fate { Some(answer) } else { None };
+        facts.latency = latency(facts.latency.decode, answer, closed);
+        self.metrics().lag(UtcTime::now().seconds_since(last_capture));
+        self.in_order(index, Settled { facts, until, missing, fate })
+    }
+
+    fn blind(&mut self, closed: Closed) -> Vec<Record> {
+        let Closed::Blind { id, windows, start, end, anchor, clock, reason, closed } = closed else {
+            return Vec::new();
+        };
+        let index = id.index;
+        self.end = self.end.max(end);
+        let facts = WindowFacts {
+            id,
+            start,
+            end,
+            anchor,
+            clock,
+            av_offset_ms: None,
+            audio: Presence::Missing,
+            visual: Presence::Missing,
+            latency: latency(0.0, None, closed),
+            model: self.shared.model.name.clone(),
+        };
+        self.order.expect(index);
+        self.in_order(
+            index,
+            Settled { facts, until: end, missing: None, fate: Fate::Blind { windows, reason } },
+        )
+    }
+
+    fn in_order(&mut self, index: u64, settled: Settled) -> Vec<Record> {
+        let metrics = self.shared.control.metrics.stream(self.plan.stream.as_str());
+        let settled = self.order.settle(index, settled);
+        settled.into_iter().flat_map(|settled| self.recorder.settle(settled, &metrics)).collect()
+    }
+
+    fn pending(&self, window: &Window) -> Pending {
+        let reasons: Vec<&str> =
+            [&window.visual.reason, &window.audio.reason].into_iter().flatten().map(String::as_str).collect();
+        let decode = (UtcTime::now().seconds_since(window.last_capture) * 1e3).max(0.0);
+        Pending {
+            facts: WindowFacts {
+                id: window.id.clone(),
+                start: window.start,
+                end: window.end,
+                anchor: window.anchor,
+                clock: window.clock,
+                av_offset_ms: window.av_offset_ms,
+                audio: window.audio.presence,
+                visual: window.visual.presence,
+                latency: Latency { decode, ..Latency::default() },
+                model: self.shared.model.name.clone(),
+            },
+            until: window.until,
+            missing: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            last_capture: window.last_capture,
+            closed: window.closed,
+        }
+    }
+
+    async fn publish(&self, records: Vec<Record>) {
+        if !self.shared.publisher.publish(records).await {
+            // The daemon ends for the same reason and says why.
+            tracing::debug!(stream = %self.plan.stream, "nobody takes records any more");
+        }
+    }
+
+    fn metrics(&self) -> StreamMetrics<'_> {
+        self.shared.control.metrics.stream(self.plan.stream.as_str())
+    }
+
+    fn state(&self, state: StreamState) {
+        self.shared.control.status.stream(self.plan.stream.as_str(), state);
+    }
+}

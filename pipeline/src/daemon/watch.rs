@@ -1,0 +1,55 @@
+//! One stream watched to its end without outbox and sink: what `avicuna localize` does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avicuna_models::localizer::Localizer;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::Engine;
+use super::plan::Plan;
+use super::publisher::Publisher;
+use super::record::Record;
+use crate::control::Control;
+use crate::schedule::ScheduleConfig;
+
+/// What was seen and heard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Watched {
+    /// Every record, in the order of the stream.
+    pub records: Vec<Record>,
+    /// Why the stream ended.
+    pub reason: String,
+}
+
+/// Watches one stream until it ends or `stop` is cancelled. `on_record` sees each record as it is made.
+pub async fn watch(
+    plan: Plan,
+    localizer: Localizer,
+    schedule: ScheduleConfig,
+    mut on_record: impl FnMut(&Record),
+    stop: CancellationToken,
+) -> Watched {
+    let (publisher, mut published) = Publisher::channel();
+    let mut engine = Engine::start(vec![plan], localizer, schedule, Arc::new(Control::new()), publisher);
+    let mut records = Vec::new();
+    let collect = async {
+        while let Some(batch) = published.recv().await {
+            batch.iter().for_each(&mut on_record);
+            records.extend(batch);
+        }
+    };
+    let gone = engine.model_gone();
+    let run = async {
+        tokio::select! {
+            () = engine.all_ended() => {}
+            () = stop.cancelled() => {}
+            () = gone => tracing::error!("the model's thread ended"),
+        }
+        // Nothing waits any more but what an early end has left.
+        engine.stop(Duration::from_secs(1)).await
+    };
+    let (outcomes, ()) = tokio::join!(run, collect);
+    let reason = outcomes.into_iter().next().map(|outcome| outcome.reason).unwrap_or_default();
+    Watched { records, reason }
+}

@@ -1,0 +1,63 @@
+//! `avicuna run`: the daemon.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use avicuna_pipeline::config::{Config, Loaded};
+use avicuna_pipeline::daemon;
+use clap::Args;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration.
+    #[arg(long, default_value = "config/avicuna.toml")]
+    config: PathBuf,
+}
+
+/// How long what still blocks at the end may take: a model that is being loaded, say.
+const LEAVE: Duration = Duration::from_secs(1);
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let loaded = Config::load(&arguments.config, std::env::vars())?;
+    super::start_log(&loaded.config.log);
+    for problem in loaded.missing_files() {
+        tracing::warn!("{problem}");
+    }
+    let runtime = Builder::new_multi_thread().enable_all().build().context("the runtime does not start")?;
+    let ended = runtime.block_on(watch(loaded));
+    runtime.shutdown_timeout(LEAVE);
+    ended
+}
+
+async fn watch(loaded: Loaded) -> anyhow::Result<ExitCode> {
+    let stop = CancellationToken::new();
+    let heard = "signals cannot be heard";
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let [terminate, interrupt] = signals;
+    tokio::spawn(obey(terminate.context(heard)?, interrupt.context(heard)?, stop.clone()));
+    let outcomes = daemon::run(loaded, stop).await?;
+    let troubled = outcomes.iter().filter(|outcome| outcome.is_trouble()).count();
+    Ok(if troubled > 0 { ExitCode::from(super::TROUBLE) } else { ExitCode::SUCCESS })
+}
+
+/// The first signal asks for an orderly end, the second ends at once; what is in the outbox stays there.
+async fn obey(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
+    for first in [true, false] {
+        let number = tokio::select! {
+            _ = terminate.recv() => 15,
+            _ = interrupt.recv() => 2,
+        };
+        if first {
+            tracing::info!(signal = number, "stopping; a second signal ends at once");
+            stop.cancel();
+        } else {
+            tracing::warn!(signal = number, "ending at once");
+            std::process::exit(128 + number);
+        }
+    }
+}
