@@ -112,7 +112,14 @@ fn is_alive(pid: &str) -> bool {
 }
 
 fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka.sh")
+    // Tests of the whole program use this module too, from the root.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scripts = [root.join("scripts"), root.join("../scripts")];
+    scripts
+        .map(|scripts| scripts.join("kafka.sh"))
+        .into_iter()
+        .find(|path| path.is_file())
+        .expect("kafka.sh is there")
 }
 
 pub fn free_ports<const N: usize>() -> [u16; N] {

@@ -1,0 +1,80 @@
+//! `avicuna config`: what is wrong is named, what is in effect is shown, secrets are not.
+
+mod support;
+
+use std::process::Output;
+
+use support::avicuna;
+
+fn check(text: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.toml");
+    std::fs::write(&path, text).expect("writes");
+    let output = avicuna().args(["config", "check"]).arg(&path).output().expect("it runs");
+    let Output { status, stderr, .. } = output;
+    let said = String::from_utf8(stderr).expect("UTF-8").replace(&path.display().to_string(), "a.toml");
+    (status.code(), said)
+}
+
+#[test]
+fn the_example_is_good() {
+    let output = avicuna().args(["config", "check", "config/avicuna.toml"]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "config/avicuna.toml: good; 1 streams\n");
+}
+
+#[test]
+fn what_is_wrong_is_named_with_file_line_and_field() {
+    let stream = "[[stream]]\nid = \"cam\"\nuri = \"test://\"\n";
+    let cases = [
+        (format!("{stream}{stream}"), "a.toml:5:6: stream[1].id: \"cam\" is the id of stream[0] too"),
+        (format!("{stream}hopp = \"1s\"\n"), "a.toml:4:1: stream[0].hopp: unknown field"),
+        (format!("{stream}window = \"0s\"\n"), "a.toml:4:10: stream[0].window: a window cannot be 0 long"),
+        (
+            format!("{stream}hop = \"25s\"\n"),
+            "a.toml:4:7: stream[0].hop: the hop of 25 s is longer than the window of 20 s",
+        ),
+        (format!("{stream}hop = \"700ms\"\n"), "the nearest valid hops: 0.5 s and 1 s"),
+        (
+            "[[stream]]\nid = \"a\"\nuri = \"/nowhere/a.mp4\"\n".to_owned(),
+            "a.toml:3:7: stream[0].uri: /nowhere/a.mp4 cannot be read",
+        ),
+        (
+            format!("model.path = \"/nowhere\"\n{stream}"),
+            "a.toml:1:14: model.path: cannot read /nowhere/model.toml",
+        ),
+        (format!("model.device = \"gpu\"\n{stream}"), "a.toml:1:16: model.device: \"gpu\" is no device"),
+    ];
+    for (text, expected) in cases {
+        let (code, said) = check(&text);
+        assert_eq!(code, Some(2), "{text}{said}");
+        assert!(said.contains(expected), "{text}\nsaid {said}\nnot  {expected}");
+    }
+}
+
+#[test]
+fn a_missing_configuration_is_wrong_use() {
+    for command in [["config", "check", "/nowhere/a.toml"], ["run", "--config", "/nowhere/a.toml"]] {
+        let output = avicuna().args(command).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            said.starts_with("/nowhere/a.toml: cannot be read") && said.contains("config/avicuna.toml"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_is_shown_has_the_environment_and_no_secrets() {
+    let output = avicuna()
+        .args(["config", "show", "--config", "config/avicuna.toml"])
+        .env("AVICUNA__SCHEDULE__MAX_BATCH", "7")
+        .env("AVICUNA__STREAM__DEMO__URI", "rtsp://me:hunter2@host/cam")
+        .env("AVICUNA__SINK__KAFKA__PROPERTIES", "{ \"sasl.password\" = \"hunter2\" }")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("max_batch = 7"), "{said}");
+    assert!(said.contains("rtsp://***@host/cam") && !said.contains("hunter2"), "{said}");
+}

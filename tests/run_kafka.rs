@@ -1,0 +1,143 @@
+//! The daemon against a real broker and a real RTSP server, read by an independent consumer.
+
+mod support;
+
+use std::time::Duration;
+
+use support::kafka::{Broker, free_ports};
+use support::rtsp::Camera;
+use support::{Daemon, Published, check_coverage, check_lives, check_schema, config, consume, repository};
+
+fn sink(broker: &Broker, name: &str) -> String {
+    format!(
+        "sink.kafka.brokers = \"{}\"\n\
+         sink.kafka.topics = {{ events = \"{name}.events\", coverage = \"{name}.coverage\", errors = \"{name}.errors\" }}\n",
+        broker.brokers()
+    )
+}
+
+fn scene() -> std::path::PathBuf {
+    repository("assets/demo/scene.mp4")
+}
+
+/// What is in a topic; nothing before its first record, with which it is made.
+fn read(broker: &Broker, topic: &str) -> Vec<Published> {
+    let listed = std::process::Command::new("kcat").args(["-L", "-b", &broker.brokers()]).output();
+    let listed = String::from_utf8(listed.expect("kcat runs").stdout).expect("UTF-8");
+    let there = listed.contains(&format!("topic \"{topic}\" with"));
+    if there { consume(&broker.brokers(), topic) } else { Vec::new() }
+}
+
+fn end(records: &[Published], stream: &str) -> f64 {
+    let of_stream = records.iter().filter(|record| record.key == stream);
+    of_stream.last().and_then(|record| record.data["end"]["stream"].as_f64()).unwrap_or(0.0)
+}
+
+#[test]
+fn a_live_stream_reaches_kafka_and_a_signal_ends_it_in_order() {
+    let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::shared());
+    let [port, control] = free_ports();
+    let camera = Camera::start(&scene(), port);
+    let text = format!(
+        "control.listen = \"127.0.0.1:{control}\"\noutbox.path = {:?}\n{}\
+         [[stream]]\nid = \"gate\"\nuri = \"{}\"\nhop = \"5s\"\nmin_score = 0.0\n",
+        folder.path().join("outbox.redb"),
+        sink(broker, "live"),
+        camera.uri()
+    );
+    let mut daemon = Daemon::start(&folder, &text);
+    daemon.until("30 s are accounted for", || end(&read(broker, "live.coverage"), "gate") >= 30.0);
+    let get = |path: &str| {
+        let url = format!("http://127.0.0.1:{control}{path}");
+        let output = std::process::Command::new("curl").args(["-s", "-w", "%{http_code}", &url]).output();
+        String::from_utf8(output.expect("curl runs").stdout).expect("UTF-8")
+    };
+    let ready = get("/readyz");
+    assert!(ready.ends_with("200") && ready.contains("\"gate\":{\"state\":\"watching\""), "{ready}");
+    assert!(get("/healthz").ends_with("200"));
+    let metrics = get("/metrics");
+    for name in [
+        "avicuna_windows_total{stream=\"gate\",outcome=\"answered\"}",
+        "avicuna_stream_up{stream=\"gate\"} 1",
+        "avicuna_outbox_acknowledged_total",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(metrics.contains(name), "no {name} in\n{metrics}");
+    }
+    let status = daemon.terminate();
+    assert!(status.success(), "{status}:\n{}", daemon.log());
+    let coverage = read(broker, "live.coverage");
+    let (end, watched) = check_coverage(&coverage, "gate");
+    assert!(end >= 30.0 && watched > 0.0, "{watched} of {end} s watched");
+    check_lives(&read(broker, "live.events"), "gate");
+    assert!(daemon.log().contains("spooled=0 dropped=0"), "{}", daemon.log());
+}
+
+#[test]
+fn a_dead_stream_is_reported_and_holds_up_nobody() {
+    let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::shared());
+    let [nobody] = free_ports();
+    let text = format!(
+        "{}[[stream]]\nid = \"dead\"\nuri = \"rtsp://127.0.0.1:{nobody}/cam\"\n\
+         [[stream]]\nid = \"scene\"\nuri = {:?}\n",
+        sink(broker, "dead"),
+        scene()
+    );
+    let mut daemon = Daemon::start(&folder, &config(&folder, &text));
+    daemon.until("the file is watched", || end(&read(broker, "dead.coverage"), "scene") >= 59.0);
+    assert!(daemon.terminate().success(), "{}", daemon.log());
+    let (end, watched) = check_coverage(&read(broker, "dead.coverage"), "scene");
+    assert_eq!(end, watched);
+    let (_, watched) = check_coverage(&read(broker, "dead.coverage"), "dead");
+    assert_eq!(watched, 0.0);
+    let errors = read(broker, "dead.errors");
+    check_schema(&errors, "error.v1.schema.json");
+    let said: Vec<&str> = errors.iter().filter(|e| e.key == "dead").map(|e| e.text("message")).collect();
+    assert!(said.iter().any(|message| message.starts_with("unreachable")), "{said:?}");
+}
+
+#[test]
+fn a_broker_that_comes_late_gets_everything() {
+    let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::place());
+    let text = format!(
+        "daemon.flush = \"10m\"\n{}[[stream]]\nid = \"scene\"\nuri = {:?}\n",
+        sink(&broker, "late"),
+        scene()
+    );
+    let mut daemon = Daemon::start(&folder, &config(&folder, &text));
+    let log = folder.path().join("log");
+    daemon.until("the outage is told", || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("messages wait in the outbox"))
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    broker.start();
+    assert!(daemon.wait().success(), "{}", daemon.log());
+    let (end, watched) = check_coverage(&read(&broker, "late.coverage"), "scene");
+    assert!(end == watched && (end - 60.0).abs() < 0.6, "{watched} of {end} s watched");
+    check_lives(&read(&broker, "late.events"), "scene");
+}
+
+#[test]
+fn what_was_not_delivered_is_delivered_by_the_next_start() {
+    let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::place());
+    let text = |flush: &str| {
+        format!(
+            "daemon.flush = \"{flush}\"\n{}[[stream]]\nid = \"scene\"\nuri = {:?}\n",
+            sink(&broker, "next"),
+            scene()
+        )
+    };
+    let mut daemon = Daemon::start(&folder, &config(&folder, &text("0s")));
+    assert!(daemon.wait().success(), "{}", daemon.log());
+    assert!(daemon.log().contains("records stay in the outbox"), "{}", daemon.log());
+    broker.start();
+    let mut daemon = Daemon::start(&folder, &config(&folder, &text("10m")));
+    assert!(daemon.wait().success(), "{}", daemon.log());
+    let mut coverage = read(&broker, "next.coverage");
+    let half = coverage.len() / 2;
+    let second = coverage.split_off(half);
+    for run in [coverage, second] {
+        let (end, watched) = check_coverage(&run, "scene");
+        assert!(end == watched && (end - 60.0).abs() < 0.6, "{watched} of {end} s watched");
+    }
+}
