@@ -11,7 +11,7 @@ mod graph;
 mod intake;
 mod mailbox;
 mod ntp;
-mod pick;
+pub mod pick;
 mod policy;
 pub mod uri;
 mod video;

@@ -6,7 +6,8 @@ use crate::timeline::{Grid, GridIndex, StreamTime};
 
 /// A frame and the grid points it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Picked<F> {
+pub struct Picked<F> {
+    /// The frame.
     pub frame: F,
     /// The frame's own stream time.
     pub stream: StreamTime,
@@ -19,7 +20,7 @@ pub(super) struct Picked<F> {
 /// Gives every grid point the latest frame at or before it. That is known when the next frame comes, so one frame is
 /// always held.
 #[derive(Debug)]
-pub(super) struct Picker<F> {
+pub struct Picker<F> {
     grid: Grid,
     held: Option<Held<F>>,
     /// Grid points before this one are done.
@@ -35,6 +36,7 @@ struct Held<F> {
 }
 
 impl<F> Picker<F> {
+    /// Nothing held yet.
     pub fn new(grid: Grid) -> Self {
         Self { grid, held: None, next: GridIndex(i64::MIN) }
     }
@@ -93,7 +95,7 @@ impl<F> Picker<F> {
 /// Gives audio buffers the times their samples say: time stamps that wander by less than [`Joiner::TOLERANCE`] do not
 /// break a run, a hole starts a new one, an overlap is cut off.
 #[derive(Debug)]
-pub(super) struct Joiner {
+pub struct Joiner {
     rate: u32,
     run: Option<(StreamTime, u64)>,
 }
@@ -102,6 +104,7 @@ impl Joiner {
     /// Time stamps may differ from the sample count by this much, in nanoseconds.
     pub const TOLERANCE: i64 = 40_000_000;
 
+    /// For samples of this rate.
     pub fn new(rate: u32) -> Self {
         Self { rate: rate.max(1), run: None }
     }
