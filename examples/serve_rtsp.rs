@@ -20,7 +20,8 @@ fn main() -> anyhow::Result<()> {
     server.set_address("127.0.0.1");
     server.set_service(&port);
     let factory = RTSPMediaFactory::new();
-    let location = path.to_str().context("the path is not valid UTF-8")?.replace('\\', "\\\\").replace('"', "\\\"");
+    let location =
+        path.to_str().context("the path is not valid UTF-8")?.replace('\\', "\\\\").replace('"', "\\\"");
     factory.set_launch(&format!(
         "( filesrc location=\"{location}\" ! qtdemux name=d \
            d.video_0 ! queue ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 \

@@ -86,15 +86,13 @@ pub fn audio(rows: usize, tokens: usize, rule: Rule) -> Vec<Option<usize>> {
 /// single precision. Empty of no rows.
 pub fn linspace(rows: usize, n: usize) -> Vec<usize> {
     let Some(last) = rows.checked_sub(1) else { return Vec::new() };
-    let step = last as f32 / n.saturating_sub(1).max(1) as f32;
+    let step = last as f32 / n.saturating_sub(1) as f32;
     let row = |i: usize| {
         // From the nearer end and in one rounding, as torch does: another order gives other rows (15 of 3).
-        let value = if n == 1 || i < n / 2 {
-            step * i as f32
-        } else {
-            (-step).mul_add((n - i - 1) as f32, last as f32)
-        };
-        value as usize
+        let from_start = i < n / 2 || n == 1;
+        let value =
+            if from_start { step * i as f32 } else { (-step).mul_add((n - i - 1) as f32, last as f32) };
+        if n == 1 { 0 } else { value as usize }
     };
     (0..n).map(row).collect()
 }

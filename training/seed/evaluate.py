@@ -24,7 +24,7 @@ import render_scene
 import scores
 import vision
 from adapters import Adapters
-from classes import CLASSES, INDEX, LABELS
+from classes import LABELS
 from generate import answers
 from llm import HIDDEN, Llm
 from windows import STEP, Happening, ground_answer
@@ -86,20 +86,10 @@ def truth_of(events: list[dict], begin: float, senses: str) -> list[Happening]:
     return sorted(out, key=lambda e: e.start)
 
 
-def kinds(truth: list[Happening]) -> list[str]:
-    """The groups of queries that one with this truth is counted in."""
-    out = ["several segments" if len(truth) > 1 else "one segment"]
-    if len({e.sense for e in truth}) == 1:
-        out.append(truth[0].sense)
-        if truth[0].sense == "seen":
-            out.append("seen, other picture" if CLASSES[INDEX[truth[0].label]].held_out_picture else "seen, same picture")
-    return out
-
-
 class Tally:
     def __init__(self):
         self.ious, self.absent, self.sense, self.f1 = [], [], [], {t: [0, 0, 0] for t in (0.3, 0.5, 0.7)}
-        self.found, self.truth, self.by_kind = defaultdict(list), defaultdict(lambda: defaultdict(list)), defaultdict(lambda: [0, 0, 0])
+        self.found, self.truth, self.by_sense = defaultdict(list), defaultdict(lambda: defaultdict(list)), defaultdict(lambda: [0, 0, 0])
 
     def ground(self, text: str, truth: list[Happening]) -> None:
         if not truth:
@@ -112,9 +102,11 @@ class Tally:
             counts[0], counts[1], counts[2] = counts[0] + len(pairs), counts[1] + len(found), counts[2] + len(spans)
             if threshold == 0.5:
                 self.sense += [found[i][3] == truth[j].sense for i, j in pairs]
-                for kind in kinds(truth):
-                    row = self.by_kind[kind]
-                    row[0], row[1], row[2] = row[0] + len(pairs), row[1] + len(found), row[2] + len(spans)
+                for i, t in enumerate(truth):
+                    row = self.by_sense[t.sense]
+                    row[0], row[2] = row[0] + any(j == i for _, j in pairs), row[2] + 1
+                for s in found:
+                    self.by_sense[s[3] or "none"][1] += 1
 
     def detect(self, window: int, text: str, logprobs: list[float], truth: list[Happening]) -> None:
         sentences = [s for s in text.split(". ") if s]
@@ -128,8 +120,8 @@ class Tally:
     def json(self) -> dict:
         share = lambda values: round(float(np.mean(values)), 4) if values else None
         f1 = {str(t): round(2 * c[0] / max(c[1] + c[2], 1), 4) for t, c in self.f1.items()}
-        kind = {k: {"f1": round(2 * c[0] / max(c[1] + c[2], 1), 4), "segments": c[2]} for k, c in sorted(self.by_kind.items())}
-        ground = {"queries": len(self.ious), "union_miou": share(self.ious), "f1": f1, "sense_accuracy": share(self.sense), "by_kind_at_0.5": kind}
+        sense = {k: {"f1": round(2 * c[0] / max(c[1] + c[2], 1), 4), "recall": round(c[0] / max(c[2], 1), 4)} for k, c in self.by_sense.items()}
+        ground = {"queries": len(self.ious), "union_miou": share(self.ious), "f1": f1, "sense_accuracy": share(self.sense), "by_sense": sense}
         ground |= {"absent_queries": len(self.absent), "absence_accuracy": share(self.absent)}
         unknown = sum(len(v) for k, v in self.found.items() if k not in self.truth)
         detect = scores.mean_average_precision(self.found, self.truth) | {"detections_of_other_labels": unknown}
