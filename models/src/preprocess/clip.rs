@@ -6,7 +6,7 @@ use crate::sample::RgbFrame;
 /// The mean of CLIP's training pictures, red, green, blue, in `[0, 1]`.
 pub const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 /// The standard deviation of CLIP's training pictures, red, green, blue.
-pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+pub const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// How a picture is scaled; all three are bicubic and differ by up to 1 in normalised units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
