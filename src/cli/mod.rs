@@ -2,6 +2,7 @@
 
 mod config;
 mod localize;
+mod models;
 mod run;
 
 use std::io::IsTerminal;
@@ -29,6 +30,9 @@ enum Command {
     /// Check a configuration, or show what is in effect.
     #[command(subcommand)]
     Config(config::Command),
+    /// Fetch, show and import models.
+    #[command(subcommand)]
+    Models(models::Command),
 }
 
 /// The exit code for wrong arguments, which clap uses too, and for wrong configurations.
@@ -43,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Localize(arguments) => localize::run(&arguments),
         Command::Config(command) => config::run(&command),
+        Command::Models(command) => models::run(&command).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

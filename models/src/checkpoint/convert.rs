@@ -1,0 +1,61 @@
+//! Parts that a script makes from what was fetched. The scripts are part of this program; they run in a Python environment
+//! of their own, in the cache.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::fetch::{FetchError, python};
+
+/// The scripts by the name that manifests use.
+const SCRIPTS: [(&str, &str); 1] =
+    [("scripts/vision_onnx.py", include_str!("../../../scripts/vision_onnx.py"))];
+
+/// What the scripts need, pinned: another version may write other bytes.
+const PACKAGES: [&str; 4] = ["numpy==2.4.6", "onnx==1.23.2", "protobuf==7.36.2", "ml_dtypes==0.6.0"];
+
+/// Runs `SCRIPT FETCHED OUT`.
+pub(super) fn run(script: &str, fetched: &Path, out: &Path, cache: &Path) -> Result<(), FetchError> {
+    let wrong = |reason: String| FetchError::Convert {
+        file: out.display().to_string(),
+        script: script.to_owned(),
+        reason,
+    };
+    let Some((_, text)) = SCRIPTS.iter().find(|(name, _)| *name == script) else {
+        let known: Vec<&str> = SCRIPTS.iter().map(|(name, _)| *name).collect();
+        return Err(wrong(format!("this program has no such script; it has {}", known.join(", "))));
+    };
+    let python = environment(cache).map_err(wrong)?;
+    let mut command = Command::new(python);
+    // `-c` takes the text itself: no file of the user's can be in its way.
+    command.args(["-c", text]).arg(fetched).arg(out);
+    succeeded(command.output()).map_err(wrong)?;
+    if out.exists() { Ok(()) } else { Err(wrong("the script ended without writing it".into())) }
+}
+
+/// The Python of the environment, which is made when it is not there.
+fn environment(cache: &Path) -> Result<PathBuf, String> {
+    let folder = cache.join("python").join("onnx");
+    let python_of = |folder: &Path| folder.join("bin").join("python");
+    let ready = folder.join("ready");
+    if std::fs::read_to_string(&ready).is_ok_and(|text| text == PACKAGES.join("\n")) {
+        return Ok(python_of(&folder));
+    }
+    succeeded(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&folder).output())?;
+    let mut pip = Command::new(python_of(&folder));
+    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]).args(PACKAGES);
+    succeeded(pip.output())?;
+    std::fs::write(&ready, PACKAGES.join("\n")).map_err(|e| format!("{}: {e}", ready.display()))?;
+    Ok(python_of(&folder))
+}
+
+/// What a failed command said last.
+fn succeeded(outcome: std::io::Result<Output>) -> Result<(), String> {
+    let output =
+        outcome.map_err(|e| format!("Python cannot be started ({e}); install Python 3 with venv and pip"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    Err(format!("Python failed: {last}"))
+}

