@@ -6,6 +6,7 @@ pub mod answer;
 pub mod checkpoint;
 pub mod encoder;
 pub mod interleave;
+pub mod labels;
 pub mod llm;
 pub mod localizer;
 pub mod preprocess;

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use avicuna_models::checkpoint::{Imported, Projector, Released, import};
+use avicuna_models::checkpoint::{Format, Imported, Projector, Released, import, read_tensors};
 use avicuna_models::llm::{Llm, Precision, Weights};
+use avicuna_models::manifest::Manifest;
 use avicuna_models::prompt::{Template, pieces};
 use avicuna_models::tokenizer::{Specials, Tokenizer};
 use candle_core::{DType, Device, Tensor};
@@ -35,8 +36,7 @@ fn released(stages: &[&str]) -> Released {
 
 fn assemble(imported: &Imported) -> Result<Llm, Box<dyn std::error::Error>> {
     let base = golden("tiny_avicuna/base");
-    let tensors = imported.weights.clone().into_iter().collect();
-    let weights = Weights::from_tensors(&base, tensors, &imported.config);
+    let weights = Weights::from_tensors(&base, imported.all()?, &imported.config);
     let tokenizer = Tokenizer::from_dir(&base)?;
     Ok(Llm::assemble(&weights, imported.config.clone(), tokenizer, &Device::Cpu, Precision::Exact)?)
 }
@@ -89,7 +89,7 @@ fn merged_weights_equal_the_references() -> Anything {
     let corners = expected_tensors()?;
     for (stage, stages) in [("stage3", &["stage3"][..]), ("stage4", &["stage3", "stage4"])] {
         let imported = import(&released(stages))?;
-        let mut all: HashMap<String, Tensor> = imported.weights.clone().into_iter().collect();
+        let mut all = imported.all()?;
         all.insert("model.mm_projector.weight".into(), imported.visual.weight.clone());
         all.insert("model.mm_projector.bias".into(), imported.visual.bias.clone());
         all.insert("model.mm_projector_a.weight".into(), imported.audio.weight.clone());
@@ -130,8 +130,9 @@ fn pickled_shards_and_safetensors_are_one_base() -> Anything {
         }
     }
     let sharded = import(&Released { base: folder.path().to_owned(), ..released(&["stage3", "stage4"]) })?;
-    for (name, tensor) in &whole.weights {
-        assert_eq!(max_difference(tensor, &sharded.weights[name]), 0.0, "{name}");
+    let sharded = sharded.all()?;
+    for (name, tensor) in &whole.all()? {
+        assert_eq!(max_difference(tensor, &sharded[name]), 0.0, "{name}");
     }
     Ok(())
 }
@@ -189,16 +190,36 @@ fn logits_and_greedy_tokens_equal_the_references() -> Anything {
 }
 
 #[test]
-fn an_imported_folder_loads_and_answers_the_same() -> Anything {
+fn an_imported_directory_loads_and_answers_the_same() -> Anything {
     let imported = import(&released(&["stage3", "stage4"]))?;
-    let folder = tempfile::tempdir()?;
-    imported.write(&golden("tiny_avicuna/base"), folder.path())?;
-    let loaded = Llm::load(folder.path(), None, &Device::Cpu)?;
-    let ids = loaded.tokenizer().encode("From 03 to 17.", Specials::AsText)?;
-    let direct = assemble(&imported)?;
-    let (a, b) = (loaded.logits(&loaded.embed(&ids)?)?, direct.logits(&direct.embed(&ids)?)?);
-    assert_eq!(max_difference(&a, &b), 0.0);
-    assert!(folder.path().join("adapters.safetensors").exists());
+    let embeddings = &expected_tensors()?["stage4.inputs_embeds"];
+    let logits_of = |llm: &Llm| llm.logits(embeddings);
+    let direct = logits_of(&assemble(&imported)?)?;
+    let top = max_difference(&direct, &direct.zeros_like()?);
+    // What a format may cost, as a part of the largest logit.
+    for (format, part) in [("f32", 0.0), ("f16", 0.02), ("bf16", 0.1), ("q8_0", 0.1), ("q4_0", 1.0)] {
+        let allowed = part * top;
+        let folder = tempfile::tempdir()?;
+        let llm = imported.write(folder.path(), "tiny \"avicuna\"", format.parse()?)?;
+        let loaded = Llm::load_as(&llm, None, &Device::Cpu, Precision::Exact)?;
+        let difference = max_difference(&logits_of(&loaded)?, &direct);
+        assert!(difference <= allowed, "{format}: {difference}");
+        assert!(allowed == 0.0 || difference > 0.0, "{format} is not what was written");
+        // The vocabulary came along, in its mode.
+        let text = "</s>USER: From 03 to 17.";
+        let ids = [loaded.tokenizer(), &Tokenizer::from_dir(&golden("tiny_avicuna/base"))?]
+            .map(|t| t.encode(text, Specials::Parse));
+        let [ours, original] = ids;
+        assert_eq!(ours?, original?, "{format}");
+        assert_eq!(loaded.config().eos, imported.config.eos, "{format}");
+        let manifest = Manifest::load(folder.path())?;
+        assert_eq!(manifest.name, "tiny \"avicuna\"");
+        assert_eq!(folder.path().join(&manifest.llm.file.file), llm);
+        let adapters = read_tensors(&folder.path().join(&manifest.adapters.file))?;
+        assert_eq!(max_difference(&adapters["vision.weight"], &imported.visual.weight), 0.0);
+        assert_eq!(max_difference(&adapters["audio.bias"], &imported.audio.bias), 0.0);
+    }
+    assert!("q9".parse::<Format>().is_err_and(|e| e.contains("q4_0")));
     Ok(())
 }
 

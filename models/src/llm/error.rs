@@ -15,6 +15,14 @@ pub enum LlmError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}; check the free space, the path and its permissions", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A file is there but is not what its name says.
     #[error("{path} is damaged or in an unknown layout: {reason}; fetch or export it again", path = path.display())]
     Malformed {
@@ -86,6 +94,11 @@ impl LlmError {
     /// Wraps what the system said about `path`.
     pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
         Self::Read { path: path.to_owned(), source }
+    }
+
+    /// Wraps what the system said about writing `path`.
+    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
+        Self::Write { path: path.to_owned(), source }
     }
 
     /// Says what is wrong with the content of `path`.

@@ -63,7 +63,10 @@ impl LoraWeights {
         let mut pairs = BTreeMap::new();
         for (name, a) in a {
             let b = b.remove(&name).ok_or_else(|| wrong(format!("`{name}` has lora_A but no lora_B")))?;
-            let (rank, other) = (a.dims2()?.0, b.dims2()?.1);
+            let ([rank, _], [_, other]) = (a.dims(), b.dims()) else {
+                return Err(wrong(format!("`{name}` has a lora_A or lora_B that is no matrix")));
+            };
+            let (rank, other) = (*rank, *other);
             if rank != r || other != r {
                 return Err(wrong(format!("`{name}` has rank {rank} and {other}, the manifest says {r}")));
             }
@@ -77,6 +80,18 @@ impl LoraWeights {
         }
         let unused = Mutex::new(pairs.keys().cloned().collect());
         Ok(Self { path: path.to_owned(), scale: alpha / r as f64, pairs, unused })
+    }
+
+    /// `alpha / r`.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// `A [r, in]` and `B [out, r]` for the weight `name`, if there are any, which counts as using them.
+    pub fn pair(&self, name: &str) -> Option<(&Tensor, &Tensor)> {
+        let (a, b) = self.pairs.get(name)?;
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Some((a, b))
     }
 
     /// `weight [out, in]` plus this LoRA's part for `name`, if it has one.

