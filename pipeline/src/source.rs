@@ -3,6 +3,7 @@
 //! every rule.
 
 mod audio;
+mod boxes;
 mod branch;
 mod clock;
 pub mod failure;

@@ -206,7 +206,11 @@ impl Branches {
     fn add(&self, elements: &[gst::Element]) -> Result<(), Failure> {
         let pipeline = self.pipeline.upgrade().ok_or_else(|| internal("the pipeline is gone"))?;
         pipeline.add_many(elements).map_err(internal)?;
-        gst::Element::link_many(elements).map_err(internal)?;
+        for pair in elements.windows(2) {
+            // Unchecked: before its input is linked a cropping element accepts nothing.
+            let check = gst::PadLinkCheck::empty();
+            pair[0].link_pads_full(Some("src"), &pair[1], Some("sink"), check).map_err(internal)?;
+        }
         // From the sink upwards, so that no buffer finds its way blocked by an element that is not ready.
         for element in elements.iter().rev() {
             element.sync_state_with_parent().map_err(internal)?;

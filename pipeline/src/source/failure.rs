@@ -85,7 +85,12 @@ impl Failure {
         shown: &str,
     ) -> Self {
         let kind = classify(error, debug.unwrap_or_default());
-        let said = clean(error.message(), uri, shown);
+        let said = match kind {
+            Kind::Unreachable if error.matches(gst::StreamError::Failed) => {
+                "the server does not answer, or broke off".to_owned()
+            }
+            _ => clean(error.message(), uri, shown),
+        };
         let detail = debug.and_then(|debug| detail(debug, &said)).map(|detail| clean(&detail, uri, shown));
         let by = element.map(|element| element.name().to_string()).unwrap_or_default();
         let mut message = format!("{shown}: {}", said.trim_end_matches('.'));
@@ -125,11 +130,14 @@ fn classify(error: &glib::Error, debug: &str) -> Kind {
                 "could not determine type",
                 "no valid streams",
                 "without streams",
+                "no playable streams",
             ]) =>
             {
                 Kind::NotMedia
             }
             _ if says(&["not-linked", "not-negotiated"]) => Kind::Internal,
+            // The source element itself stopped and has no better words for it.
+            _ if says(&["gst_base_src_loop"]) => Kind::Unreachable,
             _ => Kind::Decode,
         };
     }

@@ -105,9 +105,8 @@ impl Intake {
 
     /// Puts a buffer on the time line; `None` when it comes too late to be used.
     pub fn place(&self, track: Track, arrived: &Arrived) -> Option<Timed> {
-        let arrival = UtcTime::now();
-        let wall = self.wall();
         let mut state = self.lock();
+        let (arrival, wall) = (UtcTime::now(), self.wall());
         let pts = arrived.pts.unwrap_or(wall);
         let ntp = arrived.ntp.map(|ntp| ntp.0);
         let stamp = Stamp { pts, duration: arrived.duration, wall, ntp };
@@ -182,8 +181,8 @@ impl Intake {
 
     /// While the source is away: the part of the outage that has passed and was not said yet, and that it is over.
     pub fn away(&self) -> Option<[SourceEvent; 2]> {
-        let wall = self.wall();
         let mut state = self.lock();
+        let wall = self.wall();
         let hole = state.timeline.outage_until(wall)?;
         state.progress = state.progress.max(hole.to);
         Some([state.gap(hole), SourceEvent::Progress(hole.to)])

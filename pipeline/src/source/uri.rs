@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::boxes;
 use super::failure::{Failure, Kind};
 
 /// The ways into the graph.
@@ -122,7 +123,10 @@ impl Address {
         }
         // Opening a pipe would wait for its writer, and take what the graph should read.
         if meta.is_file() {
-            fs::File::open(path).map_err(unreadable)?;
+            let mut file = fs::File::open(path).map_err(unreadable)?;
+            if let Some(failure) = boxes::check(&mut file, shown).map_err(unreadable)? {
+                return Err(failure);
+            }
         }
         Ok(())
     }

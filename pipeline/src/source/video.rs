@@ -83,6 +83,9 @@ impl VideoTap {
         let Some(gst::PadProbeData::Buffer(buffer)) = info.data.take() else {
             return gst::PadProbeReturn::Handled;
         };
+        if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
+            self.intake.mailbox.damaged();
+        }
         let Some(arrived) = state.arrived(&buffer, &self.ntp) else { return gst::PadProbeReturn::Handled };
         let Some(timed) = self.intake.place(Track::Video, &arrived) else {
             return gst::PadProbeReturn::Handled;

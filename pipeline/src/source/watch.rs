@@ -15,10 +15,8 @@ use super::policy::{Policy, Step, Terms};
 use super::uri::{Address, Scheme};
 use super::{Losses, STOPPED, SourceConfig, SourceEvent};
 
-/// How often silence is looked for and progress is said.
+/// How often silence is looked for, and progress and outages are said.
 const TICK: Duration = Duration::from_millis(250);
-/// An outage is said in pieces of this length.
-const AWAY: Duration = Duration::from_secs(1);
 /// How long the reader may take for the last event before it is left alone.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a pipeline may take to stop before it is left to finish on its own.
@@ -277,7 +275,7 @@ impl Watch {
     /// Waits for the next attempt and meanwhile says that nothing is seen.
     async fn away(&self, wait: Duration) -> Result<(), Stopped> {
         let end = tokio::time::Instant::now() + wait;
-        let mut ticks = interval(AWAY);
+        let mut ticks = interval(TICK);
         loop {
             tokio::select! {
                 biased;
@@ -337,9 +335,13 @@ impl Watch {
     fn silent(&self) -> Option<Failure> {
         let idle = self.intake.activity().idle_since?.elapsed();
         (idle >= self.config.stall_timeout).then(|| {
-            let message =
-                format!("{}: nothing arrived for {:.0} s", self.address.shown(), idle.as_secs_f64());
-            Failure::new(Kind::Stalled, message)
+            let (shown, seconds) = (self.address.shown(), idle.as_secs_f64());
+            // A disk does not stall.
+            if self.address.scheme == Scheme::File && self.intake.reached().is_zero() {
+                let message = format!("{shown}: nothing could be decoded in {seconds:.0} s");
+                return Failure::new(Kind::NotMedia, message);
+            }
+            Failure::new(Kind::Stalled, format!("{shown}: nothing arrived for {seconds:.0} s"))
         })
     }
 

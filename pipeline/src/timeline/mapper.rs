@@ -169,12 +169,13 @@ impl Timeline {
         self.pending = Some(Pending::Loop);
     }
 
-    /// The part of the present outage that was not reported yet, up to the wall time `wall`; it counts as reported then.
+    /// The part of the present outage that was not reported yet, up to the wall time `wall`, once it is a second long; it
+    /// counts as reported then.
     pub fn outage_until(&mut self, wall: i64) -> Option<Hole> {
         let last = self.last.filter(|_| self.pending == Some(Pending::Outage))?;
         let to = StreamTime(last.end.0.saturating_add((wall - last.wall).max(0)));
         let from = last.end.max(self.reported);
-        (to > from).then(|| {
+        (to.0 - from.0 >= CONFIRMED).then(|| {
             self.reported = to;
             Hole { from, to, cause: HoleCause::Outage }
         })
@@ -236,6 +237,8 @@ impl Timeline {
                 let to = StreamTime(confirmed.unwrap_or(by_wall)).max(from);
                 self.restart_at(to.0 - stamp.pts);
                 self.reported = to;
+                // The outage is accounted for; it must not be taken for a jump besides.
+                self.last = Some(Last { end: to, ..last });
                 (to > from).then_some(Hole { from, to, cause: HoleCause::Outage })
             }
         };

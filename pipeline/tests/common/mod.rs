@@ -1,6 +1,10 @@
 //! Shared by the source tests: run a source, collect what it says, find the footage.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod http;
+pub mod media;
+pub mod rtsp;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Far more than any test needs: only a hang reaches it.
-pub const HANG: Duration = Duration::from_secs(60);
+pub const HANG: Duration = Duration::from_secs(240);
 
 /// Real footage that `make setup` fetches.
 pub fn media(name: &str) -> PathBuf {
@@ -40,7 +44,7 @@ pub fn config(uri: impl Into<String>) -> SourceConfig {
             jitter: 0.0,
             give_up_after: None,
         },
-        stall_timeout: Duration::from_secs(20),
+        stall_timeout: Duration::from_secs(60),
     }
 }
 

@@ -1,0 +1,192 @@
+//! HTTP, HLS, SRT and UDP from real servers on the loopback interface.
+
+mod common;
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use avicuna_pipeline::source::{END_OF_FILE, SourceConfig, SourceEvent};
+use common::http::Http;
+use common::media::{TICKS, make, pictures, shifted, stamps, tone, transport};
+use common::{Running, all, check, config, frames, gaps, heard, live, media};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use tempfile::TempDir;
+
+fn free_udp_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+/// A sender that plays until it is dropped.
+struct Sender(gst::Element);
+
+impl Sender {
+    fn play(line: &str) -> Self {
+        gst::init().expect("GStreamer starts");
+        let pipeline = gst::parse::launch(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        pipeline.set_state(gst::State::Playing).unwrap_or_else(|error| panic!("{line}: {error}"));
+        Self(pipeline)
+    }
+
+    /// A live transport stream into `sink`.
+    fn live(sink: &str) -> Self {
+        Self::play(&format!(
+            "mpegtsmux name=mux alignment=7 ! {sink} \
+             videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=10/1 ! \
+             openh264enc gop-size=5 ! h264parse config-interval=-1 ! queue ! mux. \
+             audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=1 ! avenc_aac ! aacparse ! queue ! mux."
+        ))
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.set_state(gst::State::Null).expect("a sender stops");
+    }
+}
+
+/// Watches until 8 frames and some sound came.
+async fn some(running: &mut Running) -> Vec<SourceEvent> {
+    let (mut seen, mut sound) = (0, false);
+    running
+        .until(|event| {
+            seen += i32::from(matches!(event, SourceEvent::Frame(_)));
+            sound |= matches!(event, SourceEvent::Audio(_));
+            seen >= 8 && sound
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_film_over_http_is_the_same_as_from_disk() {
+    let footage = media("bigbuckbunny.mp4");
+    let http = Http::serve(footage.parent().expect("a directory"));
+    let config = config(http.url("bigbuckbunny.mp4"));
+    let (events, reason) = all(config.clone()).await;
+    assert_eq!(reason, END_OF_FILE);
+    check(&config, &events);
+    let disk = SourceConfig { uri: footage.to_str().expect("utf-8").to_owned(), ..config };
+    let (from_disk, _) = all(disk).await;
+    let pixels = |events: &[SourceEvent]| -> Vec<_> {
+        frames(events).iter().map(|frame| (frame.at, frame.stream, frame.frame.clone())).collect()
+    };
+    assert!(pixels(&events) == pixels(&from_disk));
+    assert_eq!(heard(&events, 16_000), heard(&from_disk, 16_000));
+}
+
+#[tokio::test]
+async fn a_playlist_is_played_to_its_end() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().display();
+    make(&format!(
+        "hlssink2 name=sink location={path}/part%05d.ts playlist-location={path}/list.m3u8 target-duration=2 \
+         playlist-length=0 max-files=100 {} ! openh264enc gop-size=10 ! h264parse ! sink.video {} ! avenc_aac ! aacparse ! sink.audio",
+        pictures(8.0, ""),
+        tone(8.0, 48_000, "")
+    ));
+    let list = directory.path().join("list.m3u8");
+    let text = std::fs::read_to_string(&list).expect("written");
+    assert!(text.matches("part").count() >= 3 && text.contains("#EXT-X-ENDLIST"), "{text}");
+    let http = Http::serve(directory.path());
+    let config = config(http.url("list.m3u8"));
+    let (events, reason) = all(config.clone()).await;
+    assert_eq!(reason, END_OF_FILE);
+    check(&config, &events);
+    assert!(frames(&events).len() >= 31, "{}", frames(&events).len());
+    assert!((heard(&events, 16_000) - 8.0).abs() < 0.3, "{}", heard(&events, 16_000));
+    // The playlist goes, and a live source says so and comes back.
+    std::fs::remove_file(&list).expect("removed");
+    let mut running = Running::start(live(http.url("list.m3u8")));
+    let events = running.until(|event| matches!(event, SourceEvent::Lost { .. })).await;
+    let Some(SourceEvent::Lost { reason, .. }) = events.last() else { panic!() };
+    assert!(reason.starts_with("not-found: "), "{reason}");
+    std::fs::write(&list, text).expect("written");
+    some(&mut running).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn srt_from_a_listener_that_dies_and_returns() {
+    let port = free_udp_port();
+    let sink =
+        format!("srtsink uri=srt://127.0.0.1:{port}?mode=listener wait-for-connection=true latency=100");
+    let config = SourceConfig {
+        stall_timeout: Duration::from_secs(10),
+        ..live(format!("srt://127.0.0.1:{port}?mode=caller"))
+    };
+    let sender = Sender::live(&sink);
+    let mut running = Running::start(config.clone());
+    let mut events = some(&mut running).await;
+    drop(sender);
+    events.extend(running.until(|event| matches!(event, SourceEvent::Lost { .. })).await);
+    let _sender = Sender::live(&sink);
+    events.extend(some(&mut running).await);
+    events.extend(running.stop().await);
+    check(&config, &events);
+    assert!(gaps(&events).iter().any(|gap| gap.2.starts_with("outage: ")), "{:?}", gaps(&events));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn srt_as_a_listener() {
+    let port = free_udp_port();
+    let config = live(format!("srt://127.0.0.1:{port}?mode=listener"));
+    let mut running = Running::start(config.clone());
+    let _sender = Sender::live(&format!("srtsink uri=srt://127.0.0.1:{port}?mode=caller latency=100"));
+    let mut events = some(&mut running).await;
+    events.extend(running.stop().await);
+    check(&config, &events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transport_stream_over_udp() {
+    let port = free_udp_port();
+    let config = live(format!("udp://127.0.0.1:{port}"));
+    let mut running = Running::start(config.clone());
+    let sender = Sender::live(&format!("udpsink host=127.0.0.1 port={port}"));
+    let mut events = some(&mut running).await;
+    events.extend(running.stop().await);
+    check(&config, &events);
+    drop(sender);
+    // Nobody sends: that is all UDP can tell.
+    let silent = SourceConfig { stall_timeout: Duration::from_millis(500), ..config };
+    let mut running = Running::start(silent);
+    let events = running.until(|event| matches!(event, SourceEvent::Lost { .. })).await;
+    let Some(SourceEvent::Lost { reason, .. }) = events.last() else { panic!() };
+    assert!(reason.starts_with("stalled: "), "{reason}");
+    running.stop().await;
+}
+
+/// Sends a recorded transport stream about as fast as it was recorded.
+fn trickle(port: u16, stream: Vec<u8>, seconds: f64) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let packets: Vec<&[u8]> = stream.chunks(188 * 7).collect();
+        let pause = Duration::from_secs_f64(seconds / packets.len() as f64);
+        for packet in packets {
+            // Nobody listens any more once the test has seen enough.
+            let _gone = socket.send_to(packet, ("127.0.0.1", port));
+            std::thread::sleep(pause);
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_transport_stream_whose_stamps_wrap_and_start_again() {
+    let directory = TempDir::new().expect("a directory");
+    let part = transport(&directory.path().join("a.ts"), 4.0, (160, 120), 48_000);
+    let (first, last) = stamps(&part);
+    let wrapping = shifted(&part, (1 << 33) - first - (last - first) / 2);
+    let stream = [wrapping, shifted(&part, 5000 * TICKS), part].concat();
+    let port = free_udp_port();
+    let config = live(format!("udp://127.0.0.1:{port}"));
+    let mut running = Running::start(config.clone());
+    let sender = trickle(port, stream, 12.0);
+    let mut events =
+        running.until(|event| matches!(event, SourceEvent::Frame(frame) if frame.at.0 >= 36)).await;
+    events.extend(running.stop().await);
+    sender.join().expect("it sends");
+    check(&config, &events);
+    let last = frames(&events).last().expect("frames").stream.as_secs_f64();
+    assert!(last < 20.0, "no time is made up: {last}");
+    assert!(frames(&events).len() >= 24, "{}", frames(&events).len());
+}
