@@ -170,15 +170,19 @@ impl Localizer {
     /// not there. An answer is the same, up to rounding, whatever else is in the batch.
     pub fn answer(&self, windows: &[WindowInput]) -> Vec<Result<WindowAnswer, LocalizerError>> {
         let start = Instant::now();
-        let encoded = self.encoders.encode(windows);
+        let checked: Vec<_> =
+            windows.iter().map(|window| self.assembler.check(window).map(|()| window)).collect();
+        let whole: Vec<&WindowInput> = checked.iter().flatten().copied().collect();
+        let encoded = self.encoders.encode(&whole);
         let encode = start.elapsed();
 
         let start = Instant::now();
-        let prepared: Vec<_> = windows
-            .iter()
-            .zip(encoded.troubles)
-            .map(|(window, trouble)| trouble.map_or(Ok(()), Err).and_then(|()| self.prepare(window)))
-            .collect();
+        let mut troubles = encoded.troubles.into_iter();
+        let mut prepare = |window| match troubles.next().flatten() {
+            Some(trouble) => Err(trouble),
+            None => self.prepare(window),
+        };
+        let prepared: Vec<_> = checked.into_iter().map(|window| window.and_then(&mut prepare)).collect();
         let generated = self.generate(prepared);
         let timing = Timing {
             encode,
@@ -201,7 +205,7 @@ impl Localizer {
             Ok((tail.to_vec(), question.max_new_tokens))
         });
         let questions = questions.collect::<Result<Vec<_>, LocalizerError>>()?;
-        Ok(Prepared { prefix: self.assembler.prefix(window, &self.llm)?, questions })
+        Ok(Prepared { prefix: self.assembler.prefix(window)?, questions })
     }
 
     /// The LLM's answers for every window that got so far.

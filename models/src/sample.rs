@@ -16,7 +16,7 @@ pub struct RgbFrame {
     pub data: Vec<u8>,
 }
 
-/// Mono samples in `[-1, 1]` at the sampling rate the model's manifest names; as long as its `audio.window_s`.
+/// Mono samples in `[-1, 1]` at the sampling rate the model's manifest names; as long as its `audio.clip_seconds`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AudioClip {
     /// f32 samples.

@@ -199,3 +199,9 @@ fn a_gpu_that_is_not_there_is_an_error_and_auto_is_not() {
         assert!(error.contains("cuda:1"), "{error}");
     }
 }
+
+#[test]
+fn the_localizer_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Localizer>();
+}

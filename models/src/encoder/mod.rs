@@ -68,4 +68,12 @@ pub enum EncoderError {
         /// What ONNX Runtime said, or what is wrong with the result.
         reason: String,
     },
+    /// Another thread took the sample and did not finish it.
+    #[error(
+        "another batch has been encoding this sample for {seconds} s; the machine is overloaded, or that batch hangs"
+    )]
+    Busy {
+        /// How long this batch waited.
+        seconds: u64,
+    },
 }

@@ -112,10 +112,19 @@ fn load(paths: &[PathBuf]) -> Result<Environment, EncoderError> {
                 environment.set_log_level(LogLevel::Warning);
                 return Ok(environment);
             }
-            Err(error) => tried.push(error.to_string()),
+            Err(error) => tried.push(spell(&error)),
         }
     }
     Err(EncoderError::Library { tried: tried.join("; ") })
+}
+
+/// What the dynamic loader said is only in the error's source.
+fn spell(error: &ort::LoadDynamicError) -> String {
+    let reason = match error {
+        ort::LoadDynamicError::Dlopen { error, .. } => std::error::Error::source(error),
+        _ => None,
+    };
+    reason.map_or_else(|| error.to_string(), |reason| format!("{error}: {reason}"))
 }
 
 /// Errors come back from the calls as well, so the log repeats them quietly.
@@ -297,6 +306,8 @@ mod tests {
             for _ in 0..2 {
                 let error = load(std::slice::from_ref(&path)).expect_err("no library").to_string();
                 assert!(error.contains("make setup") && error.contains(&*path.to_string_lossy()), "{error}");
+                let reason = if path.exists() { "too short" } else { "No such file" };
+                assert!(error.contains(reason), "{error}");
             }
         }
     }

@@ -56,14 +56,22 @@ impl Assembler {
         self.head as usize + rows.sum::<usize>()
     }
 
-    /// `[length, hidden]` of `window`, whose samples are all encoded.
-    pub(super) fn prefix(&self, window: &WindowInput, llm: &Llm) -> Result<Tensor, LocalizerError> {
+    /// Whether `window` has the model's slots and something in them.
+    pub(super) fn check(&self, window: &WindowInput) -> Result<(), LocalizerError> {
+        let visual: Vec<bool> = window.visual.iter().map(Option::is_some).collect();
+        let audio: Vec<bool> = window.audio.iter().map(Option::is_some).collect();
+        self.interleaver.sequence(&visual, &audio)?;
+        if visual.iter().chain(&audio).any(|present| *present) {
+            return Ok(());
+        }
+        Err(LocalizerError::Window("it holds neither a picture nor a sound".into()))
+    }
+
+    /// `[length, hidden]` of `window`, which passed [`Self::check`] and whose samples are all encoded.
+    pub(super) fn prefix(&self, window: &WindowInput) -> Result<Tensor, LocalizerError> {
         let visual = Tokens::of(&window.visual, "visual")?;
         let audio = Tokens::of(&window.audio, "audio")?;
         let items = self.interleaver.sequence(&visual.present, &audio.present)?;
-        if visual.embeddings.is_empty() && audio.embeddings.is_empty() {
-            return Err(LocalizerError::Window("it holds neither a picture nor a sound".into()));
-        }
         // All rows that occur, one below the other, are put in their order by one lookup.
         let mut rows = vec![self.words.clone()];
         let mut offset = self.words.dim(0)? as u32;
@@ -89,7 +97,6 @@ impl Assembler {
             }
         }
         let table = Tensor::cat(&rows, 0)?;
-        debug_assert_eq!(table.dim(1)?, llm.hidden_size());
         Ok(table.index_select(&Tensor::new(order, table.device())?, 0)?)
     }
 }

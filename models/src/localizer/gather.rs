@@ -30,20 +30,33 @@ pub(super) struct Encoded {
 
 impl Encoders {
     /// Encodes what is new in `windows`. A sample in several windows is encoded once.
-    pub(super) fn encode(&self, windows: &[WindowInput]) -> Encoded {
-        let visual = windows.iter().map(|window| window.visual.as_slice());
-        let (frames, no_frames) =
-            run(visual, |frames: &[&RgbFrame]| self.vision.as_ref().map(|vision| vision.encode(frames)));
-        let audio = windows.iter().map(|window| window.audio.as_slice());
-        let (clips, no_clips) =
-            run(audio, |clips: &[&AudioClip]| self.audio.as_ref().map(|audio| audio.encode(clips)));
-        let name = |modality| move |(slot, source)| LocalizerError::Sample { modality, slot, source };
-        let troubles = no_frames
-            .into_iter()
-            .zip(no_clips)
-            .map(|(frame, clip)| frame.map(name("visual")).or_else(|| clip.map(name("audio"))))
-            .collect();
-        Encoded { troubles, frames, clips }
+    ///
+    /// Of a modality that the model has no encoder for, nothing is encoded.
+    pub(super) fn encode(&self, windows: &[&WindowInput]) -> Encoded {
+        let mut encoded = Encoded { troubles: windows.iter().map(|_| None).collect(), frames: 0, clips: 0 };
+        if let Some(vision) = &self.vision {
+            let slots = windows.iter().map(|window| window.visual.as_slice());
+            let (count, troubles) = run(slots, &|frames: &[&RgbFrame]| vision.encode(frames));
+            encoded.frames = count;
+            encoded.add("visual", troubles);
+        }
+        if let Some(audio) = &self.audio {
+            let slots = windows.iter().map(|window| window.audio.as_slice());
+            let (count, troubles) = run(slots, &|clips: &[&AudioClip]| audio.encode(clips));
+            encoded.clips = count;
+            encoded.add("audio", troubles);
+        }
+        encoded
+    }
+}
+
+impl Encoded {
+    /// Notes the troubles of a modality; a window's first one counts.
+    fn add(&mut self, modality: &'static str, troubles: Vec<Trouble>) {
+        for (known, new) in self.troubles.iter_mut().zip(troubles) {
+            let name = |(slot, source)| LocalizerError::Sample { modality, slot, source };
+            *known = known.take().or_else(|| new.map(name));
+        }
     }
 }
 
@@ -54,7 +67,7 @@ type Trouble = Option<(usize, EncoderError)>;
 /// Encodes the samples of one modality; how many were new, and for each window its trouble.
 fn run<'a, I: 'a>(
     windows: impl Iterator<Item = Slots<'a, I>> + Clone,
-    encode: impl Fn(&[&I]) -> Option<Vec<Result<Embedding, EncoderError>>>,
+    encode: &impl Fn(&[&I]) -> Vec<Result<Embedding, EncoderError>>,
 ) -> (usize, Vec<Trouble>) {
     let mut seen = HashSet::new();
     let mut taken = Vec::new();
@@ -64,7 +77,7 @@ fn run<'a, I: 'a>(
         }
     }
     let mut failed = Vec::new();
-    let count = finish(taken, &encode, &mut failed);
+    let count = finish(taken, encode, &mut failed);
     let mut total = count;
     let troubles = windows
         .map(|slots| {
@@ -74,7 +87,7 @@ fn run<'a, I: 'a>(
                 if let Some((_, error)) = known {
                     return Some((slot, error.clone()));
                 }
-                match wait(sample, &encode) {
+                match wait(sample, encode) {
                     Ok(here) => {
                         total += here;
                         None
@@ -90,19 +103,14 @@ fn run<'a, I: 'a>(
 /// Encodes what was taken; how many, and those that failed with the reason.
 fn finish<I>(
     taken: Vec<Taken<'_, I>>,
-    encode: &impl Fn(&[&I]) -> Option<Vec<Result<Embedding, EncoderError>>>,
+    encode: &impl Fn(&[&I]) -> Vec<Result<Embedding, EncoderError>>,
     failed: &mut Vec<(*const EncodeOnce<I>, EncoderError)>,
 ) -> usize {
     if taken.is_empty() {
         return 0;
     }
     let inputs: Vec<&I> = taken.iter().filter_map(|taken| taken.input.as_ref()).collect();
-    let Some(embeddings) = encode(&inputs) else {
-        let reason = "the model has no encoder for it".to_owned();
-        let error = EncoderError::Input { part: "missing", reason };
-        failed.extend(taken.iter().map(|taken| (Arc::as_ptr(taken.sample), error.clone())));
-        return 0;
-    };
+    let embeddings = encode(&inputs);
     let mut count = 0;
     for (taken, embedding) in taken.into_iter().zip(embeddings) {
         match embedding {
@@ -121,7 +129,7 @@ fn finish<I>(
 /// Nothing is held while waiting, so two batches that wait for each other's samples both go on.
 fn wait<I>(
     sample: &Arc<EncodeOnce<I>>,
-    encode: &impl Fn(&[&I]) -> Option<Vec<Result<Embedding, EncoderError>>>,
+    encode: &impl Fn(&[&I]) -> Vec<Result<Embedding, EncoderError>>,
 ) -> Result<usize, EncoderError> {
     let start = Instant::now();
     while sample.embedding().is_none() {
@@ -131,8 +139,7 @@ fn wait<I>(
             return failed.pop().map_or(Ok(count), |(_, error)| Err(error));
         }
         if start.elapsed() > PATIENCE {
-            let reason = format!("another batch has been encoding this sample for {PATIENCE:?}");
-            return Err(EncoderError::Run { part: "other", reason });
+            return Err(EncoderError::Busy { seconds: PATIENCE.as_secs() });
         }
         std::thread::sleep(Duration::from_millis(1));
     }
