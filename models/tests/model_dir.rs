@@ -3,10 +3,12 @@
 mod tiny;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use avicuna_models::encoder::DeviceChoice;
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_models::manifest::{Manifest, sha256_of};
+use avicuna_models::sample::{EncodeOnce, RgbFrame};
 use tiny::TinyModel;
 
 #[test]
@@ -186,6 +188,21 @@ fn a_model_may_only_see() {
     let localizer = model.load().expect("it loads");
     let mut window = tiny::window(0);
     window.audio.clear();
+    localizer.answer(&[window]).remove(0).expect("an answer");
+}
+
+#[test]
+fn a_model_may_take_pictures_of_any_size() {
+    let model = TinyModel::new();
+    model.edit("fit = \"stretch\"", "fit = \"crop\"");
+    model.edit(
+        "scale = { mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }",
+        "clip = { resize = \"antialias\" }",
+    );
+    let localizer = model.load().expect("it loads");
+    let wide = RgbFrame { width: 90, height: 40, data: vec![77; 90 * 40 * 3] };
+    let mut window = tiny::window(0);
+    window.visual[1] = Some(Arc::new(EncodeOnce::new(wide)));
     localizer.answer(&[window]).remove(0).expect("an answer");
 }
 

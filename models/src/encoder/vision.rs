@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::runtime::{Interface, Model};
 use super::{EncoderError, Runtime};
-use crate::manifest::{VisionPreprocess, VisionSpec};
-use crate::preprocess::scale;
+use crate::manifest::{ClipResize, VisionPreprocess, VisionSpec};
+use crate::preprocess::{clip, scale};
 use crate::sample::{Embedding, RgbFrame};
 
 const PART: &str = "vision";
@@ -48,7 +48,14 @@ impl VisionEncoder {
                 }
                 scale::tensor(frame, numbers.mean, numbers.std).map_err(|e| bad(e.to_string()))
             }
-            VisionPreprocess::Clip(_) => Err(bad("CLIP's preprocessing is not in this build".into())),
+            VisionPreprocess::Clip(numbers) => {
+                let resize = match numbers.resize {
+                    ClipResize::Antialias => clip::Resize::Antialias,
+                    ClipResize::NoAntialias => clip::Resize::NoAntialias,
+                    ClipResize::Pil => clip::Resize::Pil,
+                };
+                clip::tensor(frame, self.size, resize).map_err(|e| bad(e.to_string()))
+            }
         }
     }
 }
