@@ -23,6 +23,8 @@ const STEADY: usize = 3;
 const WARM_UP: Duration = Duration::from_secs(120);
 /// How long the mortal camera is dead.
 const DEAD: Duration = Duration::from_secs(5);
+/// Idle threads of GLib and tokio are gone after so long.
+const IDLE: Duration = Duration::from_secs(30);
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -137,6 +139,8 @@ async fn watch(length: Duration) {
             samples.iter().map(|(at, values)| (at.as_secs_f64() / 60.0, values[index])).collect();
         println!("{name} a minute: {:+.3}", slope(&points));
     }
+    // Threads that wait for more work end by themselves.
+    tokio::time::sleep(IDLE).await;
     let [rss, threads, descriptors] = measure();
     println!("after all streams stopped: {rss:.1} MiB, {threads} threads, {descriptors} descriptors");
 }
