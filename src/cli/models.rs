@@ -110,7 +110,7 @@ fn show(dir: &Path) -> Result<()> {
         window.seconds, window.visual_tokens, window.audio_tokens
     );
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["part", "state", "MiB", "where"]);
+    table.load_style(presets::NOTHING).set_header(["part", "state", "MiB", "where"]);
     for (part, file) in manifest.parts() {
         let row = match manifest.locate(part, file, &cache) {
             Ok(path) => {
