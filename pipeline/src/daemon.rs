@@ -14,6 +14,8 @@ mod publisher;
 mod record;
 mod recorder;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::io;
@@ -107,7 +109,7 @@ pub async fn run(loaded: Loaded, stop: CancellationToken) -> Result<Vec<Outcome>
         }
     };
     control.status.model(ModelState::Idle);
-    let engine = Engine::start(plans, localizer, schedule(config), control.clone(), publisher);
+    let engine = Engine::start(plans, model::of(localizer), schedule(config), control.clone(), publisher);
     let ended = supervise(engine, stored, config, &outbox, stop, &control).await;
     leave(delivery, &outbox, config.daemon.flush).await;
     ended

@@ -267,7 +267,7 @@ impl StreamMetrics<'_> {
 
     /// An event's first record was acknowledged so many seconds after the event's start was captured.
     pub fn onset(&self, seconds: f64) {
-        self.metrics.onset.get_or_create(&self.label()).observe(seconds);
+        self.metrics.onset.get_or_create(&self.label()).observe(seconds.max(0.0));
     }
 }
 

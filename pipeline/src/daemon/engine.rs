@@ -4,13 +4,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avicuna_models::localizer::Localizer;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::model::{self, Answered, Routes};
+use super::model::{self, Answer, Answered, Routes};
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
 use super::stream::{Shared, Stream};
@@ -56,10 +55,10 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Starts watching.
+    /// Starts watching. `answer` is the model: it blocks, and gets one batch after the other.
     pub fn start(
         plans: Vec<Plan>,
-        localizer: Localizer,
+        (facts, answer): (ModelFacts, impl Answer),
         schedule: ScheduleConfig,
         control: Arc<Control>,
         publisher: Publisher,
@@ -69,7 +68,7 @@ impl Engine {
             control: control.clone(),
             scheduler: scheduler.clone(),
             publisher,
-            model: Arc::new(ModelFacts::new(localizer.manifest())),
+            model: Arc::new(facts),
             deadline: deadline.clone(),
         };
         let sources = CancellationToken::new();
@@ -81,7 +80,7 @@ impl Engine {
         }
         let (queue, runtime) = (scheduler.clone(), tokio::runtime::Handle::current());
         let model = tokio::task::spawn_blocking(move || {
-            model::serve(|windows| localizer.answer(windows), &queue, &routes, &control, &runtime);
+            model::serve(answer, &queue, &routes, &control, &runtime);
         });
         Self { scheduler, streams, outcomes: Vec::new(), model, sources, deadline }
     }

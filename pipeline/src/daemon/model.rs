@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use avicuna_models::localizer::{LocalizerError, WindowAnswer, WindowInput};
+use avicuna_models::localizer::{Localizer, LocalizerError, WindowAnswer, WindowInput};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::plan::ModelFacts;
 use crate::control::{Control, ModelState, Stage};
 use crate::schedule::{Job, Scheduler};
 use crate::window::StreamId;
@@ -24,9 +25,21 @@ pub(super) struct Answered {
 /// and one batch hold.
 pub(super) type Routes = HashMap<StreamId, mpsc::UnboundedSender<Answered>>;
 
+/// What answers a batch of windows, one result for each, in order.
+pub(super) trait Answer: Fn(&[WindowInput]) -> Results + Send + 'static {}
+
+impl<F: Fn(&[WindowInput]) -> Results + Send + 'static> Answer for F {}
+
+type Results = Vec<Result<WindowAnswer, LocalizerError>>;
+
+/// The real model: what streams need to know of it, and how it is asked.
+pub(super) fn of(localizer: Localizer) -> (ModelFacts, impl Answer) {
+    (ModelFacts::new(localizer.manifest()), move |windows: &[WindowInput]| localizer.answer(windows))
+}
+
 /// Answers batches until the schedule is closed and empty. Blocks; `answer` is called with one batch after the other.
 pub(super) fn serve(
-    answer: impl Fn(&[WindowInput]) -> Vec<Result<WindowAnswer, LocalizerError>>,
+    answer: impl Answer,
     scheduler: &Scheduler,
     routes: &Routes,
     control: &Control,

@@ -120,7 +120,7 @@ impl Stream {
     /// The stream cannot go on: says so, settles what is outstanding and ends its events.
     pub async fn fail(&mut self, message: String) {
         tracing::error!(stream = %self.plan.stream, message, "a stream failed; others go on");
-        let record = self.recorder.error("internal", message.clone(), None, &self.metrics());
+        let record = self.recorder.error("source", message.clone(), None, &self.metrics());
         self.publish(vec![record]).await;
         self.finish("the stream failed").await;
         self.state(StreamState::Ended { reason: message });
@@ -224,7 +224,8 @@ impl Stream {
         let Pending { mut facts, until, missing, last_capture, closed } = pending;
         let answer = if let Fate::Answered(answer) = &fate { Some(answer) } else { None };
         facts.latency = latency(facts.latency.decode, answer, closed);
-        self.metrics().lag(UtcTime::now().seconds_since(last_capture));
+        // A file read faster than it plays has capture times to come.
+        self.metrics().lag(UtcTime::now().seconds_since(last_capture).max(0.0));
         self.in_order(index, Settled { facts, until, missing, fate })
     }
 

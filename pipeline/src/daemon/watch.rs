@@ -7,6 +7,7 @@ use avicuna_models::localizer::Localizer;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
+use super::model;
 use super::plan::Plan;
 use super::publisher::Publisher;
 use super::record::Record;
@@ -31,7 +32,8 @@ pub async fn watch(
     stop: CancellationToken,
 ) -> Watched {
     let (publisher, mut published) = Publisher::channel();
-    let mut engine = Engine::start(vec![plan], localizer, schedule, Arc::new(Control::new()), publisher);
+    let mut engine =
+        Engine::start(vec![plan], model::of(localizer), schedule, Arc::new(Control::new()), publisher);
     let mut records = Vec::new();
     let collect = async {
         while let Some(batch) = published.recv().await {
