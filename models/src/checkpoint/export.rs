@@ -185,7 +185,7 @@ fn metadata(config: &Config, name: &str) -> Vec<(String, Value)> {
         number("attention.head_count_kv", config.kv_heads),
         number("rope.dimension_count", config.head_dim),
         number("vocab_size", config.vocab),
-        ("llama.attention.layer_norm_rms_epsilon".to_owned(), Value::F32(config.norm_eps as f32)),
+        ("llama.attention.layer_norm_rms_epsilon".to_owned(), Value::F32(config.norm_eps)),
         ("llama.rope.freq_base".to_owned(), Value::F32(config.rope_theta)),
     ];
     if config.head_dim * config.heads != config.hidden {
