@@ -1,4 +1,5 @@
 //! How fast the LLM answers windows: `cargo run --release -p avicuna-models --example llm_bench -- MODEL.gguf`.
+//! `scripts/bench_llm.py` runs it in turns with llama.cpp and prints both.
 //!
 //! One window is a 180-token prefix (100 audio-visual tokens with their time stamps and the prompt's head) with a question
 //! and a 40-token answer. Every line is the best of several runs, so that a busy machine disturbs it little.
@@ -25,6 +26,25 @@ fn best(runs: usize, mut run: impl FnMut() -> Result<(), LlmError>) -> Result<f6
         best = best.min(start.elapsed().as_secs_f64());
     }
     Ok(best)
+}
+
+/// Seconds that all threads of this process have computed, and the most MiB it has had in memory.
+fn used() -> Option<(f64, u64)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The command's name may hold spaces; it ends with a bracket. Times are in hundredths of a second.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some((ticks / 100.0, peak.trim().split(' ').next()?.parse::<u64>().ok()? >> 10))
+}
+
+/// GFLOP/s of a large f32 matrix product on this machine: what "fast" means here.
+fn peak() -> Result<f64, LlmError> {
+    let n = 1536;
+    let a = Tensor::rand(-1f32, 1f32, (n, n), &Device::Cpu)?;
+    let seconds = best(5, || Ok(drop(a.matmul(&a)?)))?;
+    Ok(2.0 * (n as f64).powi(3) / seconds / 1e9)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -60,9 +80,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         first * 1e3,
         (PREFIX + QUESTION) as f64 / first
     );
+    let linear: usize = llm
+        .config()
+        .weights()
+        .iter()
+        .filter(|(_, shape)| shape.len() == 2)
+        .map(|(name, shape)| {
+            // The embedding table is looked up, unless it is the output layer as well; logits are computed once.
+            if name.contains("embed_tokens") { 0 } else { shape.iter().product::<usize>() }
+        })
+        .sum();
+    let reached = 2.0 * linear as f64 * (PREFIX + QUESTION) as f64 / first / 1e9;
+    println!("linear layers: {reached:.0} GFLOP/s of {:.0} GFLOP/s that f32 matrices reach", peak()?);
     for (windows, questions) in [(1, 1), (1, 3), (8, 1)] {
         let (start, _) = ask(windows, questions, 1)?;
+        let before = used();
         let (seconds, tokens) = ask(windows, questions, ANSWER)?;
+        if let (Some(before), Some(after)) = (before, used()) {
+            println!(
+                "json {{\"windows\":{windows},\"questions\":{questions},\"seconds\":{seconds:.4},\"cpu_seconds\":{:.4},\"peak_mib\":{}}}",
+                (after.0 - before.0) / runs as f64,
+                after.1
+            );
+        }
         let steps = (tokens - windows * questions) as f64;
         println!(
             "{windows} windows x {questions} questions: {:.3} s, {:.2} windows/s; decode {:.0} tokens/s ({tokens} tokens)",

@@ -13,9 +13,10 @@ fn gguf() -> PathBuf {
     let cache = std::env::var_os("AVICUNA_CACHE").map(PathBuf::from).unwrap_or_else(|| {
         PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/avicuna")
     });
-    let path = cache.join("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
-    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
-    path
+    let name = "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
+    let places = [cache.join("models").join(name), cache.join(name)];
+    let found = places.iter().find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{name} is missing: run `avicuna models pull`")).clone()
 }
 
 fn llm() -> &'static Llm {

@@ -193,6 +193,9 @@ impl Fetcher {
             }
             rename(&unfinished.0, &target)?;
         }
+        if raw.starts_with(self.downloads()) {
+            self.forget(&raw);
+        }
         Ok(Pulled { part, path: target, fetched: true })
     }
 

@@ -39,32 +39,36 @@ pub(super) fn download(wanted: &Hub, folder: &Path, report: Report<'_>) -> Resul
         return Err(wrong(wanted, format!("the server's tag `{}` is no file name", metadata.etag())));
     }
     let blob = Cache::new(folder.to_owned()).repo(repo.clone()).blob_path(metadata.etag());
-    let part = blob.with_extension("part");
     if blob.exists() {
         return Ok(blob);
     }
-    take_up(wanted, &api, repo, &part, metadata.size() as u64, report)
+    take_up(wanted, &api, repo, blob, metadata.size() as u64, report)
 }
 
 fn take_up(
     wanted: &Hub,
     api: &Api,
     repo: Repo,
-    part: &Path,
+    blob: PathBuf,
     size: u64,
     mut report: Report<'_>,
 ) -> Result<PathBuf, FetchError> {
-    let length = || std::fs::metadata(part).map_or(0, |m| m.len());
+    let part = blob.with_extension("part");
+    let length = || std::fs::metadata(&part).map_or(0, |m| m.len());
     let mut attempt = 0;
     loop {
         let before = length();
         // A part that is complete, or longer, has been spoiled; asking for what follows it would fail for ever.
         if before >= size && before > 0 {
-            std::fs::remove_file(part).map_err(|e| FetchError::io(part, e))?;
+            std::fs::remove_file(&part).map_err(|e| FetchError::io(&part, e))?;
         }
         let follow = Follow { report: report.again(), done: 0, total: 0 };
         match api.repo(repo.clone()).download_with_progress(&wanted.file, follow) {
-            Ok(pointer) => return std::fs::canonicalize(&pointer).map_err(|e| FetchError::io(&pointer, e)),
+            Ok(pointer) => {
+                // The blob is taken away from here; a name that points to nothing would stop the next download.
+                std::fs::remove_file(&pointer).map_err(|e| FetchError::io(&pointer, e))?;
+                return Ok(blob);
+            }
             Err(ApiError::RequestError(error)) if refusal(&error).is_some() => {
                 return Err(failed(wanted, ApiError::RequestError(error)));
             }

@@ -37,7 +37,11 @@ enum Source {
         places: HashMap<String, usize>,
     },
     Tensors(HashMap<String, Tensor>),
+    Made(Box<Maker>),
 }
+
+/// Makes a weight of a name and shape.
+type Maker = dyn Fn(&str, &[usize]) -> candle_core::Result<Tensor> + Send + Sync;
 
 impl Weights {
     /// The weights of a GGUF file whose header is already read.
@@ -86,6 +90,15 @@ impl Weights {
         Self::new(path, Source::Tensors(tensors), config)
     }
 
+    /// Weights that are made when they are asked for and count as stored with little precision: for measuring models that
+    /// nobody has on disk.
+    pub fn from_fn(
+        make: impl Fn(&str, &[usize]) -> candle_core::Result<Tensor> + Send + Sync + 'static,
+        config: &Config,
+    ) -> Self {
+        Self::new(Path::new("made"), Source::Made(Box::new(make)), config)
+    }
+
     fn new(path: &Path, source: Source, config: &Config) -> Self {
         let (heads, kv_heads) = (config.heads, config.kv_heads);
         Self { path: path.to_owned(), source, loras: Vec::new(), heads, kv_heads }
@@ -101,12 +114,18 @@ impl Weights {
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, LlmError> {
         // Before anything is read: a damaged file may declare any shape.
         let missing = || LlmError::MissingWeight { path: self.path.clone(), name: name.to_owned() };
-        let found = self.shape(name).ok_or_else(missing)?;
+        let found = match &self.source {
+            Source::Made(_) => shape.to_vec(),
+            _ => self.shape(name).ok_or_else(missing)?,
+        };
         if found != shape {
             let (path, name, expected) = (self.path.clone(), name.to_owned(), shape.to_vec());
             return Err(LlmError::Shape { path, name, found, expected });
         }
-        let tensor = self.read(name)?;
+        let tensor = match &self.source {
+            Source::Made(make) => make(name, shape)?,
+            _ => self.read(name)?,
+        };
         self.loras.iter().try_fold(tensor, |tensor, lora| lora.merge(name, tensor))
     }
 
@@ -130,6 +149,7 @@ impl Weights {
                 .and_then(|&place| shards[place].dtype(name))
                 .is_some_and(|dtype| dtype != DType::F32),
             Source::Tensors(tensors) => tensors.get(name).is_some_and(|t| t.dtype() != DType::F32),
+            Source::Made(_) => true,
         }
     }
 
@@ -144,6 +164,7 @@ impl Weights {
                 places.get(name).and_then(|&place| shards[place].shape(name)).map(<[usize]>::to_vec)
             }
             Source::Tensors(tensors) => tensors.get(name).map(|tensor| tensor.dims().to_vec()),
+            Source::Made(_) => None,
         }
     }
 
@@ -152,6 +173,7 @@ impl Weights {
         let bad = |e: candle_core::Error| LlmError::malformed(&self.path, format!("weight `{name}`: {e}"));
         let tensor = match &self.source {
             Source::Tensors(tensors) => tensors.get(name).ok_or_else(missing)?.clone(),
+            Source::Made(_) => return Err(missing()),
             Source::Safetensors(mapped) => mapped.load(name, &Device::Cpu).map_err(bad)?,
             Source::Torch { shards, places } => shards[*places.get(name).ok_or_else(missing)?].get(name)?,
             Source::Gguf { content, file } => {
