@@ -26,7 +26,7 @@ import vision
 from adapters import Adapters
 from classes import LABELS
 from generate import answers
-from llm import HIDDEN, Llm
+from llm import HIDDEN, Linears, Llm
 from windows import STEP, Happening, ground_answer
 from words import ABSENT, DETECT, GROUND, SECONDS, SLOTS, Words
 
@@ -39,6 +39,9 @@ class Model:
         tensors = load_file(path / "adapters.safetensors")
         self.words, self.llm = Words(), Llm()
         self.llm.load_lora({k: v.float() for k, v in load_file(path / "lora.safetensors").items()})
+        for part in self.llm.modules():
+            if isinstance(part, Linears):
+                part.merge()
         self.adapters = Adapters(HIDDEN, tensors["audio.weight"].shape[1])
         weight = tensors["vision.weight"].float()
         parts = {"pooled": weight[:, : vision.POOLED], "posterior": weight[:, vision.POOLED :], "vision_bias": tensors["vision.bias"]}
