@@ -3,10 +3,26 @@
 mod support;
 
 use serde_json::Value;
-use support::{Daemon, avicuna, check_coverage, check_lives, config, lines, repository};
+use support::{Daemon, Published, avicuna, check_coverage, check_lives, config, lines, repository};
 
 fn scene() -> String {
     repository("assets/demo/scene.mp4").display().to_string()
+}
+
+/// How many of the scene's events were localized: the right label, and at least 0.3 of both spans together shared.
+fn found(events: &[Published]) -> usize {
+    let text = std::fs::read_to_string(repository("assets/demo/scene.json")).expect("the truth");
+    let truth: Value = serde_json::from_str(&text).expect("JSON");
+    let span = |value: &Value, at: &str| value.pointer(at).and_then(Value::as_f64).expect("a number");
+    let shared = |event: &Value, truth: &Value| {
+        let (start, end) = (span(event, "/start/stream"), span(event, "/end/stream"));
+        let (from, to) = (span(truth, "/start"), span(truth, "/end"));
+        (end.min(to) - start.max(from)) / (end.max(to) - start.min(from))
+    };
+    let ended = || events.iter().map(|event| &event.data).filter(|event| event["phase"] == "ended");
+    let hit =
+        |truth: &&Value| ended().any(|event| event["label"] == truth["label"] && shared(event, truth) >= 0.3);
+    truth["events"].as_array().expect("a list").iter().filter(hit).count()
 }
 
 #[test]
@@ -26,6 +42,8 @@ fn a_file_is_watched_to_its_end_and_a_replay_repeats_the_ids() {
         assert!((end - 60.0).abs() < 0.6 && end == watched, "{watched} of {end} s watched");
         let events = lines(&path, "events");
         check_lives(&events, "scene");
+        let found = found(&events);
+        assert!(found >= 3, "only {found} of the scene's 6 events were found: {events:?}");
         runs.push(events.into_iter().map(|event| event.ce_id).collect::<Vec<_>>());
     }
     assert_eq!(runs[0], runs[1]);
