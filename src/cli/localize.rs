@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "auto")]
     device: String,
     /// Leave out what is less sure (0 to 1).
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.2)]
     min_score: f64,
     /// JSON on a terminal too.
     #[arg(long)]

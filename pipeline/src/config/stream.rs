@@ -73,7 +73,7 @@ fn patience() -> Duration {
 }
 
 fn min_score() -> f64 {
-    0.3
+    0.2
 }
 
 fn merge_gap() -> Duration {
