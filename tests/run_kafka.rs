@@ -29,8 +29,8 @@ fn read(broker: &Broker, topic: &str) -> Vec<Published> {
 }
 
 fn end(records: &[Published], stream: &str) -> f64 {
-    let of_stream = records.iter().filter(|record| record.key == stream);
-    of_stream.last().and_then(|record| record.data["end"]["stream"].as_f64()).unwrap_or(0.0)
+    let mut of_stream = records.iter().filter(|record| record.key == stream);
+    of_stream.next_back().and_then(|record| record.data["end"]["stream"].as_f64()).unwrap_or(0.0)
 }
 
 #[test]
