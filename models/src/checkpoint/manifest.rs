@@ -381,7 +381,7 @@ fn embedding() -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// A file is not there or cannot be read.
-    #[error("cannot read {path}: {source}; a model directory holds a {FILE_NAME}, see `[model] dir` of the config", path = path.display())]
+    #[error("cannot read {path}: {source}; a model directory holds a {FILE_NAME}, see `[model] path` of the config", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
