@@ -46,6 +46,13 @@ class Adapters(nn.Module):
         names = {"vision.weight": vision_weight, "vision.bias": self.vision_bias.detach()}
         return names | {"audio.weight": self.audio.detach(), "audio.bias": self.audio_bias.detach()}
 
+    def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Takes over what `tensors` gave, in any precision."""
+        weight = tensors["vision.weight"].float()
+        parts = {"pooled": weight[:, : vision.POOLED], "posterior": weight[:, vision.POOLED :], "vision_bias": tensors["vision.bias"]}
+        parts |= {"audio": tensors["audio.weight"], "audio_bias": tensors["audio.bias"]}
+        self.load_state_dict({k: v.float() for k, v in parts.items()})
+
 
 class Targets:
     """What tokens should look like: unit directions made of word embeddings, at the words' own size."""

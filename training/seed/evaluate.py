@@ -43,10 +43,7 @@ class Model:
             if isinstance(part, Linears):
                 part.merge()
         self.adapters = Adapters(HIDDEN, tensors["audio.weight"].shape[1])
-        weight = tensors["vision.weight"].float()
-        parts = {"pooled": weight[:, : vision.POOLED], "posterior": weight[:, vision.POOLED :], "vision_bias": tensors["vision.bias"]}
-        parts |= {"audio": tensors["audio.weight"], "audio_bias": tensors["audio.bias"]}
-        self.adapters.load_state_dict({k: v.float() for k, v in parts.items()})
+        self.adapters.load_tensors(tensors)
         self.eyes, self.ears = vision.session(), vision.session(path / "audio.onnx")
 
     def encode(self, video: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 import adapters as ad
@@ -79,7 +80,8 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--every", type=float, default=5, help="minutes between checkpoints")
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--start", type=Path, help="model directory to go on from, with a fresh optimizer; it must have the same audio encoder")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     args = parser.parse_args()
     torch.set_num_threads(2)
     torch.manual_seed(args.seed)
@@ -98,6 +100,9 @@ def main() -> None:
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["spent"]
         rng.bit_generator.state = state["rng"]
+    elif args.start:
+        llm.load_lora({k: v.float() for k, v in load_file(args.start / "lora.safetensors").items()})
+        adapters.load_tensors(load_file(args.start / "adapters.safetensors"))
     else:
         ad.start(adapters, ad.Targets(words, llm.embedding), bank, (embeddings, activity))
 
