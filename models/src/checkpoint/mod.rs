@@ -8,6 +8,7 @@ mod guard;
 mod hub;
 mod import;
 pub mod manifest;
+mod pickle_text;
 mod tensors;
 mod wheel;
 

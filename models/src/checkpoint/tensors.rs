@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, pickle};
 
 use super::guarded;
+use super::pickle_text::texts_fit;
 use crate::llm::LlmError;
 
 /// Reads all tensors of a `.safetensors` file, or of a torch `.bin`, `.pt` or `.pth` in zip format, to the CPU.
@@ -43,6 +45,15 @@ impl TorchFile {
             let stored = entry.compression() == zip::CompressionMethod::Stored;
             if !stored || entry.size() > length {
                 return Err(malformed("a part of it is compressed or larger than the file".into()));
+            }
+            if entry.name().ends_with(".pkl") {
+                drop(entry);
+                let mut pickle = Vec::new();
+                let mut entry = archive.by_index(index).map_err(|e| malformed(e.to_string()))?;
+                entry.read_to_end(&mut pickle).map_err(|e| malformed(e.to_string()))?;
+                if !texts_fit(&pickle) {
+                    return Err(malformed("a text in it is longer than what is left of the file".into()));
+                }
             }
         }
         let tensors =
