@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use avicuna_pipeline::outbox::{Accounting, Message, Outbox, OutboxConfig, Topic, WhenFull};
@@ -122,8 +123,18 @@ fn script() -> PathBuf {
         .expect("kafka.sh is there")
 }
 
+/// Ports that nobody listens on. They lie below those that the system gives to outgoing connections: a broker that died
+/// must find its port free when it comes back.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a free port"));
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let next = || {
+        let step = TAKEN.fetch_add(1, Ordering::Relaxed);
+        20_000 + ((std::process::id() % 120 * 100 + step) % 12_000) as u16
+    };
+    let listeners = [(); N].map(|()| {
+        let free = (0..12_000).find_map(|_| TcpListener::bind(("127.0.0.1", next())).ok());
+        free.expect("a free port")
+    });
     listeners.map(|listener| listener.local_addr().expect("its address").port())
 }
 
