@@ -8,6 +8,7 @@ use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use super::branch::{Branches, element};
 use super::failure::{Failure, Kind};
@@ -30,6 +31,19 @@ pub(super) enum Note {
 
 /// Warnings can come with every packet: the first few of a source are said, the rest only when debugging.
 const SAID: u64 = 5;
+
+/// Runs `work` in a thread of its own. GStreamer may need long, and should it ever hang, that must cost one thread: a tokio
+/// runtime could not end before its blocking tasks do.
+pub(super) fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<oneshot::Receiver<T>> {
+    let (done, result) = oneshot::channel();
+    std::thread::Builder::new().name("source-graph".to_owned()).spawn(move || {
+        // A result nobody waits for any more is dropped here, not in an async thread.
+        let _unwanted = done.send(work());
+    })?;
+    Ok(result)
+}
 
 /// A running pipeline. [`Graph::stop`] must be called off the async threads: it waits for the streaming threads.
 pub(super) struct Graph {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::{CaptureClock, ClockChange};
 use super::mailbox::{Activity, Closed, Mailbox, WhenFull};
+use super::uri::Scheme;
 use super::{SourceConfig, SourceEvent};
 use crate::timeline::{Hole, HoleCause, Placed, Rules, Stamp, StreamTime, Timeline, Track, UtcTime};
 
@@ -153,9 +154,11 @@ impl Intake {
         self.lock().over[track as usize] = true;
     }
 
-    /// The source says which tracks it has; it may say so again with more.
+    /// The source has these tracks. A track that appears nevertheless is waited for from then on.
     pub fn carries(&self, audio: bool, video: bool) {
-        self.lock().over = [!audio, !video];
+        let mut state = self.lock();
+        state.over[Track::Audio as usize] |= !audio;
+        state.over[Track::Video as usize] |= !video;
     }
 
     /// How far the present connection's own time stamps came.
@@ -214,4 +217,14 @@ impl State {
         };
         SourceEvent::Gap { from: hole.from, to: hole.to, reason }
     }
+}
+
+/// How far one track of a source may trail the other before it counts as silent: the network's latency and the
+/// interleaving of the container; HTTP playlists may fetch the tracks in turns.
+pub(super) fn slack(scheme: Scheme, config: &SourceConfig) -> Duration {
+    config.latency
+        + match scheme {
+            Scheme::Http | Scheme::File => Duration::from_secs(10),
+            _ => Duration::from_millis(1500),
+        }
 }

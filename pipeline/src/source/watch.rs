@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::{Failure, Kind};
 use super::generate::Wishes;
-use super::graph::{Graph, Note};
-use super::intake::Intake;
+use super::graph::{Graph, Note, aside};
+use super::intake::{Intake, slack};
 use super::policy::{Policy, Step, Terms};
 use super::uri::{Address, Scheme};
 use super::{Losses, STOPPED, SourceConfig, SourceEvent};
@@ -135,8 +135,14 @@ impl Watch {
         let (notes, mut heard) = mpsc::unbounded_channel();
         let generation = self.intake.open();
         let (address, config, intake) = (self.address.clone(), self.config.clone(), Arc::clone(&self.intake));
-        let start =
-            tokio::task::spawn_blocking(move || Graph::start(&address, &config, &intake, generation, &notes));
+        let internal = |error: &dyn std::fmt::Display| {
+            let message = format!("{}: building the graph failed: {error}", self.address.shown());
+            Outcome::Failed(Failure::new(Kind::Internal, message))
+        };
+        let start = match aside(move || Graph::start(&address, &config, &intake, generation, &notes)) {
+            Ok(start) => start,
+            Err(error) => return Ok(internal(&error)),
+        };
         let shutdown = self.shutdown.clone();
         let started = tokio::select! {
             biased;
@@ -150,26 +156,25 @@ impl Watch {
         let graph = match started {
             Ok(Ok(graph)) => graph,
             Ok(Err(failure)) => return Ok(Outcome::Failed(failure)),
-            Err(error) => {
-                let message = format!("{}: building the graph failed: {error}", self.address.shown());
-                return Ok(Outcome::Failed(Failure::new(Kind::Internal, message)));
-            }
+            Err(error) => return Ok(internal(&error)),
         };
         let outcome = self.stream(generation, &mut heard).await;
         self.intake.mailbox.close();
-        let stop = tokio::task::spawn_blocking(move || {
+        let stop = aside(move || {
             let duration = graph.duration();
             graph.stop();
             duration
         });
-        let duration = match timeout(STOP, stop).await {
-            Ok(duration) => duration.ok().flatten(),
-            Err(_) => {
-                let stream = &self.config.stream_id;
-                tracing::warn!(stream, "a pipeline takes long to stop; leaving it to finish");
-                None
-            }
+        let stopped = match stop {
+            Ok(stop) => timeout(STOP, stop).await,
+            Err(_) => Ok(Ok(None)),
         };
+        let duration = stopped.unwrap_or_else(|_| {
+            let stream = &self.config.stream_id;
+            tracing::warn!(stream, "a pipeline takes long to stop; leaving it to finish");
+            Ok(None)
+        });
+        let duration = duration.ok().flatten();
         let mut outcome = outcome?;
         if matches!(outcome, Outcome::Eos)
             && let Some(failure) = duration.and_then(|duration| self.short_of(duration))
@@ -217,6 +222,9 @@ impl Watch {
                 _ = ticks.tick() => {
                     if let Some(failure) = self.silent() {
                         return Ok(Outcome::Failed(failure));
+                    }
+                    if announced.settled(self.config.live) {
+                        self.intake.carries(announced.audio, announced.video);
                     }
                     // Until the first sample comes the source is still away.
                     if !self.tell_away().await? {
@@ -304,7 +312,6 @@ impl Watch {
         announced.audio |= heard;
         announced.video |= seen;
         announced.known = true;
-        self.intake.carries(announced.audio, announced.video);
         self.unwanted = (audio && !heard) || (video && !seen);
         (!self.config.live && !announced.audio && !announced.video).then(|| {
             let message = match (audio, video) {
@@ -383,19 +390,14 @@ struct Announced {
 }
 
 impl Announced {
+    /// Is it known what the source carries? Live ones may announce one track after the other.
+    fn settled(&self, live: bool) -> bool {
+        self.known && (!live || self.since.is_some_and(|since| since.elapsed() >= ANNOUNCE))
+    }
+
     /// May samples be handed over? Not before the source said what it carries, unless it takes too long.
     fn ready(&mut self) -> bool {
         let since = *self.since.get_or_insert_with(Instant::now);
         self.known || since.elapsed() >= ANNOUNCE
     }
-}
-
-/// How far one track of a source may trail the other before it counts as silent: the network's latency and the
-/// interleaving of the container; HTTP playlists may fetch the tracks in turns.
-fn slack(scheme: Scheme, config: &SourceConfig) -> Duration {
-    config.latency
-        + match scheme {
-            Scheme::Http | Scheme::File => Duration::from_secs(10),
-            _ => Duration::from_millis(1500),
-        }
 }
