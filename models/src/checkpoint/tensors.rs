@@ -46,7 +46,7 @@ impl TorchFile {
             if !stored || entry.size() > length {
                 return Err(malformed("a part of it is compressed or larger than the file".into()));
             }
-            if entry.name().ends_with(".pkl") {
+            if entry.name().is_ok_and(|name| name.ends_with(".pkl")) {
                 drop(entry);
                 let mut pickle = Vec::new();
                 let mut entry = archive.by_index(index).map_err(|e| malformed(e.to_string()))?;
