@@ -10,14 +10,14 @@ help: ## this list
 setup: ## system packages, ONNX Runtime, Kafka and footage into ~/.cache/avicuna
 	@scripts/setup.sh
 
-build: setup ## the program, optimised: target/release/avicuna
-	cargo build --release --locked
+# One command for both: built apart, they would want dependencies with other features, and compile them twice.
+build: setup ## the program and the demo's camera, optimised: target/release/avicuna
+	cargo build --release --locked --bin avicuna --example serve_rtsp
 
 model: build ## what the default model needs, into ~/.cache/avicuna/models
 	target/release/avicuna models pull $(MODEL)
 
 demo: model ## a scene as a live RTSP stream, watched; the events as a consumer reads them from the broker
-	cargo build --release --locked --example serve_rtsp
 	@scripts/demo.sh
 
 test: setup ## every test, with a real Kafka broker

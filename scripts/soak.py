@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the daemon on four live RTSP streams, kills one of their servers every minute, and prints what grows.
 
-    make build && cargo build --release --example serve_rtsp
+    make build
     scripts/soak.py --minutes 30
 
 Every ten seconds the daemon's resident memory, threads and descriptors are read from /proc; at the end a line is fitted to
