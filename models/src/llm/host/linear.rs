@@ -76,7 +76,14 @@ mod tests {
 
     #[test]
     fn products_are_close_to_f32_and_equal_on_every_processor() {
-        let (rows, inputs, outputs) = (7, 96, 41);
+        // Rows are taken four, three, two or one at a time.
+        for rows in 1..=7 {
+            products_of(rows);
+        }
+    }
+
+    fn products_of(rows: usize) {
+        let (inputs, outputs) = (96, 41);
         let (w, x) = (pseudo_random(outputs * inputs, 1), pseudo_random(rows * inputs, 2));
         let mut weight = BlockMatrix::new(inputs);
         weight.push(&w);

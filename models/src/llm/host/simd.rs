@@ -75,15 +75,16 @@ impl Isa {
                     unsafe { super::avx2::panel_product::<4>(panel, rows, first, four) };
                     first += 4;
                 }
-                let (twos, ones) = rest.as_chunks_mut::<2>();
-                for two in twos {
-                    // SAFETY: as above.
-                    unsafe { super::avx2::panel_product::<2>(panel, rows, first, two) };
-                    first += 2;
-                }
-                for one in ones.as_chunks_mut::<1>().0 {
-                    // SAFETY: as above.
-                    unsafe { super::avx2::panel_product::<1>(panel, rows, first, one) };
+                // The weights are read once for all that is left: three questions of a window are three rows.
+                // SAFETY: as above.
+                unsafe {
+                    if let Ok(three) = <&mut [_; 3]>::try_from(&mut *rest) {
+                        super::avx2::panel_product::<3>(panel, rows, first, three);
+                    } else if let Ok(two) = <&mut [_; 2]>::try_from(&mut *rest) {
+                        super::avx2::panel_product::<2>(panel, rows, first, two);
+                    } else if let Ok(one) = <&mut [_; 1]>::try_from(rest) {
+                        super::avx2::panel_product::<1>(panel, rows, first, one);
+                    }
                 }
             }
         }
