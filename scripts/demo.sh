@@ -20,7 +20,7 @@ log=$work/daemon.log
 
 die() {
     echo "demo: $*" >&2
-    tail -n 20 "$log" >&2 || true
+    [ ! -s "$log" ] || tail -n 20 "$log" >&2
     exit 1
 }
 
@@ -37,6 +37,8 @@ await() {
 "$bin/examples/serve_rtsp" "$scene.mp4" >/dev/null &
 server=$!
 pids+=("$server")
+sleep 1
+kill -0 "$server" 2>/dev/null || die "the camera cannot listen on port 8554; end what does (ss -ltnp sport = :8554)"
 AVICUNA__OUTBOX__PATH=$work/outbox.redb "$bin/avicuna" run --config config/demo.toml 2>"$log" &
 daemon=$!
 pids+=("$daemon")
