@@ -1,6 +1,7 @@
 """Draws training windows: events on a time line, frames of one backdrop and clips of sound to match, and questions with their answers.
 
-Every window is new: other events, another backdrop, sometimes cut out of something longer, sometimes with a sense missing.
+Every window is new: other events, another backdrop, sometimes cut out of something longer, sometimes with a sense missing. Half of
+the windows look into one place where things come and go; half into trimmed clips spliced to a longer video, each with its own backdrop.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from words import ABSENT, DETECT, GROUND, NOTHING, SECONDS, SLOTS, slot
 
 STEP = SECONDS / SLOTS
 LONGER = 40.0  # seconds of the time line a window is cut from
+SPLICED = 0.5  # share of windows cut out of spliced clips
 SHORTEST = 0.5  # seconds of an event inside the window; what is shorter is neither asked for nor told
 
 
@@ -128,6 +130,7 @@ class Sampler:
                 else:
                     pairs.setdefault(frozenset((a, b)), []).append(r)
             self.groups.append({"cast": {a: rows for (a, _), rows in cast.items()}, "pairs": pairs, "empty": empty})
+        self.with_label = {label: [i for i, g in enumerate(self.groups) if label in g["cast"]] for label in LABELS}
         self.absent = list(LABELS) + self.names[len(LABELS) :: 10]
 
     def events(self, rng, group: dict) -> list[Happening]:
@@ -144,11 +147,32 @@ class Sampler:
                 out.append(Happening(e.label, e.start - begin, e.end - begin, seen, heard))
         return out
 
-    def frames(self, rng, events: list[Happening], group: dict) -> np.ndarray:
-        """Features of the frame at each slot's beginning."""
+    def splice(self, rng) -> tuple[list[Happening], list[dict]]:
+        """What happens in clips of 5 to 20 s one after the other, at times apart, and the group in view at each slot's beginning."""
+        events, shown, labels = [], [None] * SLOTS, []
+        begin = -rng.uniform(0, 15)
+        while begin < SECONDS:
+            apart = rng.uniform(1, 6) if rng.random() < 0.3 else 0.0
+            again = labels and labels[-1:] * 2 != labels[-2:] and rng.random() < 0.15
+            label = labels[max(len(labels) - 2, 0)] if again else LABELS[rng.integers(len(LABELS))]
+            labels.append(label)
+            end = begin + float(rng.integers(5, 21))
+            seen, heard = ((True, True), (False, True), (True, False))[rng.choice(3, p=[0.6, 0.2, 0.2])]
+            group = self.groups[rng.choice(self.with_label[label]) if seen else rng.integers(len(self.groups))]
+            between = self.groups[rng.integers(len(self.groups))]
+            for i in range(SLOTS):
+                if begin <= i * STEP < end + apart:
+                    shown[i] = group if i * STEP < end else between
+            if end > 0 and begin < SECONDS:
+                events.append(Happening(label, begin, end, seen, heard))
+            begin = end + apart
+        return events, shown
+
+    def frames(self, rng, events: list[Happening], shown: list[dict]) -> np.ndarray:
+        """Features of the frame at each slot's beginning, `shown` naming its group."""
         pick = lambda rows: self.features[rows[rng.integers(len(rows))]].astype(np.float32)
         out = np.empty((SLOTS, vision.DIM), np.float32)
-        for i in range(SLOTS):
+        for i, group in enumerate(shown):
             there = [e.label for e in events if e.seen and e.start <= i * STEP < e.end][:2]
             if len(there) < 2:
                 out[i] = pick(group["cast"][there[0]] if there else group["empty"])
@@ -161,9 +185,12 @@ class Sampler:
         return out
 
     def draw(self, rng) -> Window:
-        group = self.groups[rng.integers(len(self.groups))]
-        events = self.events(rng, group)
-        visual = self.frames(rng, events, group)
+        if rng.random() < SPLICED:
+            events, shown = self.splice(rng)
+        else:
+            group = self.groups[rng.integers(len(self.groups))]
+            events, shown = self.events(rng, group), [group] * SLOTS
+        visual = self.frames(rng, events, shown)
         audio = self.clips.track([(INDEX[e.label], e.start, e.end) for e in events if e.heard], rng)
         has = {"seen": np.ones(SLOTS, bool), "heard": np.ones(SLOTS, bool)}
         missing = rng.choice(["", "seen", "heard", "gap"], p=[0.82, 0.06, 0.06, 0.06])

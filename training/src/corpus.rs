@@ -1,0 +1,1 @@
+//! Source clips: a catalogue of trimmed clips with captions, its readers, and clips composed from packaged pictures and sounds.

@@ -1,0 +1,1 @@
+//! Encoder features of clips and videos, made as the daemon makes them.

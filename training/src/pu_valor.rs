@@ -1,0 +1,1 @@
+//! Pseudo-untrimmed videos: random temporal scaling and permutation of clustered clips, with dialogues about their events.

@@ -1,0 +1,1 @@
+//! Media files of time lines, through GStreamer.
