@@ -1,1 +1,108 @@
 //! Metrics and protocols: UnAV-100 mAP, grounding, dense captions, judged answers, ablations, tables and plots.
+//!
+//! | module | what it measures |
+//! |---|---|
+//! | [`detection`] | what happens, and when: mean average precision by the rule of UnAV-100 |
+//! | [`grounding`] | when does this happen: union mIoU, F1, count F1, R@1, absence, modality |
+//! | [`grounding::single`] | the same with one segment an answer, by the rule of VTimeLLM |
+//! | [`captions`] | dense captions: METEOR, CIDEr, SODA_c |
+//! | [`judge`] | open-ended questions, judged by another model |
+//!
+//! All of these are pure but for the Java programs of `captions` and the endpoint of `judge`. `docs/evaluation.md` states
+//! every rule in words.
+
+pub mod captions;
+pub mod detection;
+pub mod detections;
+pub mod grounding;
+pub mod judge;
+pub mod segment;
+pub mod truth;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use avicuna_models::checkpoint::FetchError;
+use serde::de::DeserializeOwned;
+
+use self::truth::Naming;
+
+/// Why something cannot be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluationError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file says something that it cannot mean.
+    #[error("{path}: {what}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What, with its place in the file.
+        what: String,
+    },
+    /// A video has no media file.
+    #[error(
+        "{path} is missing; build the corpus with its videos rendered, as `avicuna dataset build` does for the test split",
+        path = path.display()
+    )]
+    Media {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Truth and predictions name their classes differently.
+    #[error(
+        "an event of video {video} has no {}, which is how the predictions name their classes",
+        if *naming == Naming::Label { "label" } else { "label_id" }
+    )]
+    Unnamed {
+        /// The video of the event.
+        video: String,
+        /// How predictions name classes.
+        naming: Naming,
+    },
+    /// An answer is about a video that nothing is known of.
+    #[error("an answer is about the video {video}, which has no true captions")]
+    UnknownVideo {
+        /// Its id.
+        video: String,
+    },
+    /// A program that measures captions cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// There is no Java.
+    #[error("Java cannot be started ({source}); install a Java runtime, or name one in AVICUNA_JAVA")]
+    Java {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A program that measures captions failed.
+    #[error("{tool} failed: {reason}")]
+    Tool {
+        /// Which.
+        tool: &'static str,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl EvaluationError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    fn content(path: &Path, what: impl Into<String>) -> Self {
+        Self::Content { path: path.to_owned(), what: what.into() }
+    }
+}
+
+/// A JSON file.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, EvaluationError> {
+    let bytes = std::fs::read(path).map_err(|source| EvaluationError::io(path, source))?;
+    serde_json::from_slice(&bytes).map_err(|error| EvaluationError::content(path, error.to_string()))
+}
