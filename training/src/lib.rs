@@ -10,4 +10,5 @@ pub mod evaluation;
 pub mod features;
 pub mod pu_valor;
 pub mod render;
+pub mod seeded;
 pub mod stages;

@@ -1,0 +1,163 @@
+//! Which records of a foreign list become clips.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::{Catalogue, Clip, CorpusError, SHORTEST, Sense, Skipped, Split};
+
+/// How closely media files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MediaCheck {
+    /// Not at all: for lists whose features are there already.
+    Nothing,
+    /// Files must be there.
+    #[default]
+    Exists,
+}
+
+/// How a foreign list is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadOptions {
+    /// What its clips may be used for, where the list does not say.
+    pub split: Split,
+    /// How closely media files are looked at.
+    pub media: MediaCheck,
+    /// Seconds of a clip, where neither the list nor its file says.
+    pub duration: f64,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { split: Split::Train, media: MediaCheck::Exists, duration: 10.0 }
+    }
+}
+
+/// A record as it stands in a list.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// `line 7` or `record 7`, for those without an id.
+    pub place: String,
+    pub id: String,
+    pub caption: String,
+    pub media: Option<PathBuf>,
+    pub duration: Option<f64>,
+    pub label: Option<String>,
+    pub modality: Option<Sense>,
+    pub split: Option<Split>,
+    pub tags: Vec<String>,
+}
+
+/// Endings of media files.
+const ENDINGS: [&str; 14] =
+    ["mp4", "mkv", "webm", "mov", "avi", "m4v", "ts", "wav", "flac", "mp3", "m4a", "ogg", "opus", "aac"];
+
+/// Makes clips of `records`; those that are none are skipped with a reason.
+///
+/// # Errors
+/// When the folder cannot be read, or nothing is left.
+pub(super) fn admit(
+    list: &Path,
+    records: Vec<Record>,
+    folder: &Path,
+    options: &ReadOptions,
+) -> Result<Catalogue, CorpusError> {
+    let files = if options.media == MediaCheck::Nothing { BTreeMap::new() } else { media_files(folder)? };
+    let mut admission = Admission { files, folder, options, ids: BTreeSet::new(), captions: BTreeSet::new() };
+    let mut catalogue = Catalogue::default();
+    for record in records {
+        let id = if record.id.is_empty() { record.place.clone() } else { record.id.clone() };
+        match admission.clip(record) {
+            Ok(clip) => catalogue.clips.push(clip),
+            Err(reason) => catalogue.skipped.push(Skipped { id, reason }),
+        }
+    }
+    if catalogue.clips.is_empty() {
+        let counts = catalogue.skipped_by_reason();
+        let reasons: Vec<String> =
+            counts.iter().map(|(reason, count)| format!("{count} x {reason}")).collect();
+        let reasons = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join(", ") };
+        return Err(CorpusError::Nothing { path: list.to_owned(), reasons });
+    }
+    Ok(catalogue)
+}
+
+/// The media files of `folder` by the name before their ending. Of two with the same name, the first ending in our list.
+fn media_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CorpusError> {
+    let rank = |path: &Path| {
+        let ending = path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase();
+        ENDINGS.iter().position(|known| *known == ending)
+    };
+    let mut found: BTreeMap<String, (usize, PathBuf)> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(CorpusError::read(folder))? {
+        let path = entry.map_err(CorpusError::read(folder))?.path();
+        let (Some(rank), Some(stem)) = (rank(&path), path.file_stem().and_then(OsStr::to_str)) else {
+            continue;
+        };
+        let stem = stem.to_owned();
+        if found.get(&stem).is_none_or(|(other, _)| rank < *other) {
+            found.insert(stem, (rank, path));
+        }
+    }
+    Ok(found.into_iter().map(|(stem, (_, path))| (stem, path)).collect())
+}
+
+struct Admission<'a> {
+    files: BTreeMap<String, PathBuf>,
+    folder: &'a Path,
+    options: &'a ReadOptions,
+    ids: BTreeSet<String>,
+    captions: BTreeSet<String>,
+}
+
+impl Admission<'_> {
+    /// The clip, or why it is none. Reasons of one kind are the same up to a colon.
+    fn clip(&mut self, record: Record) -> Result<Clip, String> {
+        let caption = record.caption.split_whitespace().collect::<Vec<_>>().join(" ");
+        if record.id.is_empty() {
+            return Err("no id".to_owned());
+        }
+        if record.id.contains(['/', '\\', '\0']) || record.id.starts_with('.') {
+            return Err("the id cannot name a file".to_owned());
+        }
+        if caption.is_empty() {
+            return Err("the caption is empty".to_owned());
+        }
+        let media = self.media(&record)?;
+        let duration = record.duration.unwrap_or(self.options.duration);
+        if !duration.is_finite() || duration < SHORTEST {
+            return Err(format!("shorter than {SHORTEST} s: {duration} s"));
+        }
+        if !self.ids.insert(record.id.clone()) {
+            return Err("the id stands there twice".to_owned());
+        }
+        // Asked when this happens, nobody could say which of two clips is meant.
+        if !self.captions.insert(caption.to_lowercase()) {
+            return Err("the caption stands there twice".to_owned());
+        }
+        Ok(Clip {
+            id: record.id,
+            media,
+            duration,
+            caption,
+            label: record.label.filter(|label| !label.trim().is_empty()),
+            modality: record.modality.unwrap_or(Sense::Both),
+            split: record.split.unwrap_or(self.options.split),
+            tags: record.tags,
+        })
+    }
+
+    fn media(&self, record: &Record) -> Result<PathBuf, String> {
+        let named = record.media.as_ref().map(|media| self.folder.join(media));
+        if self.options.media == MediaCheck::Nothing {
+            return Ok(named.unwrap_or_else(|| self.folder.join(format!("{}.mp4", record.id))));
+        }
+        match named {
+            Some(path) if path.is_file() => Ok(path),
+            Some(path) => Err(format!("no media file: {} is not there", path.display())),
+            None => self.files.get(&record.id).cloned().ok_or_else(|| {
+                format!("no media file: {}.mp4, or with another ending, is not in the folder", record.id)
+            }),
+        }
+    }
+}
