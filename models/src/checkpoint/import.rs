@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Tensor};
-use serde::Deserialize;
-
 use super::export::{Format, SHARD, write_gguf, write_safetensors};
 use super::manifest;
+use super::peft::{others, read_lora};
 use super::tensors::read_tensors;
-use crate::llm::{Config, LlmError, LoraWeights, Weights};
+use crate::llm::{Config, LlmError, Weights};
 use crate::tokenizer::Tokenizer;
+use candle_core::{DType, Tensor};
 
 /// The parts of a released AVicuna.
 #[derive(Debug, Clone)]
@@ -21,7 +20,7 @@ pub struct Released {
     pub visual: PathBuf,
     /// `mm_projector_a.bin`, the audio projector.
     pub audio: PathBuf,
-    /// LoRA folders in the order in which they are merged: `stage3`, `stage4`.
+    /// LoRA folders in the order in which they are merged: `stage3`, `stage4`; with their non_lora_trainables, if any.
     pub stages: Vec<PathBuf>,
 }
 
@@ -47,27 +46,15 @@ pub struct Imported {
     base: PathBuf,
 }
 
-/// `adapter_config.json`, as far as merging needs it.
-#[derive(Deserialize)]
-struct AdapterConfig {
-    r: usize,
-    lora_alpha: f64,
-    #[serde(default)]
-    fan_in_fan_out: bool,
-}
-
 /// Opens `released`: its stages are merged one after the other, in the order in which they were trained.
 pub fn import(released: &Released) -> Result<Imported, LlmError> {
     let config = Config::from_json(&released.base.join("config.json"))?;
     let mut weights = Weights::from_dir(&released.base, &config)?;
-    let mut visual = projector(&released.visual, &read_tensors(&released.visual)?, "mm_projector")?;
-    let mut audio = projector(&released.audio, &read_tensors(&released.audio)?, "mm_projector_a")?;
+    let mut visual = read_projector(&released.visual, "mm_projector")?;
+    let mut audio = read_projector(&released.audio, "mm_projector_a")?;
     for stage in &released.stages {
-        weights = weights.with_lora(lora(stage)?);
-        let path = stage.join("non_lora_trainables.bin");
-        if !path.exists() {
-            continue;
-        }
+        weights = weights.with_lora(read_lora(stage)?);
+        let Some(path) = others(stage) else { continue };
         // With the flags of the training scripts this file is empty; what is in it replaces what was there before.
         let others = read_tensors(&path)?;
         for (name, target) in [("mm_projector", &mut visual), ("mm_projector_a", &mut audio)] {
@@ -166,17 +153,9 @@ impl Imported {
     }
 }
 
-/// The LoRA of a stage's folder.
-fn lora(stage: &Path) -> Result<LoraWeights, LlmError> {
-    let path = stage.join("adapter_config.json");
-    let text = std::fs::read(&path).map_err(|e| LlmError::read(&path, e))?;
-    let config: AdapterConfig = serde_json::from_slice(&text).map_err(|e| LlmError::malformed(&path, e))?;
-    if config.fan_in_fan_out {
-        return Err(LlmError::Unsupported { path, what: "fan_in_fan_out".into() });
-    }
-    let safetensors = stage.join("adapter_model.safetensors");
-    let file = if safetensors.exists() { safetensors } else { stage.join("adapter_model.bin") };
-    LoraWeights::new(&file, config.r, config.lora_alpha, read_tensors(&file)?)
+/// The projector `name`, `mm_projector` or `mm_projector_a`, of a file of tensors.
+pub fn read_projector(path: &Path, name: &str) -> Result<Projector, LlmError> {
+    projector(path, &read_tensors(path)?, name)
 }
 
 /// The projector `name` among `tensors`, whatever stands before its name.

@@ -93,3 +93,62 @@ impl TorchFile {
         tensor.ok_or_else(|| malformed("it has no data".into()))
     }
 }
+
+/// A tensor to be written.
+#[derive(Debug, Clone)]
+pub struct Named<'a> {
+    /// Its name in the file.
+    pub name: String,
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+    /// Row by row.
+    pub values: &'a [f32],
+}
+
+impl safetensors::View for &Named<'_> {
+    fn dtype(&self) -> safetensors::Dtype {
+        safetensors::Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
+        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.values.len()
+    }
+}
+
+/// Writes a safetensors file, f32, with `metadata` in its header. Its place holds the old file or the whole new one,
+/// never a part: also when the disk is full or the power fails.
+pub fn write_tensors(
+    path: &Path,
+    tensors: &[Named<'_>],
+    metadata: HashMap<String, String>,
+) -> Result<(), LlmError> {
+    let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| LlmError::malformed(path, e))?;
+    replace(path, &bytes).map_err(|e| LlmError::write(path, e))
+}
+
+/// Writes `bytes` beside `path`, and puts them in its place when they are on the disk.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let written = File::create(&part).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let replaced = written.and_then(|()| std::fs::rename(&part, path));
+    if replaced.is_err() {
+        // What is half written would only take room; the error that counts is the first.
+        let _already_failed = std::fs::remove_file(&part);
+    }
+    replaced
+}

@@ -29,7 +29,7 @@ pub use error::LlmError;
 pub use generate::Generated;
 pub use lora::{Lora, LoraWeights};
 pub use sampling::Sampling;
-pub use train::{Sequence, Trainable};
+pub use train::{Batch, Layout, Learned, Parameter, Passing, Projection, Target, Trainable};
 pub use weights::Weights;
 pub(crate) use weights::{gguf_name, pairs};
 

@@ -1,13 +1,12 @@
-//! The LLaMA decoder for training: every operation has a gradient, the base is frozen, LoRA matrices are variables.
+//! The LLaMA decoder for training on a CPU: the base is frozen, LoRA matrices and the input's rows get gradients.
 //!
-//! Same steps as [`super::reference`]. Rows of several sequences are packed without padding, and logits are computed only
-//! where there is a label: with a vocabulary of 32,000 they would be most of the memory.
+//! Same steps as [`super::reference`], with every gradient written out, because that is what makes it fast: no weight of
+//! the base has a gradient computed, layers with the same input are one product, nothing is copied to be transposed.
+//! Rows of several sequences are packed without padding, and logits are computed only where there is a label, a few at
+//! a time: with a vocabulary of 49,152 they would be most of the memory. With checkpointing a block keeps nothing but
+//! its input and is computed again on the way back.
 
-use std::path::Path;
-
-use candle_core::{D, DType, Device, Tensor, Var};
-use candle_nn::ops::{log_softmax, softmax};
-use candle_nn::rotary_emb::rope_slow;
+use std::sync::Arc;
 
 use super::config::Config;
 use super::error::LlmError;
@@ -15,242 +14,294 @@ use super::lora::LoraWeights;
 use super::reference::rotations;
 use super::weights::Weights;
 
+mod attention;
+mod block;
+mod linear;
+mod matrix;
+mod ops;
+mod projection;
+mod weight;
+
+pub use attention::Layout;
+pub use linear::Parameter;
+pub use projection::Projection;
+
+use attention::Heads;
+use block::{Block, Pass, Saved};
+use linear::{GROUPS, Linear, Pairs, shape};
+use ops::{Dropout, Rotations, norm, norm_gradient};
+use weight::Frozen;
+
+/// Rows whose logits are in memory at once.
+const JUDGED: usize = 128;
+
 /// The decoder with its gradient.
 pub struct Trainable {
     config: Config,
-    device: Device,
     /// `[vocab, hidden]`
-    embedding: Tensor,
+    embedding: Arc<Vec<f32>>,
     blocks: Vec<Block>,
     /// `[hidden]`
-    norm: Tensor,
-    /// `[vocab, hidden]`
-    head: Tensor,
+    norm: Vec<f32>,
+    head: Frozen,
     /// `[context, head_dim / 2]`
-    cos: Tensor,
-    sin: Tensor,
-    /// By PEFT's name of each matrix.
-    vars: Vec<(String, Var)>,
+    cos: Vec<f32>,
+    sin: Vec<f32>,
 }
 
-/// A sequence to learn from.
-pub struct Sequence {
-    /// Embeddings `[n, hidden]`; they may depend on variables, such as the adapters'.
-    pub rows: Tensor,
-    /// For each row the id that stands there, where the LLM shall learn to write it.
-    pub labels: Vec<Option<u32>>,
+/// Sequences to learn from, one after the other.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Embeddings, `[n, hidden]`.
+    pub rows: Vec<f32>,
+    /// How the rows belong together; as many rows as there are.
+    pub sequences: Vec<Layout>,
+    /// What is to be predicted, and where.
+    pub targets: Vec<Target>,
 }
 
-struct Block {
-    attention_norm: Tensor,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    output: Linear,
-    feed_forward_norm: Tensor,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+/// The LLM shall predict `id` at `row`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Of all rows of the batch.
+    pub row: usize,
+    /// A token of the vocabulary.
+    pub id: u32,
 }
 
-/// `x W^T`, and `scale (x A^T) B^T` where there is a LoRA.
-struct Linear {
-    /// `[out, in]`, frozen
-    weight: Tensor,
-    lora: Option<Pair>,
+/// How a batch is gone through.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Passing {
+    /// Blocks are computed twice instead of kept: less memory, a third more time.
+    pub checkpointing: bool,
+    /// Share of its inputs that a LoRA does not see.
+    pub dropout: f32,
+    /// Which ones: the same number, the same choice.
+    pub key: u64,
 }
 
-struct Pair {
-    /// `[r, in]`
-    a: Tensor,
-    /// `[out, r]`
-    b: Tensor,
-    scale: f64,
-}
-
-impl Linear {
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let y = x.matmul(&self.weight.t()?)?;
-        match &self.lora {
-            None => Ok(y),
-            Some(Pair { a, b, scale }) => y + (x.matmul(&a.t()?)?.matmul(&b.t()?)? * *scale)?,
-        }
-    }
+/// What a batch taught.
+#[derive(Debug, Clone)]
+pub struct Learned {
+    /// The sum of the cross entropies of all targets, nats.
+    pub loss: f64,
+    /// The gradient of that sum for the batch's rows, `[n, hidden]`.
+    pub rows: Vec<f32>,
 }
 
 impl Trainable {
-    /// Reads all weights as f32 to `device`; the matrices of `lora` become variables, not merged.
-    pub fn load(
-        weights: &Weights,
-        config: Config,
-        lora: Option<&LoraWeights>,
-        device: &Device,
-    ) -> Result<Self, LlmError> {
-        let mut vars = Vec::new();
-        let vector = |name: &str| -> Result<Tensor, LlmError> {
-            Ok(weights.get(name, &[config.hidden])?.to_device(device)?)
+    /// Reads all weights; the matrices of `lora` become parameters, not merged. It must have all of the decoder's layers.
+    pub fn load(weights: &Weights, config: Config, lora: Option<&LoraWeights>) -> Result<Self, LlmError> {
+        let vector = |name: &str| -> Result<Vec<f32>, LlmError> {
+            Ok(weights.get(name, &[config.hidden])?.to_vec1::<f32>()?)
         };
-        let mut linear = |name: String, shape: [usize; 2]| -> Result<Linear, LlmError> {
-            let weight = weights.get(&name, &shape)?.to_device(device)?;
-            let pair = lora.and_then(|lora| Some((lora.scale(), lora.pair(&name)?)));
-            let Some((scale, (a, b))) = pair else { return Ok(Linear { weight, lora: None }) };
-            let target = name.strip_suffix(".weight").unwrap_or(&name);
-            let mut var = |part: &str, tensor: &Tensor| -> Result<Tensor, LlmError> {
-                let var = Var::from_tensor(&tensor.to_device(device)?)?;
-                let tensor = var.as_tensor().clone();
-                vars.push((format!("base_model.model.{target}.{part}.weight"), var));
-                Ok(tensor)
-            };
-            let (a, b) = (var("lora_A", a)?, var("lora_B", b)?);
-            Ok(Linear { weight, lora: Some(Pair { a, b, scale }) })
+        let linear = |layer: usize, names: &[&str]| -> Result<Linear, LlmError> {
+            let inputs = shape(&config, names[0])[1];
+            let full = |name: &str| format!("model.layers.{layer}.{name}.weight");
+            let parts = names.iter().map(|name| weights.get(&full(name), &shape(&config, name)));
+            let weight = Frozen::new(&parts.collect::<Result<Vec<_>, _>>()?, inputs)?;
+            let pairs = lora.map(|lora| {
+                let pairs = names.iter().map(|name| pair(lora, &full(name), shape(&config, name)));
+                let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
+                Ok::<_, LlmError>(Pairs { pairs, rank: lora.rank(), scale: lora.scale() as f32 })
+            });
+            Ok(Linear { weight, lora: pairs.transpose()? })
         };
-        let (hidden, wide, q, kv) = (config.hidden, config.intermediate, config.q_dim(), config.kv_dim());
         let mut blocks = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
             blocks.push(Block {
                 attention_norm: vector(&name("input_layernorm"))?,
-                q: linear(name("self_attn.q_proj"), [q, hidden])?,
-                k: linear(name("self_attn.k_proj"), [kv, hidden])?,
-                v: linear(name("self_attn.v_proj"), [kv, hidden])?,
-                output: linear(name("self_attn.o_proj"), [hidden, q])?,
+                qkv: linear(layer, GROUPS[0])?,
+                output: linear(layer, GROUPS[1])?,
                 feed_forward_norm: vector(&name("post_attention_layernorm"))?,
-                gate: linear(name("mlp.gate_proj"), [wide, hidden])?,
-                up: linear(name("mlp.up_proj"), [wide, hidden])?,
-                down: linear(name("mlp.down_proj"), [hidden, wide])?,
+                gate_up: linear(layer, GROUPS[2])?,
+                down: linear(layer, GROUPS[3])?,
             });
         }
         if let Some(lora) = lora {
             lora.finish()?;
         }
         weights.finish()?;
-        let embedding =
-            weights.get("model.embed_tokens.weight", &[config.vocab, hidden])?.to_device(device)?;
+        let table = [config.vocab, config.hidden];
+        let embedding = weights.get("model.embed_tokens.weight", &table)?;
         let head = match config.tied {
             true => embedding.clone(),
-            false => weights.get("lm_head.weight", &[config.vocab, hidden])?.to_device(device)?,
+            false => weights.get("lm_head.weight", &table)?,
         };
         let (cos, sin) = rotations(&config);
-        let table =
-            |values: Vec<f32>| Tensor::from_vec(values, (config.context, config.head_dim / 2), device);
-        Ok(Self {
-            norm: vector("model.norm.weight")?,
-            cos: table(cos)?,
-            sin: table(sin)?,
-            device: device.clone(),
-            embedding,
-            blocks,
-            head,
-            vars,
-            config,
-        })
+        let embedding = Arc::new(embedding.flatten_all()?.to_vec1::<f32>()?);
+        let head = if config.tied {
+            Frozen::shared(&embedding, config.hidden)
+        } else {
+            Frozen::new(&[head], config.hidden)?
+        };
+        Ok(Self { norm: vector("model.norm.weight")?, embedding, blocks, head, cos, sin, config })
+    }
+
+    /// Its dimensions.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The LoRA's matrices by PEFT's names, in the order of the layers.
-    pub fn vars(&self) -> &[(String, Var)] {
-        &self.vars
+    pub fn parameters(&self) -> Vec<&Parameter> {
+        let loras = self.blocks.iter().flat_map(Block::linears).filter_map(|linear| linear.lora.as_ref());
+        loras.flat_map(|lora| &lora.pairs).flat_map(|(a, b)| [a, b]).collect()
     }
 
-    /// Writes the LoRA's matrices as PEFT does.
-    pub fn save_lora(&self, path: &Path) -> Result<(), LlmError> {
-        let tensors = self.vars.iter().map(|(name, var)| (name.as_str(), var.as_tensor().clone()));
-        let tensors: std::collections::HashMap<&str, Tensor> = tensors.collect();
-        candle_core::safetensors::save(&tensors, path).map_err(|e| LlmError::malformed(path, e))
+    /// [`Self::parameters`], to be changed.
+    pub fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        let linears = self.blocks.iter_mut().flat_map(Block::linears_mut);
+        let loras = linears.filter_map(|linear| linear.lora.as_mut());
+        loras.flat_map(|lora| &mut lora.pairs).flat_map(|(a, b)| [a, b]).collect()
     }
 
-    /// The embeddings of `ids`: `[ids, hidden]`.
-    pub fn embed(&self, ids: &[u32]) -> Result<Tensor, LlmError> {
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config.vocab) {
-            return Err(LlmError::Input(format!("{id} is no token id")));
+    /// The embedding of a token, `[hidden]`.
+    pub fn embedding(&self, id: u32) -> Result<&[f32], LlmError> {
+        let hidden = self.config.hidden;
+        let row = self.embedding.chunks_exact(hidden).nth(id as usize);
+        row.ok_or_else(|| LlmError::Input(format!("{id} is no token id")))
+    }
+
+    /// The sum of the cross entropies of a batch's targets; nothing is learned.
+    pub fn loss(&self, batch: &Batch) -> Result<f64, LlmError> {
+        self.check(batch)?;
+        let positions = positions(batch);
+        let pass = self.pass(batch, &positions, Passing::default());
+        let mut x = batch.rows.clone();
+        for block in &self.blocks {
+            (x, _) = block.forward(x, &pass, None);
         }
-        Ok(self.embedding.index_select(&Tensor::new(ids, &self.device)?, 0)?)
+        Ok(self.judge(&x, &batch.targets).0)
     }
 
-    /// The mean cross entropy over all labels of all sequences: each label is predicted by the row before it.
-    pub fn loss(&self, sequences: &[Sequence]) -> Result<Tensor, LlmError> {
-        let (mut places, mut targets, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
-        let mut start = 0;
-        for (index, sequence) in sequences.iter().enumerate() {
-            let rows = sequence.rows.dims2()?.0;
-            if rows != sequence.labels.len() || rows > self.config.context {
-                return Err(LlmError::Input(format!(
-                    "sequence {index} has {rows} rows, {} labels; the context holds {}",
-                    sequence.labels.len(),
-                    self.config.context
-                )));
-            }
-            for (row, label) in sequence.labels.iter().enumerate().skip(1) {
-                if let Some(label) = label {
-                    places.push((start + row - 1) as u32);
-                    targets.push(*label);
-                }
-            }
-            start += rows;
-            lengths.push(rows);
+    /// Goes through a batch forwards and backwards: adds to the gradient of every parameter.
+    pub fn learn(&mut self, batch: &Batch, passing: Passing) -> Result<Learned, LlmError> {
+        self.check(batch)?;
+        let positions = positions(batch);
+        // The blocks change while the rest is read.
+        let mut blocks = std::mem::take(&mut self.blocks);
+        let pass = self.pass(batch, &positions, passing);
+        let learned = self.through(&mut blocks, batch, &pass, passing.checkpointing);
+        self.blocks = blocks;
+        Ok(learned)
+    }
+
+    fn through(&self, blocks: &mut [Block], batch: &Batch, pass: &Pass<'_>, checkpointing: bool) -> Learned {
+        enum Kept {
+            All(Saved),
+            Input(Vec<f32>),
         }
-        if targets.is_empty() {
+        let dropout = |layer: usize| pass.dropout.map(|dropout| dropout.of(layer));
+        let mut kept = Vec::with_capacity(blocks.len());
+        let mut x = batch.rows.clone();
+        for (layer, block) in blocks.iter().enumerate() {
+            let (y, saved) = block.forward(x, pass, dropout(layer));
+            kept.push(if checkpointing { Kept::Input(saved.input()) } else { Kept::All(saved) });
+            x = y;
+        }
+        let (loss, mut gradient) = self.judge(&x, &batch.targets);
+        for (layer, block) in blocks.iter_mut().enumerate().rev() {
+            let saved = match kept.pop().expect("one for each block") {
+                Kept::All(saved) => saved,
+                Kept::Input(x) => block.forward(x, pass, dropout(layer)).1,
+            };
+            gradient = block.backward(saved, gradient, pass, dropout(layer));
+        }
+        Learned { loss, rows: gradient }
+    }
+
+    /// The loss of the states `x [n, hidden]` after the last block, and its gradient for them.
+    fn judge(&self, x: &[f32], targets: &[Target]) -> (f64, Vec<f32>) {
+        let (hidden, eps) = (self.config.hidden, self.config.norm_eps);
+        let (mut loss, mut gradient) = (0.0, vec![0.0; x.len()]);
+        for targets in targets.chunks(JUDGED) {
+            let place = |target: &Target| target.row * hidden..(target.row + 1) * hidden;
+            let states: Vec<f32> = targets.iter().flat_map(|target| &x[place(target)]).copied().collect();
+            let mut logits = self.head.forward(&norm(&states, &self.norm, eps));
+            loss += surprise(&mut logits, targets, self.config.vocab);
+            let mut back = vec![0.0; states.len()];
+            norm_gradient(&mut back, &states, &self.head.backward(&logits), &self.norm, eps);
+            for (target, back) in targets.iter().zip(back.chunks_exact(hidden)) {
+                gradient[place(target)].iter_mut().zip(back).for_each(|(into, back)| *into += back);
+            }
+        }
+        (loss, gradient)
+    }
+
+    fn pass<'a>(&'a self, batch: &'a Batch, positions: &'a [usize], passing: Passing) -> Pass<'a> {
+        let Config { heads, kv_heads, head_dim, norm_eps, .. } = self.config;
+        Pass {
+            sequences: &batch.sequences,
+            rotations: Rotations { cos: &self.cos, sin: &self.sin, positions, head_dim },
+            heads: Heads { heads, kv_heads, dim: head_dim },
+            eps: norm_eps,
+            dropout: (passing.dropout > 0.0).then_some(Dropout { rate: passing.dropout, key: passing.key }),
+        }
+    }
+
+    fn check(&self, batch: &Batch) -> Result<(), LlmError> {
+        let rows = batch.sequences.iter().map(Layout::rows).sum::<usize>();
+        if rows * self.config.hidden != batch.rows.len() {
+            let found = batch.rows.len() / self.config.hidden;
+            return Err(LlmError::Input(format!("the sequences have {rows} rows, the batch has {found}")));
+        }
+        let longest = |layout: &Layout| layout.prefix + layout.branches.iter().copied().max().unwrap_or(0);
+        if let Some(long) = batch.sequences.iter().map(longest).find(|rows| *rows > self.config.context) {
+            let context = self.config.context;
+            return Err(LlmError::Input(format!("a sequence has {long} rows; the context holds {context}")));
+        }
+        if batch.targets.is_empty() {
             return Err(LlmError::Input("no sequence has a label, so there is nothing to learn".into()));
         }
-        if let Some(id) = targets.iter().find(|&&id| id as usize >= self.config.vocab) {
-            return Err(LlmError::Input(format!("{id} is no token id")));
-        }
-        let rows: Vec<&Tensor> = sequences.iter().map(|sequence| &sequence.rows).collect();
-        let states = self.states(&Tensor::cat(&rows, 0)?, &lengths)?;
-        let states = states.index_select(&Tensor::new(places, &self.device)?, 0)?;
-        let logits = states.matmul(&self.head.t()?)?;
-        let targets = Tensor::new(targets, &self.device)?.unsqueeze(1)?;
-        Ok(log_softmax(&logits, D::Minus1)?.gather(&targets, 1)?.mean_all()?.neg()?)
-    }
-
-    /// The states after the final norm, `[n, hidden]`, of packed sequences of `lengths` rows.
-    fn states(&self, rows: &Tensor, lengths: &[usize]) -> candle_core::Result<Tensor> {
-        let mut x = rows.to_dtype(DType::F32)?;
-        for block in &self.blocks {
-            let normed = self.norm(&x, &block.attention_norm)?;
-            let (q, k, v) = (block.q.forward(&normed)?, block.k.forward(&normed)?, block.v.forward(&normed)?);
-            let mut mixed = Vec::with_capacity(lengths.len());
-            let mut start = 0;
-            for &length in lengths {
-                let part = |t: &Tensor| t.narrow(0, start, length);
-                mixed.push(self.attend(&part(&q)?, &part(&k)?, &part(&v)?, length)?);
-                start += length;
+        let wrong = |target: &&Target| target.id as usize >= self.config.vocab || target.row >= rows;
+        match batch.targets.iter().find(wrong) {
+            None => Ok(()),
+            Some(Target { row, id }) => {
+                Err(LlmError::Input(format!("token {id} at row {row} is not in the vocabulary or the batch")))
             }
-            x = (x + block.output.forward(&Tensor::cat(&mixed, 0)?)?)?;
-            let normed = self.norm(&x, &block.feed_forward_norm)?;
-            let gated = (block.gate.forward(&normed)?.silu()? * block.up.forward(&normed)?)?;
-            x = (x + block.down.forward(&gated)?)?;
         }
-        self.norm(&x, &self.norm)
     }
+}
 
-    fn norm(&self, x: &Tensor, weight: &Tensor) -> candle_core::Result<Tensor> {
-        let square = x.sqr()?.mean_keepdim(D::Minus1)?;
-        let scale = (square + f64::from(self.config.norm_eps))?.sqrt()?;
-        x.broadcast_div(&scale)?.broadcast_mul(weight)
+fn pair(
+    lora: &LoraWeights,
+    name: &str,
+    [out, inputs]: [usize; 2],
+) -> Result<(Parameter, Parameter), LlmError> {
+    let wrong = |reason: &str| lora.unfit(format!("`{name}` {reason}"));
+    let (a, b) = lora.pair(name).ok_or_else(|| wrong("has no matrices in it, and training needs all"))?;
+    if a.dims() != [lora.rank(), inputs] || b.dims() != [out, lora.rank()] {
+        return Err(wrong("has another shape in the model"));
     }
+    let target = name.strip_suffix(".weight").unwrap_or(name);
+    let parameter = |part: &str, tensor: &candle_core::Tensor| -> Result<Parameter, LlmError> {
+        let (rows, columns) = tensor.dims2()?;
+        let name = format!("base_model.model.{target}.{part}.weight");
+        Ok(Parameter::new(name, [rows, columns], tensor.flatten_all()?.to_vec1::<f32>()?))
+    };
+    Ok((parameter("lora_A", a)?, parameter("lora_B", b)?))
+}
 
-    /// Causal attention of one sequence from its start: `q [n, q_dim]`, `k` and `v [n, kv_dim]` to `[n, q_dim]`.
-    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, length: usize) -> candle_core::Result<Tensor> {
-        let Config { heads, kv_heads, head_dim, .. } = self.config;
-        let group = self.config.group();
-        // [1, heads, n, head_dim]
-        let split =
-            |t: &Tensor, heads: usize| t.reshape((1, length, heads, head_dim))?.transpose(1, 2)?.contiguous();
-        let (cos, sin) = (self.cos.narrow(0, 0, length)?, self.sin.narrow(0, 0, length)?);
-        let q = rope_slow(&split(q, heads)?, &cos, &sin)?;
-        let k = rope_slow(&split(k, kv_heads)?, &cos, &sin)?;
-        // Query heads that share a key head become more rows of that key head.
-        let q = q.reshape((kv_heads, group * length, head_dim))?;
-        let k = k.reshape((kv_heads, length, head_dim))?;
-        let v = split(v, kv_heads)?.reshape((kv_heads, length, head_dim))?;
-        let scores = (q.matmul(&k.transpose(1, 2)?.contiguous()?)? * (1.0 / (head_dim as f64).sqrt()))?;
-        let mask: Vec<f32> = (0..length)
-            .flat_map(|row| (0..length).map(move |at| if at > row { f32::NEG_INFINITY } else { 0.0 }))
-            .collect();
-        let mask = Tensor::from_vec(mask, (1, 1, length, length), &self.device)?;
-        let scores = scores.reshape((kv_heads, group, length, length))?.broadcast_add(&mask)?;
-        let weights = softmax(&scores, D::Minus1)?.reshape((kv_heads, group * length, length))?;
-        let mixed = weights.matmul(&v)?.reshape((heads, length, head_dim))?;
-        mixed.transpose(0, 1)?.contiguous()?.reshape((length, heads * head_dim))
-    }
+fn positions(batch: &Batch) -> Vec<usize> {
+    batch.sequences.iter().flat_map(Layout::positions).collect()
+}
+
+/// The sum of the cross entropies of `logits [n, vocab]`; their gradient takes their place.
+fn surprise(logits: &mut [f32], targets: &[Target], vocab: usize) -> f64 {
+    use rayon::prelude::*;
+    let one = |(logits, target): (&mut [f32], &Target)| {
+        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let wanted = f64::from(logits[target.id as usize] - top);
+        logits.iter_mut().for_each(|logit| *logit = ops::exp(*logit - top));
+        let total: f64 = logits.iter().map(|e| f64::from(*e)).sum();
+        let share = (1.0 / total) as f32;
+        logits.iter_mut().for_each(|e| *e *= share);
+        logits[target.id as usize] -= 1.0;
+        total.ln() - wanted
+    };
+    // Summed in order, so that the same batch has the same loss.
+    let each: Vec<f64> = logits.par_chunks_exact_mut(vocab).zip(targets).map(one).collect();
+    each.iter().sum()
 }
