@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use avicuna_models::checkpoint::{Named, PeftConfig, read_projector, read_tensors, write_lora};
 use avicuna_models::labels::{Fidelity, LabelError, Supervised, Token, supervise};
 use avicuna_models::llm::{
-    Batch, Config, Layout, Learned, LoraWeights, Parameter, Passing, Projection, Target, Trainable, Weights,
+    Batch, Config, Layout, Learned, LoraWeights, Parameter, Passing, Products, Projection, Target, Trainable,
+    Weights,
 };
 use avicuna_models::prompt::Template;
 use avicuna_models::tokenizer::{Specials, Tokenizer};
@@ -107,7 +108,7 @@ fn model(merged: &[&str], trained: Option<&str>) -> Result<Model, Box<dyn std::e
         weights = weights.with_lora(lora(stage)?);
     }
     let trained = trained.map(lora).transpose()?;
-    let llm = Trainable::load(&weights, config, trained.as_ref())?;
+    let llm = Trainable::load(&weights, config, trained.as_ref(), Products::Single)?;
     // Stage 4 brings its own projectors.
     let own = |name: &str, file: &str| match merged.contains(&"stage4") {
         true => adapter(&tiny.join("stage4/non_lora_trainables.bin"), name),

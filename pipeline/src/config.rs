@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use document::parse;
 pub use error::{ConfigError, Problem};
 pub use places::Places;
 pub use stream::{ReconnectConfig, StreamConfig};

@@ -4,6 +4,7 @@ mod config;
 mod localize;
 mod models;
 mod run;
+mod train;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     /// Fetch, show and import models.
     #[command(subcommand)]
     Models(models::Command),
+    /// Train one of the four stages of a model, or go on with it.
+    Train(train::Arguments),
 }
 
 /// The exit code for wrong arguments, which clap uses too, and for wrong configurations.
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Localize(arguments) => localize::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Models(command) => models::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Train(arguments) => train::run(&arguments),
     };
     match result {
         Ok(code) => code,

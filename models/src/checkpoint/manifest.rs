@@ -72,6 +72,7 @@ mod files;
 
 pub use files::{cache_dir, sha256_of};
 
+use crate::interleave::Strategy;
 use crate::prompt::Template;
 
 /// The name of the file in a model directory.
@@ -240,6 +241,20 @@ pub struct InterleaveSpec {
     pub strategy: StrategyName,
     /// With [`StrategyName::Timestamped`]: a stamp stands before every so many time slots.
     pub stamp_every_slots: Option<usize>,
+}
+
+impl InterleaveSpec {
+    /// The rule that it names.
+    pub fn strategy(self) -> Strategy {
+        match self.strategy {
+            StrategyName::Reference => Strategy::Reference,
+            StrategyName::Even => Strategy::Even,
+            StrategyName::Timestamped => {
+                let every = self.stamp_every_slots.unwrap_or(1);
+                Strategy::Timestamped { stamp_every_slots: every }
+            }
+        }
+    }
 }
 
 /// The interleaving rules by name.

@@ -29,7 +29,7 @@ pub use error::LlmError;
 pub use generate::Generated;
 pub use lora::{Lora, LoraWeights};
 pub use sampling::Sampling;
-pub use train::{Batch, Layout, Learned, Parameter, Passing, Projection, Target, Trainable};
+pub use train::{Batch, Layout, Learned, Parameter, Passing, Products, Projection, Target, Trainable};
 pub use weights::Weights;
 pub(crate) use weights::{gguf_name, pairs};
 
@@ -83,7 +83,7 @@ impl Llm {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, LlmError> {
-        let (config, weights, tokenizer) = if path.is_dir() { open_dir(path)? } else { open_gguf(path)? };
+        let (config, weights, tokenizer) = open(path)?;
         let weights = match lora {
             Some(lora) => weights.with_lora(LoraWeights::load(lora)?),
             None => weights,
@@ -183,7 +183,13 @@ impl Llm {
     }
 }
 
+/// What a model is made of: its dimensions, its weights, which are read when they are asked for, and its tokenizer.
 type Parts = (Config, Weights, Tokenizer);
+
+/// Opens a `.gguf` file, or a folder with `config.json`, weights and a tokenizer.
+pub fn open(path: &Path) -> Result<Parts, LlmError> {
+    if path.is_dir() { open_dir(path) } else { open_gguf(path) }
+}
 
 fn open_gguf(path: &Path) -> Result<Parts, LlmError> {
     let mut file = File::open(path).map_err(|e| LlmError::read(path, e))?;

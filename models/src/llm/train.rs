@@ -15,6 +15,7 @@ use super::reference::rotations;
 use super::weights::Weights;
 
 mod attention;
+mod bf16;
 mod block;
 mod linear;
 mod matrix;
@@ -25,6 +26,7 @@ mod weight;
 pub use attention::Layout;
 pub use linear::Parameter;
 pub use projection::Projection;
+pub use weight::Products;
 
 use attention::Heads;
 use block::{Block, Pass, Saved};
@@ -91,7 +93,12 @@ pub struct Learned {
 
 impl Trainable {
     /// Reads all weights; the matrices of `lora` become parameters, not merged. It must have all of the decoder's layers.
-    pub fn load(weights: &Weights, config: Config, lora: Option<&LoraWeights>) -> Result<Self, LlmError> {
+    pub fn load(
+        weights: &Weights,
+        config: Config,
+        lora: Option<&LoraWeights>,
+        products: Products,
+    ) -> Result<Self, LlmError> {
         let vector = |name: &str| -> Result<Vec<f32>, LlmError> {
             Ok(weights.get(name, &[config.hidden])?.to_vec1::<f32>()?)
         };
@@ -99,7 +106,7 @@ impl Trainable {
             let inputs = shape(&config, names[0])[1];
             let full = |name: &str| format!("model.layers.{layer}.{name}.weight");
             let parts = names.iter().map(|name| weights.get(&full(name), &shape(&config, name)));
-            let weight = Frozen::new(&parts.collect::<Result<Vec<_>, _>>()?, inputs)?;
+            let weight = Frozen::new(&parts.collect::<Result<Vec<_>, _>>()?, inputs, products)?;
             let pairs = lora.map(|lora| {
                 let pairs = names.iter().map(|name| pair(lora, &full(name), shape(&config, name)));
                 let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
@@ -132,9 +139,9 @@ impl Trainable {
         let (cos, sin) = rotations(&config);
         let embedding = Arc::new(embedding.flatten_all()?.to_vec1::<f32>()?);
         let head = if config.tied {
-            Frozen::shared(&embedding, config.hidden)
+            Frozen::shared(&embedding, config.hidden, products)?
         } else {
-            Frozen::new(&[head], config.hidden)?
+            Frozen::new(&[head], config.hidden, products)?
         };
         Ok(Self { norm: vector("model.norm.weight")?, embedding, blocks, head, cos, sin, config })
     }
@@ -190,7 +197,7 @@ impl Trainable {
 
     fn through(&self, blocks: &mut [Block], batch: &Batch, pass: &Pass<'_>, checkpointing: bool) -> Learned {
         enum Kept {
-            All(Saved),
+            All(Box<Saved>),
             Input(Vec<f32>),
         }
         let dropout = |layer: usize| pass.dropout.map(|dropout| dropout.of(layer));
@@ -198,13 +205,13 @@ impl Trainable {
         let mut x = batch.rows.clone();
         for (layer, block) in blocks.iter().enumerate() {
             let (y, saved) = block.forward(x, pass, dropout(layer));
-            kept.push(if checkpointing { Kept::Input(saved.input()) } else { Kept::All(saved) });
+            kept.push(if checkpointing { Kept::Input(saved.input()) } else { Kept::All(Box::new(saved)) });
             x = y;
         }
         let (loss, mut gradient) = self.judge(&x, &batch.targets);
         for (layer, block) in blocks.iter_mut().enumerate().rev() {
             let saved = match kept.pop().expect("one for each block") {
-                Kept::All(saved) => saved,
+                Kept::All(saved) => *saved,
                 Kept::Input(x) => block.forward(x, pass, dropout(layer)).1,
             };
             gradient = block.backward(saved, gradient, pass, dropout(layer));

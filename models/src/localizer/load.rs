@@ -5,9 +5,9 @@ use std::path::Path;
 use super::{Assembler, Encoders, LoadOptions, Localizer, LocalizerError, Tails};
 use crate::adapter::Adapter;
 use crate::encoder::{AudioEncoder, Devices, Runtime, VisionEncoder};
-use crate::interleave::{Interleaver, Strategy};
+use crate::interleave::Interleaver;
 use crate::llm::{Llm, Lora};
-use crate::manifest::{InterleaveSpec, Manifest, StrategyName, cache_dir};
+use crate::manifest::{Manifest, cache_dir};
 use crate::prompt::Template;
 
 /// See [`Localizer::load`].
@@ -18,7 +18,7 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
         None => cache_dir()?,
     };
     // The cheap checks come first: a part that is missing is known before another is read.
-    let (tokens, rule) = (manifest.window, strategy(manifest.interleave));
+    let (tokens, rule) = (manifest.window, manifest.interleave.strategy());
     let interleaver = Interleaver::new(rule, tokens.visual_tokens, tokens.audio_tokens)?;
     let mut paths = Vec::new();
     for (part, file) in manifest.parts() {
@@ -59,17 +59,6 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
         "model loaded"
     );
     Ok(Localizer { manifest, encoders: Encoders { vision, audio }, assembler, llm, tails })
-}
-
-fn strategy(spec: InterleaveSpec) -> Strategy {
-    match spec.strategy {
-        StrategyName::Reference => Strategy::Reference,
-        StrategyName::Even => Strategy::Even,
-        StrategyName::Timestamped => {
-            let every = spec.stamp_every_slots.unwrap_or(1);
-            Strategy::Timestamped { stamp_every_slots: every }
-        }
-    }
 }
 
 /// An answer must be able to end: the template's stop token is one of the LLM's.

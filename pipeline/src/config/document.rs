@@ -39,6 +39,19 @@ pub(super) fn read(
     Ok((config, places))
 }
 
+/// Reads a document of any kind, a configuration of its own; nothing in the environment changes it.
+///
+/// # Errors
+/// What is no TOML, unknown or missing, with its place.
+pub fn parse<T: serde::de::DeserializeOwned>(text: &str, file: &str) -> Result<(T, Places), ConfigError> {
+    let mut places = Places::new(file, text);
+    let root = DeTable::parse(text).map_err(|error| places.problem_at(error.span(), error.message()))?;
+    places.collect(root.get_ref(), "");
+    let value = T::deserialize(Deserializer::from(root));
+    let value = value.map_err(|error| places.problem_at(error.span(), error.message()))?;
+    Ok((value, places))
+}
+
 fn key<'i>(name: &str, span: &Range<usize>) -> Spanned<Cow<'i, str>> {
     Spanned::new(span.clone(), Cow::Owned(name.to_owned()))
 }
