@@ -99,7 +99,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (best, median) = (counted[0], counted[counted.len() / 2]);
     let kind = if arguments.bf16 { "bf16" } else { "f32" };
     let Arguments { batch, rows, .. } = arguments;
-    println!("avicuna {kind}, {batch} x {rows} rows, r {rank}: {median:.2f} s a step ({best:.2f} at best)");
+    println!("avicuna {kind}, {batch} x {rows} rows, r {rank}: {median:.2} s a step ({best:.2} at best)");
     let status = std::fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
     if let Some(peak) = status.lines().find(|line| line.starts_with("VmHWM")) {
         println!("{peak}");
