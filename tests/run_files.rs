@@ -3,6 +3,7 @@
 mod support;
 
 use serde_json::Value;
+use support::kafka::free_ports;
 use support::{Daemon, Published, avicuna, check_coverage, check_lives, config, lines, repository};
 
 fn scene() -> String {
@@ -77,4 +78,65 @@ fn what_cannot_be_localized_is_said() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(expected), "{said}");
     }
+}
+
+#[test]
+fn events_that_a_killed_daemon_left_open_end_with_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out.jsonl");
+    let text = |stream: &str| {
+        let sink = format!("sink.kind = \"jsonl\"\nsink.jsonl.path = {path:?}\n");
+        config(&folder, &format!("{sink}[[stream]]\n{stream}"))
+    };
+    let scene =
+        format!("id = \"scene\"\nuri = {:?}\nrealtime = true\nhop = \"5s\"\nmin_score = 0.0\n", scene());
+    let mut daemon = Daemon::start(&folder, &text(&scene));
+    let phases =
+        |wanted: &str| lines(&path, "events").iter().filter(|event| event.text("phase") == wanted).count();
+    daemon.until("an event is open", || phases("started") > phases("ended"));
+    daemon.kill();
+    let ended_before = phases("ended");
+
+    let mut daemon = Daemon::start(&folder, &text("id = \"next\"\nuri = \"test://?duration=1\"\n"));
+    assert!(daemon.wait().success(), "{}", daemon.log());
+    check_lives(&lines(&path, "events"), "scene");
+    assert!(phases("ended") > ended_before, "nothing was open when it was killed: {}", daemon.log());
+}
+
+#[test]
+fn a_daemon_whose_streams_are_over_waits_when_told_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = format!(
+        "daemon.exit_when_done = false\nsink.kind = \"jsonl\"\nsink.jsonl.path = {:?}\n\
+         [[stream]]\nid = \"short\"\nuri = \"test://?duration=1\"\n",
+        folder.path().join("out.jsonl")
+    );
+    let mut daemon = Daemon::start(&folder, &config(&folder, &text));
+    let log = folder.path().join("log");
+    daemon.until("it says that it waits", || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting to be stopped"))
+    });
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    daemon.until("it still runs", || true);
+    assert!(daemon.terminate().success(), "{}", daemon.log());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [nobody] = free_ports();
+    let text = format!(
+        "daemon.flush = \"1h\"\nsink.kafka.brokers = \"127.0.0.1:{nobody}\"\n\
+         [[stream]]\nid = \"short\"\nuri = \"test://?duration=1\"\n"
+    );
+    let mut daemon = Daemon::start(&folder, &config(&folder, &text));
+    let log = folder.path().join("log");
+    let said = |daemon: &mut Daemon, words: &str| {
+        daemon.until(words, || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(words)));
+    };
+    said(&mut daemon, "stream ended");
+    daemon.signal("TERM");
+    said(&mut daemon, "a second signal ends at once");
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait().code(), Some(128 + 15), "{}", daemon.log());
 }

@@ -97,10 +97,11 @@ fn a_dead_stream_is_reported_and_holds_up_nobody() {
 }
 
 #[test]
-fn a_broker_that_comes_late_gets_everything() {
+fn a_broker_that_comes_late_gets_everything_though_the_outbox_is_small() {
     let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::place());
+    // Far less than the scene's records need: the file has to wait for the broker.
     let text = format!(
-        "daemon.flush = \"10m\"\n{}[[stream]]\nid = \"scene\"\nuri = {:?}\n",
+        "daemon.flush = \"10m\"\noutbox.max_bytes = 3000\noutbox.when_full = \"block\"\n{}[[stream]]\nid = \"scene\"\nuri = {:?}\n",
         sink(&broker, "late"),
         scene()
     );
@@ -112,9 +113,15 @@ fn a_broker_that_comes_late_gets_everything() {
     std::thread::sleep(Duration::from_secs(2));
     broker.start();
     assert!(daemon.wait().success(), "{}", daemon.log());
-    let (end, watched) = check_coverage(&read(&broker, "late.coverage"), "scene");
+    let coverage = read(&broker, "late.coverage");
+    let (end, watched) = check_coverage(&coverage, "scene");
     assert!(end == watched && (end - 60.0).abs() < 0.6, "{watched} of {end} s watched");
-    check_lives(&read(&broker, "late.events"), "scene");
+    let events = read(&broker, "late.events");
+    check_lives(&events, "scene");
+    let bytes =
+        |records: &[Published]| records.iter().map(|record| record.data.to_string().len()).sum::<usize>();
+    assert!(bytes(&coverage) + bytes(&events) > 6000, "the outbox was large enough for all");
+    assert!(daemon.log().contains("dropped=0"), "{}", daemon.log());
 }
 
 #[test]

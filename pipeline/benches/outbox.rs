@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use avicuna_pipeline::outbox::{Message, Outbox, OutboxConfig, Topic};
+use avicuna_pipeline::outbox::{Message, Outbox, OutboxConfig, Subject, Topic};
 use avicuna_pipeline::sink::{Delivery, KafkaConfig};
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
@@ -81,6 +81,8 @@ fn event(index: usize) -> Message {
         ce_id: format!("{index:032x}"),
         ce_time: "2026-11-24T02:45:39.120Z".to_owned(),
         payload: payload.to_string().into_bytes(),
+        // Each event is started, updated twice and ended.
+        subject: Some(Subject { id: format!("{:032x}", index / 4), is_over: index % 4 == 3 }),
     }
 }
 

@@ -8,6 +8,7 @@
 //! ```
 
 mod engine;
+mod left_open;
 mod model;
 mod plan;
 mod publisher;
@@ -26,10 +27,11 @@ use avicuna_models::localizer::{LoadOptions, Localizer, LocalizerError};
 use avicuna_models::manifest::{Manifest, ManifestError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use engine::Outcome;
-pub use plan::{Asking, Plan, plan};
+pub use plan::{Plan, plan};
 pub use record::Record;
 pub use watch::{Watched, watch};
 
@@ -96,10 +98,12 @@ pub async fn run(loaded: Loaded, stop: CancellationToken) -> Result<Vec<Outcome>
     let _closes = serving.clone().drop_guard();
     serve_control(config, &control, &serving).await?;
     let (sink, _broker) = open_sink(&config.sink)?;
-    let outbox = open_outbox(config, &control).await?;
+    let (outbox, left_open) = open_outbox(config, &control).await?;
     let delivery = deliver(&outbox, sink, &control);
     let (publisher, records) = Publisher::channel();
     let stored = publisher::store(records, outbox.clone(), control.clone());
+    // Before anything new; should the outbox be gone already, `stored` says why.
+    let _taken = publisher.publish(left_open).await;
 
     let localizer = tokio::select! {
         loaded = load(config) => loaded?,
@@ -110,12 +114,16 @@ pub async fn run(loaded: Loaded, stop: CancellationToken) -> Result<Vec<Outcome>
     };
     control.status.model(ModelState::Idle);
     let engine = Engine::start(plans, model::of(localizer), schedule(config), control.clone(), publisher);
-    let ended = supervise(engine, stored, config, &outbox, stop, &control).await;
-    leave(delivery, &outbox, config.daemon.flush).await;
+    let (ended, leave_by) = supervise(engine, stored, config, &outbox, stop, &control).await;
+    let left = leave_by.saturating_duration_since(Instant::now());
+    leave(delivery, &outbox, left.min(config.daemon.flush)).await;
     ended
 }
 
-/// Waits for the streams, or for the word to stop, or for a failure.
+type Ended = Result<Vec<Outcome>, DaemonError>;
+
+/// Waits for the streams, or for the word to stop, or for a failure. Says with how it ended until when all
+/// must be over.
 async fn supervise(
     mut engine: Engine,
     mut stored: JoinHandle<Result<(), OutboxError>>,
@@ -123,7 +131,7 @@ async fn supervise(
     outbox: &Outbox,
     stop: CancellationToken,
     control: &Control,
-) -> Result<Vec<Outcome>, DaemonError> {
+) -> (Ended, Instant) {
     let gone = engine.model_gone();
     let mut stored_early = None;
     let failure = tokio::select! {
@@ -145,21 +153,35 @@ async fn supervise(
     if let Some(DaemonError::ModelGone(reason)) = &failure {
         control.status.model(ModelState::Failed(reason.clone()));
     }
-    // Nothing may wait for room in a full outbox any more.
-    outbox.stop_waiting();
     let hopeless = failure.is_some() || stored_early.is_some();
-    let outcomes = engine.stop(if hopeless { Duration::ZERO } else { config.daemon.grace }).await;
-    // The streams are gone, and with them every publisher.
-    let stored = match stored_early {
-        Some(ended) => ended,
-        None => stored.await,
+    let grace = if hopeless { Duration::ZERO } else { config.daemon.grace };
+    let leave_by = Instant::now() + grace + config.daemon.flush;
+    let finish = async {
+        let outcomes = engine.stop(grace).await;
+        // The streams are gone, and with them every publisher.
+        let stored = match stored_early {
+            Some(ended) => ended,
+            None => stored.await,
+        };
+        (outcomes, stored)
     };
-    match (failure, stored) {
+    tokio::pin!(finish);
+    // Until then records may wait for room in a full outbox, as they may while the daemon runs.
+    let patience = if hopeless { Instant::now() } else { leave_by };
+    let (outcomes, stored) = tokio::select! {
+        finished = &mut finish => finished,
+        () = tokio::time::sleep_until(patience) => {
+            outbox.stop_waiting();
+            finish.await
+        }
+    };
+    let ended = match (failure, stored) {
         (Some(failure), _) => Err(failure),
         (None, Ok(Ok(()))) => Ok(outcomes),
         (None, Ok(Err(error))) => Err(error.into()),
         (None, Err(error)) => Err(DaemonError::Part { part: "the publisher", reason: error.to_string() }),
-    }
+    };
+    (ended, leave_by)
 }
 
 async fn serve_control(
@@ -176,13 +198,19 @@ async fn serve_control(
     Ok(())
 }
 
-async fn open_outbox(config: &Config, control: &Control) -> Result<Outbox, DaemonError> {
+/// The outbox, and the ends of events that an earlier run left open.
+async fn open_outbox(config: &Config, control: &Control) -> Result<(Outbox, Vec<Record>), DaemonError> {
     let settings = config.outbox.clone();
-    let opened = tokio::task::spawn_blocking(move || Outbox::open(&settings)).await;
-    let outbox =
+    let open = move || {
+        let outbox = Outbox::open(&settings)?;
+        let ends = left_open::ends(&outbox)?;
+        Ok::<_, OutboxError>((outbox, ends))
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
+    let (outbox, ends) =
         opened.map_err(|error| DaemonError::Part { part: "the outbox", reason: error.to_string() })??;
     control.metrics.watch_outbox(&outbox);
-    Ok(outbox)
+    Ok((outbox, ends))
 }
 
 fn open_sink(config: &SinkConfig) -> Result<(Sink, Option<EmbeddedBroker>), SinkError> {

@@ -108,6 +108,18 @@ pub struct Message {
     pub ce_time: String,
     /// The record as JSON.
     pub payload: Vec<u8>,
+    /// What this is the latest state of, if it is a state. Only [`Outbox::append`] looks at it: a message that comes back
+    /// out of the file has none.
+    pub subject: Option<Subject>,
+}
+
+/// Something with a life, told in several messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The same in all its messages, and in no other's.
+    pub id: String,
+    /// Is this its last message?
+    pub is_over: bool,
 }
 
 /// Where every message ever appended is. `produced = acknowledged + spooled + sum(dropped)`.
@@ -240,6 +252,15 @@ impl Outbox {
     /// Where all messages are, now.
     pub fn accounting(&self) -> Accounting {
         self.shared.board.accounting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last message of every subject whose last word never came into the file: what an earlier run left open when it
+    /// was killed, or when the disk or the outbox was full at its end. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn left_open(&self) -> Result<Vec<Message>, OutboxError> {
+        self.shared.store.left_open()
     }
 
     /// The number of the next message; changes whenever messages were stored.

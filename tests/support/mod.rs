@@ -88,11 +88,22 @@ impl Daemon {
         }
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs").success());
+    }
+
     /// Asks it to end, as an init system does.
     pub fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().expect("kill runs").success());
+        self.signal("TERM");
         self.wait()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        let _killed = self.wait();
     }
 }
 

@@ -353,6 +353,7 @@ mod tests {
             ce_id: "i".into(),
             ce_time: "2026-11-24T00:00:00Z".into(),
             payload: b"{}".to_vec(),
+            subject: None,
         };
         outbox.append(&[message]).expect("appends");
         let text = metrics.render().expect("renders");

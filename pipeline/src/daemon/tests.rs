@@ -8,16 +8,20 @@ use avicuna_models::answer::{Answer, AnswerToken, Finish};
 use avicuna_models::localizer::{LocalizerError, Timing, WindowAnswer, WindowInput};
 
 use super::engine::{Engine, Outcome};
-use super::plan::{Asking, ModelFacts, Plan};
+use super::model::Answered;
+use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
 use super::record::Record;
-use crate::answer::{Asked, Phrases};
+use super::stream::{Shared, Stream};
+use crate::answer::{Asked, Asking, Phrases};
 use crate::control::Control;
 use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase};
-use crate::schedule::{ScheduleConfig, Shed};
-use crate::source::{END_OF_FILE, Fit, Reconnect, SourceConfig};
+use crate::schedule::{ScheduleConfig, Scheduler, Shed};
+use crate::source::{self, END_OF_FILE, Fit, Reconnect, SourceConfig};
 use crate::track::TrackConfig;
 use crate::window::WindowSpec;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Only a hang waits so long.
 const HANG: Duration = Duration::from_secs(120);
@@ -170,12 +174,15 @@ async fn a_window_the_model_cannot_answer_and_one_that_makes_no_sense_are_report
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_waits_for_a_slow_model_and_a_live_stream_sheds() {
     let answer = |windows: &[WindowInput]| {
-        std::thread::sleep(Duration::from_millis(1500));
+        std::thread::sleep(Duration::from_secs(3));
         windows.iter().map(|_| says("Nothing happens.")).collect()
     };
     let (records, _) = run(vec![plan("file", 10, false), plan("live", 24, true)], answer).await;
     assert!(coverage(&records, "file").iter().all(|span| span.watched));
-    assert!(coverage(&records, "live").last().is_some_and(|span| span.end.stream > 20.0));
+    let live = coverage(&records, "live");
+    assert!(live.last().is_some_and(|span| span.end.stream > 20.0));
+    let shed = live.iter().filter_map(|span| span.reason.as_deref()).filter(|why| why.starts_with("shed: "));
+    assert!(shed.count() > 0, "a window every 2 s, and a model that takes 3 s for one: {live:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,4 +198,47 @@ async fn a_model_that_dies_leaves_no_event_open_and_no_hole() {
     let spans = coverage(&records, "a");
     let lost = spans.iter().find(|span| !span.watched).expect("what it did not answer");
     assert!(lost.reason.as_deref().is_some_and(|reason| reason.starts_with("shed: ")), "{lost:?}");
+}
+
+/// As when its task panics: whatever it did last, it is told to come to an end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
+    let (publisher, mut published) = Publisher::channel();
+    let scheduler = Scheduler::new(one_at_a_time());
+    let shared = Shared {
+        control: Arc::new(Control::new()),
+        scheduler: scheduler.clone(),
+        publisher,
+        model: Arc::new(facts()),
+        deadline: CancellationToken::new(),
+    };
+    let plan = plan("a", 12, false);
+    let (sender, events) = mpsc::channel(64);
+    let source = source::spawn(plan.source.clone(), sender, CancellationToken::new());
+    let mut stream = Stream::new(plan, shared).expect("a valid plan");
+    let (route, answers) = mpsc::unbounded_channel();
+    let answers_one_window_and_takes_another = async {
+        let first = scheduler.next_batch().await.expect("a window");
+        let index = first[0].window.id.index;
+        route.send(Answered { index, result: says("From 00 to 99, a ball, seen.") }).expect("it listens");
+        scheduler.next_batch().await.expect("another window")
+    };
+    let breaks = async {
+        tokio::select! {
+            reason = stream.run(events, answers) => panic!("it ended by itself: {reason}"),
+            _ = answers_one_window_and_takes_another => {}
+        }
+    };
+    tokio::time::timeout(HANG, breaks).await.expect("no window comes");
+    stream.fail("it broke".to_owned()).await;
+    drop(stream);
+    source.await.expect("the source ends with its reader");
+    let mut records = Vec::new();
+    while let Some(batch) = published.recv().await {
+        records.extend(batch);
+    }
+    assert_eq!(ends(&records, "a"), [1, 1]);
+    let spans = coverage(&records, "a");
+    assert!(spans[0].watched && spans.iter().any(|span| !span.watched), "{spans:?}");
+    assert_eq!(errors(&records)[0].message, "it broke");
 }

@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError, TableHandle};
 
-use super::{Accounting, Message, OutboxError, Topic};
+use super::{Accounting, Message, OutboxError, Subject, Topic};
 
 /// Key, type, id, time, payload.
 type Value = (&'static str, &'static str, &'static str, &'static str, &'static [u8]);
@@ -15,6 +15,8 @@ type Value = (&'static str, &'static str, &'static str, &'static str, &'static [
 /// Topic's number and message's number to the message. Numbers rise in the order of appending, over all topics.
 const MESSAGES: TableDefinition<(u8, u64), Value> = TableDefinition::new("messages");
 const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
+/// Topic's number and the id of a subject that is not over, to its last message.
+const OPEN: TableDefinition<(u8, &str), Value> = TableDefinition::new("open");
 const DROPPED: TableDefinition<&str, u64> = TableDefinition::new("dropped");
 
 /// Version of the tables above, stored as counter `format`.
@@ -64,7 +66,7 @@ pub(crate) type Numbered = (u64, Message);
 
 /// Bytes a message counts against the limit.
 pub(super) fn size(message: &Message) -> u64 {
-    let Message { topic: _, key, ce_type, ce_id, ce_time, payload } = message;
+    let Message { topic: _, key, ce_type, ce_id, ce_time, payload, subject: _ } = message;
     OVERHEAD + (key.len() + ce_type.len() + ce_id.len() + ce_time.len() + payload.len()) as u64
 }
 
@@ -90,7 +92,7 @@ impl Store {
     pub fn open(path: &Path, opener: Opener) -> Result<(Self, Ledger), OutboxError> {
         let explain = |error: redb::Error| OutboxError::explain(path, error);
         let database = opener(Opening::First).map_err(explain)?;
-        let known = [MESSAGES.name(), COUNTERS.name(), DROPPED.name()];
+        let known = [MESSAGES.name(), OPEN.name(), COUNTERS.name(), DROPPED.name()];
         let read = database.begin_read().map_err(|error| OutboxError::explain(path, error))?;
         let tables = read.list_tables().map_err(|error| OutboxError::explain(path, error))?;
         if let Some(other) =
@@ -167,7 +169,8 @@ impl Store {
         self.with_database(|database| {
             let write = database.begin_write()?;
             let mut changed = {
-                let mut change = Change { messages: write.open_table(MESSAGES)?, ledger: ledger.clone() };
+                let (messages, open) = (write.open_table(MESSAGES)?, write.open_table(OPEN)?);
+                let mut change = Change { messages, open, ledger: ledger.clone() };
                 work(&mut change)?;
                 change.ledger
             };
@@ -229,10 +232,26 @@ impl Store {
                 if read > bytes && !found.is_empty() {
                     break;
                 }
-                let (key, ce_type, ce_id, ce_time, payload) = value;
-                let [key, ce_type, ce_id, ce_time] = [key, ce_type, ce_id, ce_time].map(str::to_owned);
-                let message = Message { topic, key, ce_type, ce_id, ce_time, payload: payload.to_vec() };
-                found.push((number.value().1, message));
+                found.push((number.value().1, message(topic, value)));
+            }
+            Ok(found)
+        })
+    }
+
+    /// The last messages of all subjects that are not over.
+    pub fn left_open(&self) -> Result<Vec<Message>, OutboxError> {
+        self.with_database(|database| {
+            let open = match database.begin_read()?.open_table(OPEN) {
+                // An outbox that has never changed since it was made.
+                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                open => open?,
+            };
+            let mut found = Vec::new();
+            for topic in Topic::ALL {
+                let rest = (topic.number() + 1, "");
+                for row in open.range((topic.number(), "")..rest)? {
+                    found.push(message(topic, row?.1.value()));
+                }
             }
             Ok(found)
         })
@@ -253,6 +272,12 @@ impl Store {
     }
 }
 
+fn message(topic: Topic, value: (&str, &str, &str, &str, &[u8])) -> Message {
+    let (key, ce_type, ce_id, ce_time, payload) = value;
+    let [key, ce_type, ce_id, ce_time] = [key, ce_type, ce_id, ce_time].map(str::to_owned);
+    Message { topic, key, ce_type, ce_id, ce_time, payload: payload.to_vec(), subject: None }
+}
+
 fn create_tables(database: &Database) -> Result<(), redb::Error> {
     let write = database.begin_write()?;
     write.open_table(COUNTERS)?.insert("format", FORMAT)?;
@@ -264,6 +289,7 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
 /// A transaction under way.
 pub(super) struct Change<'t> {
     messages: Table<'t, (u8, u64), Value>,
+    open: Table<'t, (u8, &'static str), Value>,
     ledger: Ledger,
 }
 
@@ -275,9 +301,16 @@ impl Change<'_> {
 
     /// Puts a new message behind all others.
     pub fn append(&mut self, message: &Message) -> Result<(), redb::Error> {
-        let Message { topic, key, ce_type, ce_id, ce_time, payload } = message;
+        let Message { topic, key, ce_type, ce_id, ce_time, payload, subject } = message;
         let value = (key.as_str(), ce_type.as_str(), ce_id.as_str(), ce_time.as_str(), payload.as_slice());
         self.messages.insert((topic.number(), self.ledger.next), value)?;
+        match subject {
+            Some(Subject { id, is_over: true }) => drop(self.open.remove((topic.number(), id.as_str()))?),
+            Some(Subject { id, is_over: false }) => {
+                drop(self.open.insert((topic.number(), id.as_str()), value)?);
+            }
+            None => {}
+        }
         self.ledger.next += 1;
         self.ledger.bytes += size(message);
         self.ledger.accounting.produced += 1;

@@ -13,7 +13,7 @@ use super::*;
 pub(super) fn message(topic: Topic, key: &str, index: usize, bytes: usize) -> Message {
     let (ce_type, ce_id) = ("avicuna.event.v1".to_owned(), format!("id-{index}"));
     let ce_time = "2026-11-24T02:45:39.120Z".to_owned();
-    Message { topic, key: key.to_owned(), ce_type, ce_id, ce_time, payload: vec![b'x'; bytes] }
+    Message { topic, key: key.to_owned(), ce_type, ce_id, ce_time, payload: vec![b'x'; bytes], subject: None }
 }
 
 fn messages(count: usize, bytes: usize) -> Vec<Message> {
@@ -75,6 +75,31 @@ fn messages_come_back_as_they_were_after_a_restart() {
     // Numbers are never used twice: a late verdict must not hit a newer message.
     outbox.append(&messages(1, 1)).expect("appends");
     assert_eq!(outbox.read(Topic::Events, 0, 10, u64::MAX).expect("readable")[0].0, 6);
+}
+
+#[test]
+fn subjects_without_their_last_word_are_known_after_a_restart() {
+    let folder = tempdir();
+    let told = |index: usize, id: &str, is_over: bool| Message {
+        subject: Some(Subject { id: id.to_owned(), is_over }),
+        ..message(Topic::Events, "cam", index, 10)
+    };
+    let config = config(&folder, room(3, 10), WhenFull::DropNew);
+    let outbox = Outbox::open(&config).expect("opens");
+    assert_eq!(outbox.left_open().expect("readable"), []);
+    outbox.append(&[told(0, "a", false), told(1, "b", false), told(2, "a", false)]).expect("appends");
+    // No room for these: nobody will learn that `b` is over, and nobody has learnt of `c`.
+    outbox.append(&[told(3, "b", true), told(4, "c", false)]).expect("appends");
+    settle(&outbox, (0..3).map(|number| (number, Verdict::Delivered)).collect());
+    drop(outbox);
+
+    let outbox = Outbox::open(&config).expect("opens again");
+    let left = |outbox: &Outbox| -> Vec<String> {
+        outbox.left_open().expect("readable").into_iter().map(|message| message.ce_id).collect()
+    };
+    assert_eq!(left(&outbox), ["id-2", "id-1"]);
+    outbox.append(&[told(5, "a", true), told(6, "b", true)]).expect("appends");
+    assert!(left(&outbox).is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{COVERAGE_TYPE, CoverageRecord, ERROR_TYPE, EVENT_TYPE, ErrorRecord, EventRecord, Phase};
-use crate::outbox::{Message, Topic};
+use crate::outbox::{Message, Subject, Topic};
 use crate::timeline::UtcTime;
 
 impl EventRecord {
@@ -17,6 +17,7 @@ impl EventRecord {
             ce_id: format!("{}/{}", self.event_id, self.revision),
             ce_time: time.utc.clone(),
             payload: json(self),
+            subject: Some(Subject { id: self.event_id.clone(), is_over: self.phase == Phase::Ended }),
         }
     }
 }
@@ -35,6 +36,7 @@ impl CoverageRecord {
             ce_id: format!("{}/{era}{start}", self.stream_id),
             ce_time: self.end.utc.clone(),
             payload: json(self),
+            subject: None,
         }
     }
 }
@@ -49,6 +51,7 @@ impl ErrorRecord {
             ce_id: Uuid::now_v7().to_string(),
             ce_time: self.time.clone(),
             payload: json(self),
+            subject: None,
         }
     }
 }

@@ -142,7 +142,7 @@ impl Courier {
 
 /// `None` when the payload is no JSON.
 fn line(message: &Message) -> Option<Vec<u8>> {
-    let Message { topic, key: _, ce_type, ce_id, ce_time, payload } = message;
+    let Message { topic, key: _, ce_type, ce_id, ce_time, payload, subject: _ } = message;
     serde_json::from_slice::<IgnoredAny>(payload).ok()?;
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let (topic, ce_type, ce_id, ce_time) =
@@ -211,6 +211,7 @@ mod tests {
             ce_id: "a\"b".into(),
             ce_time: "2026-11-24T02:45:39.120Z".into(),
             payload: b"{\n  \"label\": \"dog\\n\"\r\n}".to_vec(),
+            subject: None,
         };
         let line = String::from_utf8(line(&message).expect("is JSON")).expect("is UTF-8");
         assert_eq!(line.matches('\n').count(), 1);

@@ -163,6 +163,7 @@ pub fn message(topic: Topic, key: &str, index: usize) -> Message {
         ce_id: format!("{key}#{index}"),
         ce_time: "2026-11-24T02:45:39.120Z".to_owned(),
         payload: format!("{{\"stream_id\":\"{key}\",\"revision\":{index}}}").into_bytes(),
+        subject: None,
     }
 }
 
