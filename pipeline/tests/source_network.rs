@@ -8,6 +8,7 @@ use std::time::Duration;
 use avicuna_pipeline::source::{END_OF_FILE, SourceConfig, SourceEvent};
 use common::http::Http;
 use common::media::{TICKS, make, pictures, shifted, stamps, tone, transport};
+use common::rtmp::Rtmp;
 use common::{Running, all, check, config, frames, gaps, heard, live, media};
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -30,8 +31,13 @@ impl Sender {
 
     /// A live transport stream into `sink`.
     fn live(sink: &str) -> Self {
+        Self::through("mpegtsmux name=mux alignment=7", sink)
+    }
+
+    /// What a camera or an encoder sends, through a muxer.
+    fn through(muxer: &str, sink: &str) -> Self {
         Self::play(&format!(
-            "mpegtsmux name=mux alignment=7 ! {sink} \
+            "{muxer} ! {sink} \
              videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=10/1 ! \
              openh264enc gop-size=5 ! h264parse config-interval=-1 ! queue ! mux. \
              audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=1 ! avenc_aac ! aacparse ! queue ! mux."
@@ -120,6 +126,25 @@ async fn srt_from_a_listener_that_dies_and_returns() {
     drop(sender);
     events.extend(running.until(|event| matches!(event, SourceEvent::Lost { .. })).await);
     let _sender = Sender::live(&sink);
+    events.extend(some(&mut running).await);
+    events.extend(running.stop().await);
+    check(&config, &events);
+    assert!(gaps(&events).iter().any(|gap| gap.2.starts_with("outage: ")), "{:?}", gaps(&events));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rtmp_whose_publisher_dies_and_returns() {
+    let server = Rtmp::serve();
+    let publish = || {
+        Sender::through("flvmux name=mux streamable=true", &format!("rtmp2sink location={}", server.url()))
+    };
+    let config = SourceConfig { stall_timeout: Duration::from_secs(10), ..live(server.url()) };
+    let sender = publish();
+    let mut running = Running::start(config.clone());
+    let mut events = some(&mut running).await;
+    drop(sender);
+    events.extend(running.until(|event| matches!(event, SourceEvent::Lost { .. })).await);
+    let _sender = publish();
     events.extend(some(&mut running).await);
     events.extend(running.stop().await);
     check(&config, &events);

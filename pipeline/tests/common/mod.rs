@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod media;
+pub mod rtmp;
 pub mod rtsp;
 
 use std::path::PathBuf;
@@ -17,13 +18,18 @@ use tokio_util::sync::CancellationToken;
 /// Far more than any test needs: only a hang reaches it.
 pub const HANG: Duration = Duration::from_secs(240);
 
-/// Real footage that `make setup` fetches.
-pub fn media(name: &str) -> PathBuf {
+/// What `make setup` puts into the cache.
+pub fn cached(name: &str) -> PathBuf {
     let cache = std::env::var_os("AVICUNA_CACHE").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/avicuna");
-    let path = cache.unwrap_or_else(home).join("media").join(name);
-    assert!(path.is_file(), "{} is missing: run `make setup`", path.display());
+    let path = cache.unwrap_or_else(home).join(name);
+    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
     path
+}
+
+/// Real footage.
+pub fn media(name: &str) -> PathBuf {
+    cached("media").join(name)
 }
 
 pub fn config(uri: impl Into<String>) -> SourceConfig {
