@@ -8,6 +8,7 @@ mod sentence;
 mod tests;
 
 use avicuna_models::answer::{Answer, Finish};
+use avicuna_models::manifest::PromptSpec;
 use avicuna_models::slots::Slot;
 
 use crate::record::Modality;
@@ -24,6 +25,30 @@ pub enum Asked {
     },
 }
 
+/// One question about every window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asking {
+    /// What it is about.
+    pub asked: Asked,
+    /// As the model reads it.
+    pub text: String,
+}
+
+impl Asking {
+    /// The questions of a stream in the words of a model; `None` when it cannot be asked what happens, and should be.
+    pub fn all(prompt: &PromptSpec, detect: bool, queries: &[String]) -> Option<Vec<Self>> {
+        let mut all = Vec::new();
+        if detect {
+            all.push(Self { asked: Asked::Detect, text: prompt.detect.clone()? });
+        }
+        all.extend(queries.iter().map(|event| Self {
+            asked: Asked::Ground { label: event.clone() },
+            text: prompt.ground_question(event),
+        }));
+        Some(all)
+    }
+}
+
 /// The words a model has for "nothing", from its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phrases {
@@ -31,6 +56,13 @@ pub struct Phrases {
     pub nothing: String,
     /// The answer to [`Asked::Ground`] when the event is not there.
     pub absent: String,
+}
+
+impl Phrases {
+    /// The words of a model.
+    pub fn of(prompt: &PromptSpec) -> Self {
+        Self { nothing: prompt.nothing.clone(), absent: prompt.absent.clone() }
+    }
 }
 
 /// One event in one window, as the LLM said it.

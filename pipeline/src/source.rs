@@ -46,6 +46,8 @@ pub enum SourceEvent {
         has_video: bool,
         /// As in [`SourceConfig::live`].
         live: bool,
+        /// How long it lasts, where it is not live and says so.
+        length: Option<Duration>,
     },
     /// The frame of one grid point.
     Frame(TimedFrame),

@@ -20,7 +20,7 @@ use self::sighting::{Sighting, sightings};
 use crate::answer::Localization;
 use crate::record::{EventRecord, Latency, Presence};
 use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
-use crate::window::{StreamId, WindowId};
+use crate::window::{StreamId, Window, WindowId};
 
 /// How localizations become events.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,6 +88,24 @@ pub struct WindowFacts {
     pub latency: Latency,
     /// Name of the model that answered.
     pub model: Arc<str>,
+}
+
+impl WindowFacts {
+    /// Of a window that `model` has answered at this cost.
+    pub fn of(window: &Window, latency: Latency, model: Arc<str>) -> Self {
+        Self {
+            id: window.id.clone(),
+            start: window.start,
+            end: window.end,
+            anchor: window.anchor,
+            clock: window.clock,
+            av_offset_ms: window.av_offset_ms,
+            audio: window.audio.presence,
+            visual: window.visual.presence,
+            latency,
+            model,
+        }
+    }
 }
 
 /// What the answers to one window say, whatever was asked.

@@ -19,6 +19,10 @@ async fn real_footage_comes_whole_and_the_same_each_time() {
     let (events, reason) = all(config.clone()).await;
     assert_eq!(reason, END_OF_FILE);
     assert_eq!(connected(&events), (true, true));
+    let Some(SourceEvent::Connected { length: Some(length), .. }) = events.first() else {
+        panic!("{events:?}")
+    };
+    assert!((length.as_secs_f64() - 5.3).abs() < 0.1, "{length:?}");
     check(&config, &events);
     let seen = frames(&events);
     // 5.28 s of video: grid points 0..=21.

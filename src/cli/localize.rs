@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_pipeline::config::{Config, Loaded, LogConfig, LogLevel, Places, StreamConfig};
+use avicuna_pipeline::control::{Control, StreamState};
 use avicuna_pipeline::daemon::{self, Record, Watched};
 use avicuna_pipeline::record::{CoverageRecord, ErrorRecord, EventRecord, Modality};
 use avicuna_pipeline::schedule::ScheduleConfig;
@@ -99,32 +101,68 @@ async fn watch(plan: daemon::Plan, localizer: Localizer, shown: &str) -> anyhow:
             interrupted.cancel();
         }
     });
-    // Hidden by itself where standard error is no terminal.
-    let progress = ProgressBar::new_spinner();
-    progress.set_style(ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}")?);
-    progress.enable_steady_tick(Duration::from_millis(100));
-    progress.set_message(shown.to_owned());
-    let started = std::time::Instant::now();
-    let mut events = 0;
-    let show = |record: &Record| match record {
-        Record::Event(event) if event.revision == 0 => events += 1,
-        Record::Coverage { record, .. } => {
-            let (at, speed) = (record.end.stream, record.end.stream / started.elapsed().as_secs_f64());
-            progress.set_message(format!(
-                "{shown}: watched {at:.0} s, {speed:.1} times as fast, {events} events"
-            ));
-        }
-        _ => {}
-    };
+    let control = Arc::new(Control::new());
+    let mut progress = Progress::new(shown, control.clone())?;
     let schedule = ScheduleConfig {
         max_batch: 4,
         linger: Duration::from_millis(20),
         queue_per_stream: 4,
         shed: Default::default(),
     };
-    let watched = daemon::watch(plan, localizer, schedule, show, stop).await;
-    progress.finish_and_clear();
+    let watched =
+        daemon::watch(plan, localizer, schedule, control, |record| progress.note(record), stop).await;
+    progress.bar.finish_and_clear();
     Ok(watched)
+}
+
+/// How far it is: a bar once the source has said how long it lasts. Hidden by itself where standard error is no terminal.
+struct Progress {
+    bar: ProgressBar,
+    control: Arc<Control>,
+    started: Instant,
+    events: usize,
+}
+
+impl Progress {
+    fn new(shown: &str, control: Arc<Control>) -> anyhow::Result<Self> {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(ProgressStyle::with_template("{spinner} {elapsed_precise} {prefix} {msg}")?);
+        bar.set_prefix(shown.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Ok(Self { bar, control, started: Instant::now(), events: 0 })
+    }
+
+    fn note(&mut self, record: &Record) {
+        match record {
+            Record::Event(event) if event.revision == 0 => self.events += 1,
+            Record::Coverage { record, .. } => self.reached(record.end.stream),
+            _ => {}
+        }
+    }
+
+    fn reached(&mut self, seconds: f64) {
+        if self.bar.length().is_none()
+            && let Some(length) = self.length()
+        {
+            self.bar.set_length(length.ceil() as u64);
+            let bar = "{spinner} {elapsed_precise} {prefix} [{bar:30}] {pos} of {len} s, {eta} to go, {msg}";
+            self.bar.set_style(
+                ProgressStyle::with_template(bar).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+        }
+        let speed = seconds / self.started.elapsed().as_secs_f64();
+        let at = if self.bar.length().is_none() { format!("{seconds:.0} s, ") } else { String::new() };
+        self.bar.set_message(format!("{at}{speed:.1} times as fast, {} events", self.events));
+        self.bar.set_position(seconds as u64);
+    }
+
+    fn length(&self) -> Option<f64> {
+        let streams = self.control.status.readiness().streams;
+        streams.into_values().find_map(|state| match state {
+            StreamState::Watching { length, .. } => length,
+            _ => None,
+        })
+    }
 }
 
 fn report<'a>(records: Vec<Record>, source: &'a str, model: &'a str, ended: &'a str) -> Report<'a> {

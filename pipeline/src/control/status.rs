@@ -30,7 +30,7 @@ pub enum ModelState {
 }
 
 /// How a stream is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum StreamState {
     /// Nothing has arrived yet.
@@ -41,6 +41,9 @@ pub enum StreamState {
         audio: bool,
         /// Video too?
         video: bool,
+        /// Seconds it lasts, where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        length: Option<f64>,
     },
     /// Away; it is tried again.
     Lost {
@@ -78,7 +81,7 @@ pub struct Health {
 }
 
 /// The answer of `/readyz`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Readiness {
     /// Is the model loaded, and do records get through?
     pub ready: bool,

@@ -1,11 +1,10 @@
 //! What to do with each stream: the configuration and the model's manifest together.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use avicuna_models::manifest::{self, Manifest};
 
-use crate::answer::{Asked, Phrases};
+use crate::answer::{Asking, Phrases};
 use crate::config::{ConfigError, Loaded, Problem, StreamConfig};
 use crate::source::{Fit, SourceConfig};
 use crate::track::TrackConfig;
@@ -28,15 +27,6 @@ pub struct Plan {
     pub track: TrackConfig,
 }
 
-/// One question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asking {
-    /// What it is about.
-    pub asked: Asked,
-    /// As the model reads it.
-    pub text: String,
-}
-
 /// What the streams need to know of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ModelFacts {
@@ -51,10 +41,9 @@ pub(super) struct ModelFacts {
 impl ModelFacts {
     /// From its manifest.
     pub fn new(manifest: &Manifest) -> Self {
-        let prompt = &manifest.prompt;
-        let phrases = Phrases { nothing: prompt.nothing.clone(), absent: prompt.absent.clone() };
-        let max_new_tokens = prompt.max_new_tokens;
-        Self { name: manifest.name.as_str().into(), phrases: Arc::new(phrases), max_new_tokens }
+        let phrases = Arc::new(Phrases::of(&manifest.prompt));
+        let max_new_tokens = manifest.prompt.max_new_tokens;
+        Self { name: manifest.name.as_str().into(), phrases, max_new_tokens }
     }
 }
 
@@ -109,10 +98,7 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
 }
 
 fn window_spec(stream: &StreamConfig, manifest: &Manifest) -> Result<WindowSpec, Wrong> {
-    let spec = manifest.window;
-    let length = stream.window.unwrap_or_else(|| Duration::from_secs_f64(spec.seconds));
-    let audio = manifest.audio.as_ref();
-    if audio.is_none() && !stream.video {
+    if manifest.audio.is_none() && !stream.video {
         return Err((
             "video",
             format!("the model {} does not hear; without video nothing is left", manifest.name),
@@ -124,15 +110,7 @@ fn window_spec(stream: &StreamConfig, manifest: &Manifest) -> Result<WindowSpec,
             format!("the model {} does not see; without audio nothing is left", manifest.name),
         ));
     }
-    let windows = WindowSpec {
-        length,
-        hop: stream.hop.unwrap_or(length / 2),
-        visual_slots: spec.visual_tokens,
-        audio_slots: spec.audio_tokens,
-        sample_rate: audio.map_or(0, |audio| audio.sample_rate),
-        clip: audio.map_or(Duration::ZERO, |audio| Duration::from_secs_f64(audio.clip_seconds)),
-        patience: stream.patience,
-    };
+    let windows = WindowSpec::of(manifest, stream.window, stream.hop, stream.patience);
     windows.validated().map_err(|error| {
         let field = match error {
             SpecError::NoHop { .. } | SpecError::HopTooLong { .. } | SpecError::HopOffGrid { .. } => "hop",
@@ -144,22 +122,11 @@ fn window_spec(stream: &StreamConfig, manifest: &Manifest) -> Result<WindowSpec,
 }
 
 fn questions(stream: &StreamConfig, manifest: &Manifest) -> Result<Vec<Asking>, Wrong> {
-    let prompt = &manifest.prompt;
-    let mut questions = Vec::new();
-    if stream.detect {
-        let Some(text) = prompt.detect.clone() else {
-            let message = format!(
-                "the model {} cannot be asked what happens; set detect = false and name some queries",
-                manifest.name
-            );
-            return Err(("detect", message));
-        };
-        questions.push(Asking { asked: Asked::Detect, text });
-    }
-    let grounds = stream.queries.iter();
-    questions.extend(grounds.map(|event| Asking {
-        asked: Asked::Ground { label: event.clone() },
-        text: prompt.ground_question(event),
-    }));
-    Ok(questions)
+    Asking::all(&manifest.prompt, stream.detect, &stream.queries).ok_or_else(|| {
+        let message = format!(
+            "the model {} cannot be asked what happens; set detect = false and name some queries",
+            manifest.name
+        );
+        ("detect", message)
+    })
 }

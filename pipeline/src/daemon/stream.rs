@@ -153,14 +153,15 @@ impl Stream {
     /// What a source event means for the stream's state, beside its windows.
     fn note(&mut self, event: &SourceEvent) -> Vec<Record> {
         match event {
-            SourceEvent::Connected { attempt, has_audio, has_video, .. } => {
+            SourceEvent::Connected { attempt, has_audio, has_video, length, .. } => {
                 tracing::info!(stream = %self.plan.stream, attempt, has_audio, has_video, "connected");
                 if *attempt > 0 && self.trouble.is_some() {
                     self.metrics().reconnect();
                 }
                 self.trouble = None;
                 self.metrics().up(true);
-                self.state(StreamState::Watching { audio: *has_audio, video: *has_video });
+                let length = length.map(|length| length.as_secs_f64());
+                self.state(StreamState::Watching { audio: *has_audio, video: *has_video, length });
                 Vec::new()
             }
             SourceEvent::Lost { reason, .. } => {
@@ -264,19 +265,9 @@ impl Stream {
         let reasons: Vec<&str> =
             [&window.visual.reason, &window.audio.reason].into_iter().flatten().map(String::as_str).collect();
         let decode = (UtcTime::now().seconds_since(window.last_capture) * 1e3).max(0.0);
+        let latency = Latency { decode, ..Latency::default() };
         Pending {
-            facts: WindowFacts {
-                id: window.id.clone(),
-                start: window.start,
-                end: window.end,
-                anchor: window.anchor,
-                clock: window.clock,
-                av_offset_ms: window.av_offset_ms,
-                audio: window.audio.presence,
-                visual: window.visual.presence,
-                latency: Latency { decode, ..Latency::default() },
-                model: self.shared.model.name.clone(),
-            },
+            facts: WindowFacts::of(window, latency, self.shared.model.name.clone()),
             until: window.until,
             missing: (!reasons.is_empty()).then(|| reasons.join("; ")),
             last_capture: window.last_capture,

@@ -23,17 +23,18 @@ pub struct Watched {
     pub reason: String,
 }
 
-/// Watches one stream until it ends or `stop` is cancelled. `on_record` sees each record as it is made.
+/// Watches one stream until it ends or `stop` is cancelled. `control` knows how it goes, `on_record` sees each record as
+/// it is made.
 pub async fn watch(
     plan: Plan,
     localizer: Localizer,
     schedule: ScheduleConfig,
+    control: Arc<Control>,
     mut on_record: impl FnMut(&Record),
     stop: CancellationToken,
 ) -> Watched {
     let (publisher, mut published) = Publisher::channel();
-    let mut engine =
-        Engine::start(vec![plan], model::of(localizer), schedule, Arc::new(Control::new()), publisher);
+    let mut engine = Engine::start(vec![plan], model::of(localizer), schedule, control, publisher);
     let mut records = Vec::new();
     let collect = async {
         while let Some(batch) = published.recv().await {

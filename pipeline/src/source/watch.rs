@@ -158,7 +158,7 @@ impl Watch {
             Ok(Err(failure)) => return Ok(Outcome::Failed(failure)),
             Err(error) => return Ok(internal(&error)),
         };
-        let outcome = self.stream(generation, &mut heard).await;
+        let outcome = self.stream(&graph, generation, &mut heard).await;
         self.intake.mailbox.close();
         let stop = aside(move || {
             let duration = graph.duration();
@@ -191,6 +191,7 @@ impl Watch {
     /// Hands events over until the pipeline ends, fails or falls silent.
     async fn stream(
         &mut self,
+        graph: &Graph,
         generation: u64,
         heard: &mut UnboundedReceiver<Note>,
     ) -> Result<Outcome, Stopped> {
@@ -214,7 +215,7 @@ impl Watch {
                     Some(Note::Eos) | None => {
                         // The streams pushed everything before the end was posted.
                         while let Some(event) = self.intake.mailbox.try_next() {
-                            self.hand_over(event, &mut announced).await?;
+                            self.hand_over(event, &mut announced, graph).await?;
                         }
                         return Ok(Outcome::Eos);
                     }
@@ -234,14 +235,19 @@ impl Watch {
                     self.report_losses().await?;
                 }
                 event = self.intake.mailbox.next(), if announced.ready() => {
-                    self.hand_over(event, &mut announced).await?;
+                    self.hand_over(event, &mut announced, graph).await?;
                 }
             }
         }
     }
 
     /// Hands one event over, saying before what the source carries.
-    async fn hand_over(&mut self, event: SourceEvent, announced: &mut Announced) -> Result<(), Stopped> {
+    async fn hand_over(
+        &mut self,
+        event: SourceEvent,
+        announced: &mut Announced,
+        graph: &Graph,
+    ) -> Result<(), Stopped> {
         match &event {
             SourceEvent::Audio(_) => announced.audio = true,
             SourceEvent::Frame(_) => announced.video = true,
@@ -263,6 +269,7 @@ impl Watch {
                 has_audio,
                 has_video,
                 live: self.config.live,
+                length: if self.config.live { None } else { graph.duration() },
             };
             self.send(connected).await?;
             for held in announced.held.drain(..) {

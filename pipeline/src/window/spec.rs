@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use avicuna_models::manifest::Manifest;
 use thiserror::Error;
 
 use crate::timeline::Grid;
@@ -27,6 +28,29 @@ pub struct WindowSpec {
     pub clip: Duration,
     /// How much stream time a window waits for late data after the source said that none will come.
     pub patience: Duration,
+}
+
+impl WindowSpec {
+    /// The windows a model wants, not checked yet: as long as it was trained with, and half a window from one to the next,
+    /// where nothing else is said.
+    pub fn of(
+        manifest: &Manifest,
+        length: Option<Duration>,
+        hop: Option<Duration>,
+        patience: Duration,
+    ) -> Self {
+        let length = length.unwrap_or_else(|| Duration::from_secs_f64(manifest.window.seconds));
+        let audio = manifest.audio.as_ref();
+        Self {
+            length,
+            hop: hop.unwrap_or(length / 2),
+            visual_slots: manifest.window.visual_tokens,
+            audio_slots: manifest.window.audio_tokens,
+            sample_rate: audio.map_or(0, |audio| audio.sample_rate),
+            clip: audio.map_or(Duration::ZERO, |audio| Duration::from_secs_f64(audio.clip_seconds)),
+            patience,
+        }
+    }
 }
 
 /// The longest window, and the longest clip.

@@ -38,7 +38,7 @@ fn utc(time: StreamTime) -> UtcTime {
 }
 
 fn connected(has_audio: bool, has_video: bool) -> SourceEvent {
-    SourceEvent::Connected { attempt: 0, has_audio, has_video, live: true }
+    SourceEvent::Connected { attempt: 0, has_audio, has_video, live: true, length: None }
 }
 
 /// The frame of second `at`; its pixel says so.

@@ -112,7 +112,8 @@ impl Intake {
         }
         let (has_audio, has_video) = (self.audio != Reach::Over, self.video != Reach::Over);
         let clock = SourceEvent::Clock { clock: ClockQuality::Pts, av_offset_ms: None, anchor: self.anchor };
-        let connected = SourceEvent::Connected { attempt: 0, has_audio, has_video, live: false };
+        let connected =
+            SourceEvent::Connected { attempt: 0, has_audio, has_video, live: false, length: None };
         [connected, clock].into_iter().flat_map(|event| self.assembler.push(event)).collect()
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use avicuna_models::localizer::{Localizer, LocalizerError, Question, WindowInput};
-use avicuna_pipeline::answer::{self, Asked, Phrases};
+use avicuna_pipeline::answer::{self, Asking, Phrases};
 use avicuna_pipeline::record::{EventRecord, Latency};
 use avicuna_pipeline::timeline::StreamTime;
 use avicuna_pipeline::track::{Seen, Tracker, WindowFacts};
@@ -39,8 +39,8 @@ pub struct Worker {
     pub stream: StreamId,
     /// Joins what overlapping windows say.
     pub tracker: Tracker,
-    /// What is asked, and what it is about.
-    pub questions: Vec<(Question, Asked)>,
+    /// What is asked of every window.
+    pub questions: Vec<Asking>,
     /// The element is being stopped: windows are left out.
     pub stopping: Arc<AtomicBool>,
 }
@@ -72,12 +72,17 @@ impl Worker {
         }
     }
 
+    fn question(&self, asking: &Asking) -> Question {
+        let max_new_tokens = self.model.manifest().prompt.max_new_tokens;
+        Question { text: asking.text.clone(), max_new_tokens }
+    }
+
     fn ask(&mut self, window: Window, say: &mut impl FnMut(Said)) {
         let until = window.until;
         let input = WindowInput {
             visual: window.visual.slots.clone(),
             audio: window.audio.slots.clone(),
-            questions: self.questions.iter().map(|(question, _)| question.clone()).collect(),
+            questions: self.questions.iter().map(|asking| self.question(asking)).collect(),
         };
         let answered = match self.model.answer(std::slice::from_ref(&input)).pop() {
             Some(Ok(answered)) => answered,
@@ -88,28 +93,17 @@ impl Worker {
             }
             None => return,
         };
-        let prompt = &self.model.manifest().prompt;
-        let phrases = Phrases { nothing: prompt.nothing.clone(), absent: prompt.absent.clone() };
+        let phrases = Phrases::of(&self.model.manifest().prompt);
         let mut localizations = Vec::new();
-        for ((_, asked), answer) in self.questions.iter().zip(&answered.answers) {
+        for (Asking { asked, .. }, answer) in self.questions.iter().zip(&answered.answers) {
             let reading = answer::read(asked, answer, &phrases);
             localizations.extend(reading.localizations);
             reading.unparsed.into_iter().for_each(|part| say(Said::Unparsed(part)));
         }
         let (encode, llm) = (millis(answered.timing.encode), millis(answered.timing.llm));
+        let latency = Latency { decode: 0.0, encode, llm, total: millis(window.closed.elapsed()) };
         let seen = Seen {
-            window: WindowFacts {
-                id: window.id,
-                start: window.start,
-                end: window.end,
-                anchor: window.anchor,
-                clock: window.clock,
-                av_offset_ms: window.av_offset_ms,
-                audio: window.audio.presence,
-                visual: window.visual.presence,
-                latency: Latency { decode: 0.0, encode, llm, total: millis(window.closed.elapsed()) },
-                model: self.model.manifest().name.as_str().into(),
-            },
+            window: WindowFacts::of(&window, latency, self.model.manifest().name.as_str().into()),
             localizations,
         };
         publish(self.tracker.observe(&seen), until, say);
