@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand, which reads its arguments, calls the crates and prints.
 
 mod config;
+mod dataset;
 mod localize;
 mod models;
 mod run;
@@ -34,6 +35,9 @@ enum Command {
     /// Fetch, show and import models.
     #[command(subcommand)]
     Models(models::Command),
+    /// Make pseudo-untrimmed videos with questions and answers, to train and to measure with.
+    #[command(subcommand)]
+    Dataset(dataset::Command),
     /// Train one of the four stages of a model, or go on with it.
     Train(train::Arguments),
 }
@@ -51,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Localize(arguments) => localize::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Models(command) => models::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Dataset(command) => dataset::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Train(arguments) => train::run(&arguments),
     };
     match result {

@@ -1,0 +1,158 @@
+//! `avicuna dataset`: a corpus of a small catalogue, whole and in shards, and what is said of wrong input.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+type Anything = Result<(), Box<dyn std::error::Error>>;
+
+fn dataset(arguments: &[&str]) -> std::io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_avicuna")).arg("dataset").args(arguments).output()
+}
+
+/// Runs it and returns what it printed; what went wrong is the error.
+fn succeeds(arguments: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
+    let output = dataset(arguments)?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Returns what it says when it fails.
+fn fails(arguments: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
+    let output = dataset(arguments)?;
+    assert!(!output.status.success(), "{arguments:?} should fail");
+    Ok(String::from_utf8(output.stderr)?)
+}
+
+/// 24 clips about dogs and 24 about rain, no two of the same caption.
+fn catalogue(dir: &Path) -> std::io::Result<String> {
+    let line = |index: usize| {
+        let caption = match index % 2 {
+            0 => format!("A dog of breed {index} barks at a passing cat."),
+            _ => format!("Rain number {index} falls on a tin roof."),
+        };
+        let clip = serde_json::json!({
+            "id": format!("clip{index:02}"), "media": format!("clips/clip{index:02}.mp4"), "duration": 10.0,
+            "caption": caption, "modality": "both", "split": if index < 48 { "train" } else { "test" },
+        });
+        format!("{clip}\n")
+    };
+    let path = dir.join("clips.jsonl");
+    std::fs::write(&path, (0..50).map(line).collect::<String>())?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+fn files(dir: &Path) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+    let entries = std::fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()?;
+    let files = entries.iter().filter(|entry| entry.path().is_file());
+    let read = |entry: &std::fs::DirEntry| {
+        Ok((entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path())?))
+    };
+    files.map(read).collect()
+}
+
+#[test]
+fn a_corpus_is_the_same_in_one_piece_and_in_shards() -> Anything {
+    let dir = tempfile::tempdir()?;
+    let catalogue = catalogue(dir.path())?;
+    let out = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let build = |name: &str, shard: &str| {
+        succeeds(&[
+            "build",
+            "--catalogue",
+            &catalogue,
+            "--embedder",
+            "words",
+            "--cluster-size",
+            "24..24",
+            "--clips",
+            "3..6",
+            "--groups",
+            "10",
+            "--variants",
+            "2",
+            "--gaps",
+            "0.3",
+            "--repeats",
+            "0.2",
+            "--seed",
+            "7",
+            "--shard",
+            shard,
+            "--out",
+            &out(name),
+        ])
+    };
+    let printed = build("whole", "1/1")?;
+    assert!(printed.contains("48 of 50 clips are in the split"), "{printed}");
+    assert!(printed.contains("2 clusters of 48 captions"), "{printed}");
+    assert!(printed.contains("20 videos of 10 groups"), "{printed}");
+    build("shards", "2/3")?;
+    build("shards", "1/3")?;
+    let early = fails(&["merge", &out("shards")])?;
+    assert!(early.contains("--shard 3/3"), "{early}");
+    build("shards", "3/3")?;
+    succeeds(&["merge", &out("shards")])?;
+    let (whole, shards) = (files(&dir.path().join("whole"))?, files(&dir.path().join("shards"))?);
+    for (name, bytes) in &whole {
+        assert!(shards.get(name) == Some(bytes), "{name} differs");
+    }
+    for name in ["CARD.md", "clusters.json", "clusters.svg", "clusters.txt", "corpus.json", "records.json"] {
+        assert!(whole.contains_key(name), "{name} is missing");
+    }
+    // Dogs and rain do not share videos.
+    let groups = String::from_utf8(whole["groups.jsonl"].clone())?;
+    for line in groups.lines() {
+        let group: serde_json::Value = serde_json::from_str(line)?;
+        let clips = group["clips"].as_array().ok_or("a group has clips")?;
+        let odd = |clip: &serde_json::Value| {
+            clip.as_str().and_then(|id| id[4..].parse::<usize>().ok()).map(|index| index % 2)
+        };
+        assert!(clips.iter().all(|clip| odd(clip) == odd(&clips[0])), "{line}");
+    }
+    let stats: serde_json::Value = serde_json::from_str(&succeeds(&["stats", &out("whole"), "--json"])?)?;
+    assert_eq!((stats["videos"].as_u64(), stats["groups"].as_u64()), (Some(20), Some(10)));
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_done_is_said() -> Anything {
+    let dir = tempfile::tempdir()?;
+    let catalogue = catalogue(dir.path())?;
+    let out = dir.path().join("out").to_string_lossy().into_owned();
+    let build = |more: &[&str]| {
+        let mut arguments = vec!["build", "--catalogue", &catalogue, "--embedder", "words", "--out", &out];
+        arguments.extend(more);
+        fails(&arguments)
+    };
+    let said = build(&["--cluster-size", "40..44"])?;
+    assert!(
+        said.contains("48 different captions or labels cannot be put into clusters of 40 to 44"),
+        "{said}"
+    );
+    let said = build(&["--cluster-size", "8..12"])?;
+    assert!(said.contains("groups of 16 are asked for"), "{said}");
+    let said = build(&["--repeats", "2"])?;
+    assert!(said.contains("`repeats` is 2"), "{said}");
+    let said = build(&["--shard", "4/3"])?;
+    assert!(said.contains("`4/3` is no shard"), "{said}");
+    let said = build(&["--lengths", "20..5"])?;
+    assert!(said.contains("ends before it begins"), "{said}");
+    let said = build(&["--split", "validation"])?;
+    assert!(said.contains("no clips of the split"), "{said}");
+    let text = std::fs::read_to_string(&catalogue)?.replacen("\"duration\":10.0", "\"duration\":\"long\"", 3);
+    std::fs::write(&catalogue, text)?;
+    let said = build(&[])?;
+    assert!(said.contains("line 1") && said.contains("duration") | said.contains("\"long\""), "{said}");
+    Ok(())
+}
+
+#[test]
+fn the_papers_statistics_are_shown() -> Anything {
+    let printed = succeeds(&["stats", "--groups", "100", "--variants", "3"])?;
+    assert!(printed.contains("300 videos of 100 groups"), "{printed}");
+    assert!(printed.contains("| seconds of a segment | 12."), "{printed}");
+    Ok(())
+}
