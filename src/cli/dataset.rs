@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use avicuna_training::cluster::{By, Clusters};
-use avicuna_training::corpus::{Catalogue, Split};
+use avicuna_training::corpus::Catalogue;
 use avicuna_training::pu_valor::build::{self, Settings, Shard};
 use avicuna_training::pu_valor::dialogue::Style;
 use avicuna_training::pu_valor::{Gaps, Overlaps, Span};
@@ -210,16 +210,6 @@ fn bar(what: &'static str, length: u64) -> Result<ProgressBar> {
     bar.set_style(ProgressStyle::with_template(style)?);
     bar.enable_steady_tick(Duration::from_millis(200));
     Ok(bar)
-}
-
-/// Reads `train`, `validation` or `test`.
-fn split(text: &str) -> Result<Split, String> {
-    match text {
-        "train" => Ok(Split::Train),
-        "validation" => Ok(Split::Validation),
-        "test" => Ok(Split::Test),
-        _ => Err(format!("`{text}` is no split; there are train, validation and test")),
-    }
 }
 
 /// `captions` or `labels`.

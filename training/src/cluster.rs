@@ -164,7 +164,7 @@ impl Clusters {
             "method": self.method, "seed": self.seed, "embedder": self.embedder, "by": self.by, "sizes": self.sizes,
             "key": self.key,
         }));
-        let head = head.trim_end_matches('}');
+        let head = head.strip_suffix('}').unwrap_or(&head);
         let text = format!("{head},\"clusters\":[\n{}\n]}}\n", lines.join(",\n"));
         let part = path.with_added_extension(format!("{}.part", std::process::id()));
         let wrong = |source| ClusterError::Io { action: "write", path: path.to_owned(), source };

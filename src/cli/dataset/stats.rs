@@ -16,8 +16,8 @@ pub struct Arguments {
     /// Videos of each group; the released data has 10.
     #[arg(long, default_value_t = 10, conflicts_with = "dir")]
     variants: u32,
-    /// What they are drawn from.
-    #[arg(long, default_value_t = 0, conflicts_with = "dir")]
+    /// What they are drawn from. Most draws share mean and median; this one's shortest and longest are like the released too.
+    #[arg(long, default_value_t = 13, conflicts_with = "dir")]
     seed: u64,
     /// Print JSON.
     #[arg(long)]
