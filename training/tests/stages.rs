@@ -39,10 +39,13 @@ fn checkpoint(out: &Path, stage: u8) -> std::io::Result<Vec<u8>> {
     std::fs::read(out.join(format!("stage{stage}/checkpoint.safetensors")))
 }
 
+/// Names and values.
+type Tensors = Vec<(String, Vec<f32>)>;
+
 /// The tensors of a checkpoint, without the header, which knows how long the run took.
-fn tensors(out: &Path, stage: u8) -> Result<Vec<(String, Vec<f32>)>, Box<dyn std::error::Error>> {
+fn tensors(out: &Path, stage: u8) -> Result<Tensors, Box<dyn std::error::Error>> {
     let path = out.join(format!("stage{stage}/checkpoint.safetensors"));
-    let mut tensors: Vec<(String, Vec<f32>)> = read_tensors(&path)?
+    let mut tensors: Tensors = read_tensors(&path)?
         .into_iter()
         .map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?)))
         .collect::<Result<_, candle_core::Error>>()?;
@@ -198,6 +201,34 @@ fn how_a_batch_is_cut_and_what_is_kept_changes_nothing() -> Anything {
 }
 
 #[test]
+fn a_model_directory_can_be_trained_on() -> Anything {
+    let tiny = Tiny::new()?;
+    let [first, second] = ["first", "second"].map(|name| tiny.dir().join(name));
+    run(&tiny.config(&[("\"words\"", "\"random\"")])?, 4, &first, (false, None))?;
+    let changes = [
+        ("\"words\"", "{ file = \"first/stage4/model/adapters.safetensors\" }"),
+        ("r = 2, alpha = 4.0", "r = 2, alpha = 4.0, start = \"first/stage4/model/lora.safetensors\""),
+        ("lr = 2e-3", "lr = 1e-9"),
+        ("vision = 1e-3", "vision = 1e-9"),
+    ];
+    run(&tiny.config(&changes)?, 4, &second, (false, Some(1)))?;
+    let values = |out: &Path| -> Result<Tensors, Box<dyn std::error::Error>> {
+        let all = tensors(out, 4)?.into_iter();
+        Ok(all.filter(|(name, _)| name.starts_with("value.")).collect())
+    };
+    for ((name, first), (_, second)) in values(&first)?.iter().zip(&values(&second)?) {
+        let off = first.iter().zip(second).fold(0f32, |off, (a, b)| off.max((a - b).abs()));
+        assert!(off < 1e-6, "{name} starts elsewhere, off by {off}");
+    }
+    let wrong = [changes[0], changes[1], ("r = 2, alpha", "r = 3, alpha")];
+    let error = run(&tiny.config(&wrong)?, 4, &tiny.dir().join("third"), (false, None))
+        .expect_err("rank")
+        .to_string();
+    assert!(error.contains("lora.safetensors") && error.contains("rank"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn missing_features_are_named_or_counted_never_replaced() -> Anything {
     let tiny = Tiny::new()?;
     let gone = tiny.corpus().join("features/audio/c1.npy");
@@ -323,7 +354,7 @@ fn the_presets_are_right_and_the_big_one_is_the_papers() -> Anything {
     }
     for stage in [3, 4] {
         assert_eq!(numbers(stage)?, (1e-4, 2, 8, 16, 0.03, 2048));
-        let lora = big.stage(stage)?.lora.ok_or("a LoRA")?;
+        let lora = big.stage(stage)?.lora.as_ref().ok_or("a LoRA")?;
         assert_eq!((lora.r, lora.alpha, lora.dropout), (64, 128.0, 0.05));
     }
     Ok(())

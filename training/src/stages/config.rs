@@ -238,7 +238,7 @@ pub enum Schedule {
 }
 
 /// A LoRA to be trained.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoraSettings {
     /// The rank.
@@ -248,6 +248,8 @@ pub struct LoraSettings {
     /// Share of its inputs that it does not see in a step.
     #[serde(default)]
     pub dropout: f32,
+    /// A safetensors file of this rank to go on from, such as a model directory's; `None`: a fresh one.
+    pub start: Option<PathBuf>,
 }
 
 fn one() -> usize {
@@ -324,7 +326,10 @@ impl Config {
         if let Start::File(path) = &mut self.model.adapters {
             place(path);
         }
-        self.stage.values_mut().flat_map(|stage| &mut stage.data).for_each(place);
+        for stage in self.stage.values_mut() {
+            stage.data.iter_mut().for_each(place);
+            stage.lora.iter_mut().filter_map(|lora| lora.start.as_mut()).for_each(place);
+        }
     }
 }
 

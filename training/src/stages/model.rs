@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use avicuna_models::checkpoint::read_lora;
 use avicuna_models::interleave::Interleaver;
-use avicuna_models::llm::{Config as LlmConfig, LoraWeights, Parameter, Products, Trainable, open};
+use avicuna_models::llm::{Config as LlmConfig, Lora, LoraWeights, Parameter, Products, Trainable, open};
 use avicuna_models::manifest::{Manifest, cache_dir};
 use avicuna_models::tokenizer::Tokenizer;
 
 use super::TrainError;
 use super::adapters::{self, Adapters};
-use super::config::{Config, Dtype, Form, Part, Stage, Start};
+use super::config::{Config, Dtype, Form, LoraSettings, Part, Stage, Start};
 use super::features::Sense;
 use super::optimizer::Share;
 use super::output::{folder, projector_file};
@@ -75,9 +75,11 @@ impl Plan {
         for lora in before(out, number)? {
             weights = weights.with_lora(lora);
         }
-        let lora = stage
-            .lora
-            .map(|lora| LoraWeights::fresh(&llm_config, lora.r, lora.alpha, config.seed ^ u64::from(number)));
+        let start = |lora: &LoraSettings| match &lora.start {
+            None => LoraWeights::fresh(&llm_config, lora.r, lora.alpha, config.seed ^ u64::from(number)),
+            Some(path) => LoraWeights::load(&Lora { path: path.clone(), r: lora.r, alpha: lora.alpha }),
+        };
+        let lora = stage.lora.as_ref().map(start);
         let lora = lora.transpose()?;
         let products = match config.dtype {
             Dtype::F32 => Products::Single,

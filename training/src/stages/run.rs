@@ -349,7 +349,7 @@ impl<'a> Run<'a> {
         let step = self.state.at.done.to_string();
         let passing = Passing {
             checkpointing: self.config.gradient_checkpointing,
-            dropout: self.stage.lora.map_or(0.0, |lora| lora.dropout),
+            dropout: self.stage.lora.as_ref().map_or(0.0, |lora| lora.dropout),
             key: random(self.config.seed, &["dropout", &step, &part.to_string()]).next_u64(),
         };
         let learned = llm.learn(&assembled.batch, passing)?;
