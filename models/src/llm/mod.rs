@@ -105,7 +105,7 @@ impl Llm {
             Precision::Auto => fits && weights.is_compact(),
             Precision::Blocks if fits => true,
             Precision::Blocks => {
-                let message = "blocks need a CPU and layer widths that are multiples of 32";
+                let message = "blocks need a CPU, layer widths that are multiples of 32 and heads whose width is one of 16";
                 return Err(LlmError::Input(message.into()));
             }
         };

@@ -1,5 +1,7 @@
 //! From logits to a token: greedy, or drawn at a temperature from a seeded generator.
 
+use super::host::sum_of_exp;
+
 /// How tokens are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Sampling {
@@ -41,8 +43,7 @@ impl Sampler {
             }
             _ => best,
         };
-        let log_sum = logits.iter().map(|l| f64::from((l - top).exp())).sum::<f64>().ln();
-        (id as u32, logits[id] - top - log_sum as f32)
+        (id as u32, logits[id] - top - sum_of_exp(logits, top).ln())
     }
 
     fn draw(&mut self, logits: &[f32], top: f32, temperature: f32) -> Option<usize> {
@@ -66,13 +67,16 @@ impl Sampler {
 
 /// The index of the largest value, the first among equals; NaN is smaller than everything.
 fn argmax(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if *value > values[best] || values[best].is_nan() {
-            best = index;
+    // The largest first, many at a time; then where it is.
+    let mut tops = [f32::NEG_INFINITY; 32];
+    let (chunks, rest) = values.as_chunks::<32>();
+    for chunk in chunks {
+        for (top, value) in tops.iter_mut().zip(chunk) {
+            *top = if value > top { *value } else { *top };
         }
     }
-    best
+    let top = tops.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
+    values.iter().position(|value| *value == top).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -85,6 +89,20 @@ mod tests {
         assert_eq!(id, 1);
         let expected = (1f64.exp() / (1.0 + 2.0 * 1f64.exp())).ln() as f32;
         assert!((logprob - expected).abs() < 1e-6, "{logprob} {expected}");
+    }
+
+    #[test]
+    fn the_best_is_found_wherever_it_stands() {
+        for length in [1, 31, 32, 33, 64, 100] {
+            for at in 0..length {
+                let mut logits = vec![-1.0; length];
+                logits[0] = f32::NAN;
+                logits[at] = 2.0;
+                logits[length - 1] = 2.0;
+                assert_eq!(argmax(&logits), at, "{length}");
+            }
+        }
+        assert_eq!(argmax(&[f32::NAN; 40]), 0);
     }
 
     #[test]

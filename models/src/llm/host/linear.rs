@@ -76,8 +76,8 @@ mod tests {
 
     #[test]
     fn products_are_close_to_f32_and_equal_on_every_processor() {
-        // Rows are taken four, three, two or one at a time.
-        for rows in 1..=7 {
+        // Rows are taken up to eight at a time.
+        for rows in 1..=11 {
             products_of(rows);
         }
     }
@@ -94,9 +94,13 @@ mod tests {
             product(isa, &weight, &activations, &mut out, Store::Add);
             out
         };
-        let (portable, best) = (run(Isa::Portable), run(Isa::detect()));
-        for (index, (a, b)) in portable.iter().zip(&best).enumerate() {
-            assert!((a - b).abs() < 1e-5, "{index}: {a} {b}");
+        let portable = run(Isa::Portable);
+        for isa in Isa::all() {
+            for (index, (a, b)) in portable.iter().zip(&run(isa)).enumerate() {
+                assert!((a - b).abs() < 1e-5, "{isa:?} {index}: {a} {b}");
+            }
+        }
+        for (index, a) in portable.iter().enumerate() {
             let (row, output) = (index / outputs, index % outputs);
             let pairs = x[row * inputs..].iter().zip(&w[output * inputs..]).take(inputs);
             let exact = 1.0 + pairs.map(|(a, b)| a * b).sum::<f32>();
@@ -111,9 +115,10 @@ mod tests {
         let mut row = [1.0; 32];
         row[5] = 0.0;
         weight.push(&row);
-        for sign in [1.0, -1.0] {
+        for (sign, isa) in
+            [1.0, -1.0].into_iter().flat_map(|sign| Isa::all().into_iter().map(move |isa| (sign, isa)))
+        {
             let mut activations = Activations::default();
-            let isa = Isa::detect();
             isa.quantise(&[sign; 32], 32, 32, &mut activations, |to, from| to.copy_from_slice(from));
             let mut out = [0.0];
             product(isa, &weight, &activations, &mut out, Store::Set);

@@ -15,15 +15,21 @@ use super::error::LlmError;
 use super::reference::rotations;
 use super::weights::Weights;
 
+mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod blocks;
+mod lanes;
 mod linear;
 mod simd;
 
+use attention::{Head, Query, Span, TILE};
 use blocks::{Activations, BlockMatrix};
+use lanes::LANES;
 use linear::{Store, product};
-use simd::{Isa, Part};
+use simd::Isa;
 
 /// The LLaMA decoder for CPUs.
 pub(crate) struct Host {
@@ -61,8 +67,8 @@ struct Block {
 pub(crate) struct HostCache {
     /// What the sequence shares with others; it shares nothing itself.
     prefix: Option<Arc<HostCache>>,
-    /// Per block: keys and values, `[length, kv_dim]` each.
-    layers: Vec<(Vec<f32>, Vec<f32>)>,
+    /// Per block: keys and values of each key head.
+    layers: Vec<Vec<Head>>,
     length: usize,
 }
 
@@ -83,7 +89,8 @@ struct Place {
 impl Host {
     /// Whether a model of these dimensions can be stored in blocks.
     pub(crate) fn fits(config: &Config) -> bool {
-        [config.hidden, config.q_dim(), config.intermediate].into_iter().all(BlockMatrix::fits)
+        let linear = [config.hidden, config.q_dim(), config.intermediate].into_iter().all(BlockMatrix::fits);
+        linear && config.head_dim.is_multiple_of(LANES)
     }
 
     /// Reads all `weights` and stores them in blocks.
@@ -131,7 +138,7 @@ impl Host {
     fn normalised(&self, x: &[f32], norm: &[f32], into: &mut Activations) {
         let hidden = self.config.hidden;
         self.isa.quantise(x, hidden, hidden, into, |to, from| {
-            let square: f32 = from.iter().map(|v| v * v).sum();
+            let square = square_sum(from);
             let scale = 1.0 / (square / hidden as f32 + self.config.norm_eps).sqrt();
             for ((to, from), norm) in to.iter_mut().zip(from).zip(norm) {
                 *to = from * scale * norm;
@@ -164,35 +171,82 @@ impl Host {
         places: &[(usize, Place)],
         out: &mut [f32],
     ) {
-        let Config { head_dim, heads, .. } = self.config;
+        let q_dim = self.config.q_dim();
+        // One token of one sequence is not worth a second thread; a prefill is cut fine, because later rows see more.
+        let rows = match places.len() {
+            0..4 => return self.attend_rows(layer, qkv, caches, places, out),
+            few @ 4..64 => few.div_ceil(rayon::current_num_threads()),
+            _ => 8,
+        };
+        out.par_chunks_mut(rows * q_dim)
+            .zip(places.par_chunks(rows))
+            .for_each(|(out, places)| self.attend_rows(layer, qkv, caches, places, out));
+    }
+
+    /// [`Self::attend`] in one thread.
+    fn attend_rows(
+        &self,
+        layer: usize,
+        qkv: &[f32],
+        caches: &[&HostCache],
+        places: &[(usize, Place)],
+        out: &mut [f32],
+    ) {
+        let Config { head_dim, kv_heads, .. } = self.config;
         let (q_dim, kv_dim, group) = (self.config.q_dim(), self.config.kv_dim(), self.config.group());
-        let one = |(out, (index, place)): (&mut [f32], &(usize, Place))| {
-            let q = &qkv[index * (q_dim + 2 * kv_dim)..][..q_dim];
-            let cache = caches[place.segment];
-            let mut scores = vec![0.0; place.position + 1];
-            for head in 0..heads {
-                let offset = head / group * head_dim;
-                let (keys, values) = &cache.layers[layer];
-                let shared = cache.prefix.as_ref().map(|prefix| {
-                    let (keys, values) = &prefix.layers[layer];
-                    Part { keys, values, stride: kv_dim, offset, length: prefix.length }
-                });
-                let own_length = place.position + 1 - shared.map_or(0, |part| part.length);
-                let own = Part { keys, values, stride: kv_dim, offset, length: own_length };
-                let range = head * head_dim..(head + 1) * head_dim;
-                let (q, out) = (&q[range.clone()], &mut out[range]);
-                match shared {
-                    Some(shared) => self.isa.attend(q, &[shared, own], &mut scores, out),
-                    None => self.isa.attend(q, &[own], &mut scores, out),
+        let mut scores = Vec::new();
+        let mut mixed = vec![0.0; TILE * head_dim];
+        let mut first = 0;
+        for run in places.chunk_by(|(_, a), (_, b)| a.segment == b.segment) {
+            let cache = caches[run[0].1.segment];
+            for kv_head in 0..kv_heads {
+                // The rows of one sequence and the query heads of one key head read the same keys.
+                let queries: Vec<(usize, Query<'_>)> = run
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(at, (row, place))| {
+                        (kv_head * group..(kv_head + 1) * group).map(move |head| {
+                            let q = &qkv[row * (q_dim + 2 * kv_dim) + head * head_dim..][..head_dim];
+                            let to = (first + at) * q_dim + head * head_dim;
+                            (to, Query { q, visible: place.position + 1 })
+                        })
+                    })
+                    .collect();
+                for tile in queries.chunks(TILE) {
+                    let visible = tile.iter().map(|(_, query)| query.visible).max().unwrap_or(0);
+                    let shared = cache.prefix.as_ref().map(|prefix| &prefix.layers[layer][kv_head]);
+                    let before = shared.map_or(0, Head::length);
+                    let own = Span::new(&cache.layers[layer][kv_head], visible - before);
+                    let spans: Vec<Span<'_>> =
+                        shared.map(|head| Span::new(head, visible)).into_iter().chain([own]).collect();
+                    let (to, tile): (Vec<usize>, Vec<Query<'_>>) = tile.iter().copied().unzip();
+                    let mixed = &mut mixed[..tile.len() * head_dim];
+                    self.isa.attend(&tile, &spans, &mut scores, mixed);
+                    for (to, mixed) in to.into_iter().zip(mixed.chunks_exact(head_dim)) {
+                        out[to..to + head_dim].copy_from_slice(mixed);
+                    }
                 }
             }
-        };
-        if places.len() < 4 {
-            out.chunks_exact_mut(q_dim).zip(places).for_each(one);
-        } else {
-            out.par_chunks_exact_mut(q_dim).zip(places).with_min_len(2).for_each(one);
+            first += run.len();
         }
     }
+}
+
+/// The sum of `e^(x[i] - top)`, by the best instructions that this processor has.
+pub(crate) fn sum_of_exp(x: &[f32], top: f32) -> f32 {
+    Isa::detect().sum_of_exp(x, top)
+}
+
+/// The sum of the squares, in sixteen parts: one after the other they would wait for each other.
+fn square_sum(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += value * value;
+        }
+    }
+    sums.iter().sum::<f32>() + rest.iter().map(|value| value * value).sum::<f32>()
 }
 
 impl Decoder for Host {
@@ -213,7 +267,7 @@ impl Decoder for Host {
     }
 
     fn cache(&self, prefix: Option<&Arc<HostCache>>) -> HostCache {
-        let layers = vec![(Vec::new(), Vec::new()); self.config.layers];
+        let layers = vec![vec![Head::default(); self.config.kv_heads]; self.config.layers];
         HostCache { prefix: prefix.cloned(), layers, length: 0 }
     }
 
@@ -223,7 +277,7 @@ impl Decoder for Host {
         segments: &mut [Segment<'_, HostCache>],
         output: Output,
     ) -> Result<Option<Tensor>, LlmError> {
-        let Config { hidden, intermediate, vocab, .. } = self.config;
+        let Config { hidden, intermediate, vocab, head_dim, .. } = self.config;
         let (q_dim, kv_dim) = (self.config.q_dim(), self.config.kv_dim());
         let qkv_dim = q_dim + 2 * kv_dim;
         let wanted = output.rows(segments.iter().map(|s| s.rows));
@@ -245,11 +299,19 @@ impl Decoder for Host {
         for (layer, block) in self.blocks.iter().enumerate() {
             self.normalised(&x, &block.attention_norm, &mut activations);
             product(self.isa, &block.qkv, &activations, &mut qkv, Store::Set);
-            for ((_, place), row) in places.iter().zip(qkv.chunks_exact_mut(qkv_dim)) {
-                self.rotate(row, place.position);
-                let (keys, values) = &mut segments[place.segment].cache.layers[layer];
-                keys.extend_from_slice(&row[q_dim..q_dim + kv_dim]);
-                values.extend_from_slice(&row[q_dim + kv_dim..]);
+            let turn = |((_, place), row): (&(usize, Place), &mut [f32])| self.rotate(row, place.position);
+            if places.len() < 16 {
+                places.iter().zip(qkv.chunks_exact_mut(qkv_dim)).for_each(turn);
+            } else {
+                places.par_iter().zip(qkv.par_chunks_exact_mut(qkv_dim)).with_min_len(8).for_each(turn);
+            }
+            for ((_, place), row) in places.iter().zip(qkv.chunks_exact(qkv_dim)) {
+                let heads = &mut segments[place.segment].cache.layers[layer];
+                let (keys, values) = row[q_dim..].split_at(kv_dim);
+                let rows = keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim));
+                for (head, (key, value)) in heads.iter_mut().zip(rows) {
+                    head.push(key, value);
+                }
             }
             if layer + 1 == self.blocks.len() {
                 // Nobody reads the last block's result but the rows whose logits are wanted.

@@ -1,59 +1,62 @@
-//! The inner loops by what the processor offers, found out at run time: AVX2 with FMA and F16C, or portable Rust.
+//! The inner loops by what the processor offers, found out at run time: AVX-512 with byte products, AVX2 with FMA and F16C,
+//! or portable Rust.
 
 use rayon::prelude::*;
 
+use super::attention::{self, Query, Span};
 use super::blocks::{self, Activations, BLOCK, PANEL, PanelBlock};
+use super::lanes::{LANES, Plain};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
 
 /// The instructions that the inner loops use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
     /// Plain Rust, on every processor.
     Portable,
-    /// 256-bit integers and floats. Constructed by [`Isa::detect`] only, where the processor has them.
+    /// 256-bit integers and floats. Constructed by [`Isa::all`] only, where the processor has them.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// 512-bit integers and floats with byte products (VNNI), and all of [`Isa::Avx2`]. Constructed as that is.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
-/// Keys and values of one head over a run of positions.
-#[derive(Clone, Copy)]
-pub struct Part<'a> {
-    /// `[length, stride]`, the head's keys at `offset`.
-    pub keys: &'a [f32],
-    /// `[length, stride]`, the head's values at `offset`.
-    pub values: &'a [f32],
-    /// Width of all key heads together.
-    pub stride: usize,
-    /// Where this head starts in a row.
-    pub offset: usize,
-    /// Positions to attend to.
-    pub length: usize,
-}
-
-impl<'a> Part<'a> {
-    /// The head's keys at position `at`.
-    #[inline(always)]
-    pub fn key(&self, at: usize, width: usize) -> &'a [f32] {
-        &self.keys[at * self.stride + self.offset..][..width]
-    }
-
-    /// The head's values at position `at`.
-    #[inline(always)]
-    pub fn value(&self, at: usize, width: usize) -> &'a [f32] {
-        &self.values[at * self.stride + self.offset..][..width]
-    }
+/// Calls a function that is generic over a number with one of 1..=8, which `$count` must be.
+macro_rules! with_count {
+    ($count:expr, $call:ident, $($n:literal)*) => {
+        match $count {
+            $($n => $call!($n),)*
+            _ => {}
+        }
+    };
 }
 
 impl Isa {
     /// The best that this processor has.
     pub fn detect() -> Self {
+        Self::all().pop().unwrap_or(Self::Portable)
+    }
+
+    /// All that this processor has, the best one last.
+    pub fn all() -> Vec<Self> {
+        #[allow(unused_mut, reason = "other processors have one only")]
+        let mut all = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c")
         {
-            return Self::Avx2;
+            all.push(Self::Avx2);
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vnni")
+            {
+                all.push(Self::Avx512);
+            }
         }
-        Self::Portable
+        all
     }
 
     /// One panel's outputs for the rows from `first` on, one for each of `out`.
@@ -64,27 +67,33 @@ impl Isa {
         first: usize,
         out: &mut [[f32; PANEL]],
     ) {
+        // As many rows at once as there are registers for their sums: the weights are read once for all of them.
         match self {
             Self::Portable => blocks::panel_product(panel, rows, first, out),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
-                let mut first = first;
-                let (fours, rest) = out.as_chunks_mut::<4>();
-                for four in fours {
-                    // SAFETY: `Avx2` exists only where the processor has the instructions.
-                    unsafe { super::avx2::panel_product::<4>(panel, rows, first, four) };
-                    first += 4;
-                }
-                // The weights are read once for all that is left: three questions of a window are three rows.
-                // SAFETY: as above.
-                unsafe {
-                    if let Ok(three) = <&mut [_; 3]>::try_from(&mut *rest) {
-                        super::avx2::panel_product::<3>(panel, rows, first, three);
-                    } else if let Ok(two) = <&mut [_; 2]>::try_from(&mut *rest) {
-                        super::avx2::panel_product::<2>(panel, rows, first, two);
-                    } else if let Ok(one) = <&mut [_; 1]>::try_from(rest) {
-                        super::avx2::panel_product::<1>(panel, rows, first, one);
+                for (index, out) in out.chunks_mut(4).enumerate() {
+                    let first = first + 4 * index;
+                    macro_rules! call {
+                        ($n:literal) => {
+                            // SAFETY: `Avx2` exists only where the processor has the instructions.
+                            unsafe { avx2::panel_product::<$n>(panel, rows, first, exactly(out)) }
+                        };
                     }
+                    with_count!(out.len(), call, 1 2 3 4);
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                for (index, out) in out.chunks_mut(8).enumerate() {
+                    let first = first + 8 * index;
+                    macro_rules! call {
+                        ($n:literal) => {
+                            // SAFETY: `Avx512` exists only where the processor has the instructions.
+                            unsafe { avx512::panel_product::<$n>(panel, rows, first, exactly(out)) }
+                        };
+                    }
+                    with_count!(out.len(), call, 1 2 3 4 5 6 7 8);
                 }
             }
         }
@@ -110,8 +119,8 @@ impl Isa {
                 (scale[index], sum[index]) = match self {
                     Self::Portable => blocks::quantise_block(x, q),
                     #[cfg(target_arch = "x86_64")]
-                    // SAFETY: `Avx2` exists only where the processor has the instructions.
-                    Self::Avx2 => unsafe { super::avx2::quantise_block(x, q) },
+                    // SAFETY: both exist only where the processor has the instructions.
+                    Self::Avx2 | Self::Avx512 => unsafe { avx2::quantise_block(x, q) },
                 };
             }
         };
@@ -131,56 +140,64 @@ impl Isa {
         }
     }
 
-    /// One query head against one key head: `out = softmax(q . keys) values`, the parts one after the other.
-    /// `q` is scaled already; `scores` holds as many values as there are positions.
-    pub fn attend(self, q: &[f32], parts: &[Part<'_>], scores: &mut [f32], out: &mut [f32]) {
-        match self {
-            Self::Portable => attend(q, parts, scores, out),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Avx2` exists only where the processor has the instructions.
-            Self::Avx2 => unsafe { super::avx2::attend(q, parts, scores, out) },
+    /// [`attention::attend`] for up to [`attention::TILE`] queries.
+    pub fn attend(
+        self,
+        queries: &[Query<'_>],
+        spans: &[Span<'_>],
+        scores: &mut Vec<[f32; LANES]>,
+        out: &mut [f32],
+    ) {
+        macro_rules! call {
+            ($n:literal) => {{
+                let queries: &[Query<'_>; $n] = queries.try_into().expect("the length was matched");
+                // SAFETY: an `Isa` exists only where the processor has its instructions.
+                unsafe {
+                    match self {
+                        Self::Portable => attention::attend::<Plain, $n>(queries, spans, scores, out),
+                        #[cfg(target_arch = "x86_64")]
+                        Self::Avx2 => avx2::attend(queries, spans, scores, out),
+                        #[cfg(target_arch = "x86_64")]
+                        Self::Avx512 => avx512::attend(queries, spans, scores, out),
+                    }
+                }
+            }};
+        }
+        debug_assert!(queries.len() <= attention::TILE);
+        with_count!(queries.len(), call, 1 2 3 4);
+    }
+
+    /// `gate[i] = silu(gate[i]) * up[i]`; both of the same length, a multiple of [`LANES`].
+    pub fn silu_times(self, gate: &mut [f32], up: &[f32]) {
+        // SAFETY: an `Isa` exists only where the processor has its instructions.
+        unsafe {
+            match self {
+                Self::Portable => attention::silu_times::<Plain>(gate, up),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => avx2::silu_times(gate, up),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => avx512::silu_times(gate, up),
+            }
         }
     }
 
-    /// `gate[i] = silu(gate[i]) * up[i]`.
-    pub fn silu_times(self, gate: &mut [f32], up: &[f32]) {
-        match self {
-            Self::Portable => {
-                for (gate, up) in gate.iter_mut().zip(up) {
-                    *gate = *gate / (1.0 + (-*gate).exp()) * up;
-                }
+    /// The sum of `e^(x[i] - top)`.
+    pub fn sum_of_exp(self, x: &[f32], top: f32) -> f32 {
+        // SAFETY: an `Isa` exists only where the processor has its instructions.
+        unsafe {
+            match self {
+                Self::Portable => attention::sum_of_exp::<Plain>(x, top),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => avx2::sum_of_exp(x, top),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => avx512::sum_of_exp(x, top),
             }
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Avx2` exists only where the processor has the instructions.
-            Self::Avx2 => unsafe { super::avx2::silu_times(gate, up) },
         }
     }
 }
 
-fn attend(q: &[f32], parts: &[Part<'_>], scores: &mut [f32], out: &mut [f32]) {
-    let width = q.len();
-    let mut start = 0;
-    for part in parts {
-        for at in 0..part.length {
-            scores[start + at] = q.iter().zip(part.key(at, width)).map(|(a, b)| a * b).sum();
-        }
-        start += part.length;
-    }
-    let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut total = 0.0;
-    for score in scores.iter_mut() {
-        *score = (*score - top).exp();
-        total += *score;
-    }
-    out.fill(0.0);
-    let mut start = 0;
-    for part in parts {
-        for at in 0..part.length {
-            let weight = scores[start + at] / total;
-            for (out, v) in out.iter_mut().zip(part.value(at, width)) {
-                *out += weight * v;
-            }
-        }
-        start += part.length;
-    }
+/// `out` as the array that its length, which the caller has matched, makes it.
+#[cfg(target_arch = "x86_64")]
+fn exactly<const N: usize>(out: &mut [[f32; PANEL]]) -> &mut [[f32; PANEL]; N] {
+    out.try_into().expect("the length was matched")
 }
