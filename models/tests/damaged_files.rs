@@ -1,12 +1,16 @@
 //! Damaged and hostile model files: always an error that names the file, never a panic, never a huge allocation.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use avicuna_models::checkpoint::{Released, import, read_tensors};
+use avicuna_models::encoder::{Placement, Runtime, VisionEncoder};
 use avicuna_models::llm::{Llm, Lora, LoraWeights, Precision};
+use avicuna_models::manifest::{Manifest, cache_dir};
+use avicuna_models::sample::RgbFrame;
 use avicuna_models::tokenizer::{Specials, Tokenizer};
 use candle_core::Device;
 use proptest::prelude::*;
@@ -74,6 +78,23 @@ fn gguf() -> &'static [u8] {
         let path = imported.write(folder.path(), "tiny", format).expect("it can be written");
         std::fs::read(path).expect("it was written")
     })
+}
+
+fn tiny(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tiny-model").join(name)
+}
+
+/// Loads the ONNX file at `path` as the tiny model's visual encoder and shows it a picture. What it makes of that is its own;
+/// a message about a file that can be loaded need not name it.
+fn see(path: &Path) -> Result<(), avicuna_models::encoder::EncoderError> {
+    let runtime = Runtime::open(&cache_dir().expect("a cache"), Placement::Cpu, Some(1))?;
+    let text = std::fs::read_to_string(tiny("model.toml")).expect("the manifest");
+    let spec = Manifest::parse(&text, path).expect("it is right").vision.expect("it sees");
+    let encoder = VisionEncoder::load(&spec, path, &runtime)?;
+    let size = spec.input_size as usize;
+    let frame = RgbFrame { width: size, height: size, data: vec![77; size * size * 3] };
+    let _embedding = encoder.encode(&[&frame]);
+    Ok(())
 }
 
 /// One thing that happens to a file.
@@ -190,6 +211,12 @@ proptest! {
     }
 
     #[test]
+    fn onnx_files(damages in damage()) {
+        let content = std::fs::read(tiny("vision.onnx")).expect("the fixture is there");
+        survives("vision.onnx", &damaged(content, &damages), see)?;
+    }
+
+    #[test]
     fn sentencepiece_vocabularies(damages in damage()) {
         let content = damaged(bytes("prompt/tokenizer.model"), &damages);
         survives("tokenizer.model", &content, |path| {
@@ -270,6 +297,36 @@ fn lengths_that_no_file_has() -> Result<(), TestCaseError> {
     survives("alignment.gguf", &header("general.alignment", &zero), load)
 }
 
+/// A torch file in zip format with `pickle` in it.
+fn torch_file(pickle: &[u8]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    zip.start_file("archive/data.pkl", stored).expect("an entry");
+    zip.write_all(pickle).expect("written");
+    zip.finish().expect("finished").into_inner()
+}
+
+/// Objects that would overflow the stack when they are freed, and copies that would fill every memory.
+#[test]
+fn pickles_that_grow_without_end() -> Result<(), TestCaseError> {
+    let repeated = |start: &[u8], again: &[u8], times: usize| [start, &again.repeat(times), b"."].concat();
+    let cases = [
+        repeated(b"\x80\x02)", b"\x85", 5_000_000),
+        repeated(b"\x80\x02]", b"](", 1_000_000),
+        repeated(b"\x80\x02)", b"NR", 2_000_000),
+        repeated(b"\x80\x02)q\x00", b"h\x00h\x00\x86q\x00", 64),
+        repeated(b"\x80\x02}q\x00", b"h\x00h\x00sq\x00", 64),
+    ];
+    for pickle in cases {
+        survives("deep.bin", &torch_file(&pickle), |path| {
+            let read = read_tensors(path);
+            assert!(read.is_err(), "no state dictionary looks like this");
+            read
+        })?;
+    }
+    Ok(())
+}
+
 #[test]
 fn whole_files_are_read_by_the_same_code() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
@@ -278,5 +335,6 @@ fn whole_files_are_read_by_the_same_code() -> Result<(), Box<dyn std::error::Err
     Llm::load_as(&path, None, &Device::Cpu, Precision::Exact)?;
     assert!(!read_tensors(&fixture("tiny_avicuna/mm_projector_as_saved_by_stage1.bin"))?.is_empty());
     assert!(!read_tensors(&fixture("tiny_avicuna/stage3/adapter_model.safetensors"))?.is_empty());
+    see(&tiny("vision.onnx"))?;
     Ok(())
 }

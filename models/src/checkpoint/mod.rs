@@ -9,7 +9,7 @@ mod hub;
 mod import;
 pub mod manifest;
 mod peft;
-mod pickle_text;
+mod pickle_size;
 mod tensors;
 mod wheel;
 

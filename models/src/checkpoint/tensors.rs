@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor, pickle};
 
 use super::guarded;
-use super::pickle_text::texts_fit;
+use super::pickle_size::excess;
 use crate::llm::LlmError;
 
 /// Reads all tensors of a `.safetensors` file, or of a torch `.bin`, `.pt` or `.pth` in zip format, to the CPU.
@@ -51,8 +51,8 @@ impl TorchFile {
                 let mut pickle = Vec::new();
                 let mut entry = archive.by_index(index).map_err(|e| malformed(e.to_string()))?;
                 entry.read_to_end(&mut pickle).map_err(|e| malformed(e.to_string()))?;
-                if !texts_fit(&pickle) {
-                    return Err(malformed("a text in it is longer than what is left of the file".into()));
+                if let Some(what) = excess(&pickle) {
+                    return Err(malformed(what.into()));
                 }
             }
         }
