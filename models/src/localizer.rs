@@ -34,7 +34,7 @@ use tails::Tails;
 pub struct LoadOptions {
     /// Where it runs.
     pub device: DeviceChoice,
-    /// Threads of each encoder; `None`: one per core. The LLM follows `RAYON_NUM_THREADS`.
+    /// Threads of each encoder and of the LLM; `None`: one per core, for the LLM `RAYON_NUM_THREADS` if that is set.
     pub threads: Option<usize>,
     /// Where fetched files lie; `None`: `$AVICUNA_CACHE`, or `~/.cache/avicuna`.
     pub cache: Option<PathBuf>,

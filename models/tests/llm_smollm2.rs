@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use avicuna_models::answer::Finish;
-use avicuna_models::llm::{Llm, LlmError, Precision};
+use avicuna_models::llm::{Llm, LlmError, Precision, Sampling};
 use avicuna_models::prompt::{Template, answer};
 use avicuna_models::tokenizer::Specials;
 use candle_core::{Device, Tensor};
@@ -138,4 +138,30 @@ fn wrong_input_is_an_error_that_says_so() {
     assert!(fails(vec![(vec![60_000], 3)]).is_err_and(|e| e.contains("60000")));
     assert!(fails(vec![(vec![5], 9000)]).is_err_and(|e| e.contains("context")));
     assert_eq!(fails(vec![]), Ok(()));
+}
+
+/// Whatever it is told to say, an interval in it can be read; what begins none is left alone.
+#[test]
+fn an_interval_that_is_begun_can_be_read() -> Result<(), LlmError> {
+    let (free, strict) = (llm(), Llm::load(&gguf(), None, &Device::Cpu)?.with_readable_times());
+    let texts = ["Repeat exactly: From 200 to 3.", "Repeat exactly: From the start.", "What is a violin?"];
+    let start = prefix(free, "Repeat what I say, word by word.");
+    let asked = [texts.map(|text| question(free, text, 16)).to_vec()];
+    let said = |llm: &Llm, sampling| -> Result<Vec<String>, LlmError> {
+        let generated = llm.generate_with(std::slice::from_ref(&start), &asked, &sampling)?;
+        Ok(generated[0].iter().map(|generated| answer(llm.tokenizer(), generated).text).collect())
+    };
+    for sampling in [Sampling::Greedy, Sampling::Temperature { temperature: 1.2, seed: 3 }] {
+        for (strict, free) in said(&strict, sampling)?.iter().zip(said(free, sampling)?) {
+            let bytes = strict.as_bytes();
+            if bytes.starts_with(b"From ") && bytes.len() > 12 {
+                let digits = [5, 6, 11, 12].map(|at| bytes[at].is_ascii_digit());
+                assert_eq!(digits, [true; 4], "{strict}");
+                assert!(bytes[5..7] <= bytes[11..13], "{strict}");
+            } else if !free.contains("From ") && !free.contains(", and from") {
+                assert_eq!(*strict, free, "it begins no interval");
+            }
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use avicuna_models::adapter::Adapter;
 use avicuna_models::answer::Answer;
 use avicuna_models::interleave::{Interleaver, Item, Strategy};
-use avicuna_models::localizer::{Localizer, LocalizerError, WindowAnswer, WindowInput};
+use avicuna_models::localizer::{LoadOptions, Localizer, LocalizerError, WindowAnswer, WindowInput};
 use avicuna_models::prompt::{Template, answer};
 use avicuna_models::sample::{Embedding, EncodeOnce, RgbFrame};
 use avicuna_models::tokenizer::Specials;
@@ -271,5 +271,34 @@ fn threads_may_answer_overlapping_windows_at_the_same_time() -> Anything {
         results.map(|result| result.map(|answer| answer.timing.frames_encoded)).sum::<Result<usize, _>>()
     })?;
     assert_eq!(encoded, 7);
+    Ok(())
+}
+
+#[test]
+fn the_llm_computes_with_the_threads_it_is_given_and_says_the_same() -> Anything {
+    let expected = ask_one(window(2))?.answers;
+    for threads in [1, 3] {
+        let options = LoadOptions { threads: Some(threads), ..LoadOptions::default() };
+        let localizer = Localizer::load(loaded().model.dir(), &options)?;
+        assert_eq!(localizer.llm().threads(), threads);
+        let answers = localizer.answer(&[window(2)]).remove(0)?.answers;
+        assert_same(&answers, &expected, &format!("{threads} threads"));
+    }
+    Ok(())
+}
+
+#[test]
+fn times_are_kept_readable_where_the_manifest_says_so() -> Anything {
+    let model = TinyModel::new();
+    model.edit("max_new_tokens = 12", "max_new_tokens = 12\nreadable_times = true");
+    let strict = model.load()?;
+    assert!(strict.llm().keeps_times_readable() && !localizer().llm().keeps_times_readable());
+    // What begins no interval is left alone: a random model's answers.
+    for seed in 0..4 {
+        let (answers, free) = (strict.answer(&[window(seed)]).remove(0)?, ask_one(window(seed))?);
+        if free.answers.iter().all(|answer| !answer.text.to_lowercase().contains("from")) {
+            assert_same(&answers.answers, &free.answers, &format!("window {seed}"));
+        }
+    }
     Ok(())
 }

@@ -54,7 +54,7 @@ pub struct ModelConfig {
     pub path: PathBuf,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
-    /// CPU threads of each encoder; 0 takes one for each core.
+    /// CPU threads of each encoder and of the LLM; 0 takes one for each core.
     pub threads: usize,
 }
 

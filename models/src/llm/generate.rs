@@ -7,7 +7,9 @@ use candle_core::{Device, Tensor};
 use super::decoder::{Decoder, Output, Segment};
 use super::error::LlmError;
 use super::sampling::{Sampler, Sampling};
+use super::times::Times;
 use crate::answer::Finish;
+use crate::tokenizer::Tokenizer;
 
 /// Rows of one prefill pass: enough to keep the matrix products busy, few enough to keep their results in cache.
 const PREFILL_ROWS: usize = 1024;
@@ -23,6 +25,14 @@ pub struct Generated {
     pub finish: Finish,
 }
 
+/// How tokens are chosen.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub sampling: &'a Sampling,
+    /// With it, answers keep to readable times, see [`Times`].
+    pub times: Option<&'a Tokenizer>,
+}
+
 /// One question on its way.
 struct Running<Cache> {
     window: usize,
@@ -30,6 +40,7 @@ struct Running<Cache> {
     cache: Cache,
     limit: usize,
     sampler: Sampler,
+    times: Times,
     next: u32,
     generated: Generated,
 }
@@ -39,7 +50,7 @@ pub(super) fn generate<D: Decoder>(
     decoder: &D,
     prefixes: &[Tensor],
     questions: &[Vec<(Vec<u32>, usize)>],
-    sampling: &Sampling,
+    rules: Rules<'_>,
 ) -> Result<Vec<Vec<Generated>>, LlmError> {
     check(decoder, prefixes, questions)?;
     let shared = prefill(decoder, prefixes, questions)?;
@@ -52,8 +63,9 @@ pub(super) fn generate<D: Decoder>(
             let generated = Generated { ids: Vec::new(), logprobs: Vec::new(), finish: Finish::Length };
             let cache = decoder.cache(shared[window].as_ref());
             // Each question draws its own numbers, so that an answer does not depend on its neighbours in the batch.
-            let sampler = Sampler::new(sampling, question as u64);
-            running.push(Running { window, question, cache, limit: *limit, sampler, next: 0, generated });
+            let sampler = Sampler::new(rules.sampling, question as u64);
+            let (limit, times) = (*limit, Times::new());
+            running.push(Running { window, question, cache, limit, sampler, times, next: 0, generated });
             texts.push(ids.as_slice());
         }
     }
@@ -62,7 +74,7 @@ pub(super) fn generate<D: Decoder>(
     while start < running.len() {
         let end = start + fitting(&texts[start..]);
         let ids = texts[start..end].concat();
-        step(decoder, &mut running[start..end], &texts[start..end], &ids)?;
+        step(decoder, &mut running[start..end], &texts[start..end], &ids, rules.times)?;
         start = end;
     }
     loop {
@@ -94,7 +106,7 @@ pub(super) fn generate<D: Decoder>(
         }
         let ids: Vec<u32> = running.iter().map(|run| run.next).collect();
         let texts: Vec<&[u32]> = ids.chunks(1).collect();
-        step(decoder, &mut running, &texts, &ids)?;
+        step(decoder, &mut running, &texts, &ids, rules.times)?;
     }
     Ok(answers.into_iter().map(|window| window.into_iter().flatten().collect()).collect())
 }
@@ -110,7 +122,9 @@ fn step<D: Decoder>(
     running: &mut [Running<D::Cache>],
     texts: &[&[u32]],
     ids: &[u32],
+    times: Option<&Tokenizer>,
 ) -> Result<(), LlmError> {
+    let eos = &decoder.config().eos;
     let rows = decoder.embed(ids)?;
     let mut segments: Vec<_> = running
         .iter_mut()
@@ -122,9 +136,22 @@ fn step<D: Decoder>(
     let logits = logits.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
     let vocab = logits.len() / running.len();
     for (run, logits) in running.iter_mut().zip(logits.chunks_exact(vocab)) {
-        let (id, logprob) = run.sampler.sample(logits);
+        let state = run.times;
+        let allowed = |id: u32| match times {
+            None => true,
+            Some(_) if eos.contains(&id) => state.may_end(),
+            // A special token adds no text, and ends what it stands in.
+            Some(tokenizer) => match tokenizer.token_bytes(id) {
+                [] => state.may_end(),
+                bytes => state.after(bytes).is_some(),
+            },
+        };
+        let (id, logprob) = run.sampler.sample(logits, allowed);
         run.next = id;
-        if !is_done(run, &decoder.config().eos) {
+        if let Some(tokenizer) = times {
+            run.times = state.after(tokenizer.token_bytes(id)).unwrap_or(state);
+        }
+        if !is_done(run, eos) {
             run.generated.logprobs.push(logprob);
         }
     }
@@ -213,4 +240,122 @@ fn check<D: Decoder>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::Config;
+    use super::*;
+
+    /// Wants to say one thing, token by token, whatever it reads.
+    struct Parrot {
+        config: Config,
+        wish: Vec<u32>,
+    }
+
+    impl Decoder for Parrot {
+        /// Tokens that were said.
+        type Cache = usize;
+
+        fn config(&self) -> &Config {
+            &self.config
+        }
+
+        fn weight_bytes(&self) -> usize {
+            0
+        }
+
+        fn embed(&self, ids: &[u32]) -> Result<Tensor, LlmError> {
+            Ok(Tensor::zeros((ids.len(), self.config.hidden), candle_core::DType::F32, &Device::Cpu)?)
+        }
+
+        fn cache(&self, _: Option<&Arc<usize>>) -> usize {
+            0
+        }
+
+        fn forward(
+            &self,
+            _: &Tensor,
+            segments: &mut [Segment<'_, usize>],
+            _: Output,
+        ) -> Result<Option<Tensor>, LlmError> {
+            let vocab = self.config.vocab;
+            let mut logits = vec![0f32; segments.len() * vocab];
+            for (segment, logits) in segments.iter_mut().zip(logits.chunks_exact_mut(vocab)) {
+                // Among the others, a lower id is a little likelier.
+                logits.iter_mut().enumerate().for_each(|(id, logit)| *logit = -(id as f32) * 0.01);
+                logits[self.wish[*segment.cache] as usize] = 9.0;
+                *segment.cache += 1;
+            }
+            Ok(Some(Tensor::from_vec(logits, (segments.len(), vocab), &Device::Cpu)?))
+        }
+    }
+
+    /// Bytes and a few words; `<|im_end|>` is special.
+    fn tokenizer() -> Tokenizer {
+        let words =
+            ["<|im_end|>", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "From", "Ġ", "Ġto", "Ġthe", "."];
+        let vocab: Vec<String> =
+            words.iter().enumerate().map(|(id, word)| format!("\"{word}\":{id}")).collect();
+        let json = format!(
+            r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{{"id":0,"content":"<|im_end|>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}}],"normalizer":null,"pre_tokenizer":{{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}},"post_processor":null,"decoder":null,"model":{{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"vocab":{{{}}},"merges":[]}}}}"#,
+            vocab.join(",")
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, json).expect("written");
+        Tokenizer::from_json(&path).expect("it is right")
+    }
+
+    /// What comes out where `wish` is wanted, with and without the rule.
+    fn said(wish: &[&str]) -> (String, String) {
+        let tokenizer = tokenizer();
+        let id = |word: &&str| tokenizer.token_id(word).unwrap_or_else(|| panic!("no token {word}"));
+        let mut wish: Vec<u32> = wish.iter().map(id).collect();
+        wish.resize(20, 0);
+        let config = Config {
+            hidden: 2,
+            intermediate: 2,
+            layers: 1,
+            heads: 1,
+            kv_heads: 1,
+            head_dim: 2,
+            vocab: tokenizer.vocab_size(),
+            context: 100,
+            rope_theta: 1e4,
+            norm_eps: 1e-5,
+            tied: true,
+            eos: vec![0],
+        };
+        let parrot = Parrot { config, wish };
+        let empty = Tensor::zeros((0, 2), candle_core::DType::F32, &Device::Cpu).expect("nothing");
+        let run = |times| {
+            let rules = Rules { sampling: &Sampling::Greedy, times };
+            let answers = generate(&parrot, std::slice::from_ref(&empty), &[vec![(vec![1], 15)]], rules);
+            tokenizer.decode(&answers.expect("answers")[0][0].ids)
+        };
+        (run(Some(&tokenizer)), run(None))
+    }
+
+    #[test]
+    fn an_interval_that_is_begun_is_brought_to_a_readable_end() {
+        let cases: [(&[&str], &str); 6] = [
+            // It may say what can be read, and end.
+            (&["From", "Ġ", "2", "0", "Ġto", "Ġ", "5", "5", "."], "From 20 to 55."),
+            // A word where a time must come: the likeliest digits stand in.
+            (&["From", "Ġthe", "7", "0", "Ġto", "Ġ", "9", "1", "."], "From 70 to 91."),
+            // The end would lie before the start.
+            (&["From", "Ġ", "5", "5", "Ġto", "Ġ", "2", "0", "."], "From 55 to 50."),
+            // Three digits.
+            (&["From", "Ġ", "2", "0", "0", "Ġ", "9", "9", "9", "."], "From 20 to 99."),
+            // It would end inside.
+            (&["From", "Ġ", "2", "<|im_end|>", "Ġto", "Ġ", "3", "0"], "From 20 to 30"),
+            // No interval.
+            (&["7", "Ġ", "From", "Ġthe", "."], "7 From the."),
+        ];
+        for (wish, expected) in cases {
+            let (strict, free) = said(wish);
+            assert_eq!(strict, expected, "{free}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Tensor};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::checkpoint::guarded;
 use crate::tokenizer::Tokenizer;
@@ -21,6 +22,7 @@ mod host;
 mod lora;
 mod reference;
 mod sampling;
+mod times;
 mod train;
 mod weights;
 
@@ -34,6 +36,7 @@ pub use weights::Weights;
 pub(crate) use weights::{gguf_name, pairs};
 
 use decoder::{Decoder, Output, Segment};
+use generate::Rules;
 use host::Host;
 use reference::Reference;
 
@@ -53,6 +56,9 @@ pub enum Precision {
 pub struct Llm {
     engine: Engine,
     tokenizer: Tokenizer,
+    /// Its own threads; `None`: those of the process.
+    threads: Option<ThreadPool>,
+    readable_times: bool,
 }
 
 enum Engine {
@@ -115,7 +121,33 @@ impl Llm {
             Engine::Reference(Reference::load(weights, config, device)?)
         };
         weights.finish()?;
-        Ok(Self { engine, tokenizer })
+        Ok(Self { engine, tokenizer, threads: None, readable_times: false })
+    }
+
+    /// Gives it `threads` threads of its own, at least one. Without, it shares one per core (or `RAYON_NUM_THREADS`) with
+    /// the rest of the process.
+    pub fn with_threads(mut self, threads: usize) -> Result<Self, LlmError> {
+        let pool = ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(|n| format!("llm-{n}"));
+        let failed = |e| LlmError::Input(format!("cannot start {threads} threads for the LLM: {e}"));
+        self.threads = Some(pool.build().map_err(failed)?);
+        Ok(self)
+    }
+
+    /// Makes every answer that begins an interval go on with one that can be read: `From 20 to 55`, two digits each, the end
+    /// not before the start. Other text is left alone, and probabilities stay the model's own.
+    pub fn with_readable_times(mut self) -> Self {
+        self.readable_times = true;
+        self
+    }
+
+    /// Whether [`Self::with_readable_times`] was asked for.
+    pub fn keeps_times_readable(&self) -> bool {
+        self.readable_times
+    }
+
+    /// How many threads it computes with.
+    pub fn threads(&self) -> usize {
+        self.threads.as_ref().map_or_else(rayon::current_num_threads, ThreadPool::current_num_threads)
     }
 
     /// Its dimensions.
@@ -166,19 +198,30 @@ impl Llm {
         questions: &[Vec<(Vec<u32>, usize)>],
         sampling: &Sampling,
     ) -> Result<Vec<Vec<Generated>>, LlmError> {
-        // From inside the thread pool, handing work to it costs least.
-        rayon::scope(
-            |_| with_decoder!(&self.engine, decoder => generate::generate(decoder, prefixes, questions, sampling)),
+        let rules = Rules { sampling, times: self.readable_times.then_some(&self.tokenizer) };
+        self.inside(
+            || with_decoder!(&self.engine, decoder => generate::generate(decoder, prefixes, questions, rules)),
         )
+    }
+
+    /// Runs `work` inside the thread pool: from there, handing work to it costs least.
+    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.threads {
+            Some(pool) => pool.install(work),
+            None => rayon::scope(|_| work()),
+        }
     }
 
     /// The logits after every row of `rows [n, hidden]`: `[n, vocab]`, f32.
     pub fn logits(&self, rows: &Tensor) -> Result<Tensor, LlmError> {
-        let logits = with_decoder!(&self.engine, decoder => {
-            let mut cache = decoder.cache(None);
-            let mut segments = [Segment { cache: &mut cache, rows: rows.dims2()?.0 }];
-            decoder.forward(rows, &mut segments, Output::All)?
-        });
+        let count = rows.dims2()?.0;
+        let logits = self.inside(|| {
+            with_decoder!(&self.engine, decoder => {
+                let mut cache = decoder.cache(None);
+                let mut segments = [Segment { cache: &mut cache, rows: count }];
+                decoder.forward(rows, &mut segments, Output::All)
+            })
+        })?;
         logits.ok_or_else(|| LlmError::Input("no rows".into()))
     }
 }

@@ -34,14 +34,22 @@ impl Sampler {
     }
 
     /// The chosen id and the natural logarithm of its probability at temperature 1. `logits` must not be empty.
-    pub(crate) fn sample(&mut self, logits: &[f32]) -> (u32, f32) {
+    ///
+    /// Only ids that are `allowed` are chosen, the lowest where none is. The probability is the model's own, among all ids: a
+    /// rule that leaves one token makes nobody surer of it.
+    pub(crate) fn sample(&mut self, logits: &[f32], allowed: impl Fn(u32) -> bool) -> (u32, f32) {
         let best = argmax(logits);
         let top = logits[best];
         let id = match self.sampling {
             Sampling::Temperature { temperature, .. } if temperature > 0.0 => {
-                self.draw(logits, top, temperature).unwrap_or(best)
+                let barred: Vec<f32> =
+                    (0..).zip(logits).map(|(id, l)| if allowed(id) { *l } else { NEVER }).collect();
+                let best = argmax(&barred);
+                self.draw(&barred, barred[best], temperature).unwrap_or(best)
             }
-            _ => best,
+            // Mostly the best is allowed; only else the others are asked.
+            _ if allowed(best as u32) => best,
+            _ => best_allowed(logits, allowed),
         };
         (id as u32, logits[id] - top - sum_of_exp(logits, top).ln())
     }
@@ -65,6 +73,20 @@ impl Sampler {
     }
 }
 
+/// The logit of what must not be chosen.
+const NEVER: f32 = f32::NEG_INFINITY;
+
+/// The allowed id with the largest logit, the lowest among equals.
+fn best_allowed(logits: &[f32], allowed: impl Fn(u32) -> bool) -> usize {
+    let (mut best, mut top) = (0, NEVER);
+    for (id, logit) in logits.iter().enumerate() {
+        if *logit > top && allowed(id as u32) {
+            (best, top) = (id, *logit);
+        }
+    }
+    best
+}
+
 /// The index of the largest value, the first among equals; NaN is smaller than everything.
 fn argmax(values: &[f32]) -> usize {
     // The largest first, many at a time; then where it is.
@@ -83,9 +105,27 @@ fn argmax(values: &[f32]) -> usize {
 mod tests {
     use super::*;
 
+    fn any(_: u32) -> bool {
+        true
+    }
+
+    #[test]
+    fn only_allowed_ids_are_chosen_and_their_probability_is_the_models_own() {
+        let logits = [1.0, 4.0, 2.0, 3.0];
+        let total: f32 = logits.iter().map(|l: &f32| l.exp()).sum();
+        for sampling in [Sampling::Greedy, Sampling::Temperature { temperature: 0.01, seed: 5 }] {
+            let (id, logprob) = Sampler::new(&sampling, 0).sample(&logits, |id| id % 2 == 0);
+            assert_eq!(id, 2, "{sampling:?}");
+            assert!((logprob - (2.0 - total.ln())).abs() < 1e-5, "{logprob}");
+        }
+        let mut sampler = Sampler::new(&Sampling::Temperature { temperature: 9.0, seed: 5 }, 0);
+        assert!((0..500).all(|_| sampler.sample(&logits, |id| id != 1).0 != 1));
+    }
+
     #[test]
     fn greedy_takes_the_first_best_and_tells_its_probability() {
-        let (id, logprob) = Sampler::new(&Sampling::Greedy, 0).sample(&[0.0, 1.0, 1.0, f32::NEG_INFINITY]);
+        let (id, logprob) =
+            Sampler::new(&Sampling::Greedy, 0).sample(&[0.0, 1.0, 1.0, f32::NEG_INFINITY], any);
         assert_eq!(id, 1);
         let expected = (1f64.exp() / (1.0 + 2.0 * 1f64.exp())).ln() as f32;
         assert!((logprob - expected).abs() < 1e-6, "{logprob} {expected}");
@@ -110,7 +150,7 @@ mod tests {
         let logits = [0.0, 3f32.ln(), f32::NEG_INFINITY];
         let draw = |seed| {
             let mut sampler = Sampler::new(&Sampling::Temperature { temperature: 1.0, seed }, 0);
-            (0..4000).map(|_| sampler.sample(&logits).0).collect::<Vec<_>>()
+            (0..4000).map(|_| sampler.sample(&logits, any).0).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         let ones = draw(7).iter().filter(|&&id| id == 1).count();
@@ -121,6 +161,6 @@ mod tests {
     #[test]
     fn a_low_temperature_is_greedy() {
         let mut sampler = Sampler::new(&Sampling::Temperature { temperature: 0.01, seed: 1 }, 3);
-        assert!((0..100).all(|_| sampler.sample(&[0.0, 1.0, 0.5]).0 == 1));
+        assert!((0..100).all(|_| sampler.sample(&[0.0, 1.0, 0.5], any).0 == 1));
     }
 }

@@ -38,7 +38,13 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
 
     let lora = manifest.llm.lora.as_ref();
     let lora = lora.map(|lora| Lora { path: path("lora").to_owned(), r: lora.r, alpha: lora.alpha });
-    let llm = Llm::load(path("llm"), lora.as_ref(), &devices.llm)?;
+    let mut llm = Llm::load(path("llm"), lora.as_ref(), &devices.llm)?;
+    if let Some(threads) = options.threads {
+        llm = llm.with_threads(threads)?;
+    }
+    if manifest.prompt.readable_times {
+        llm = llm.with_readable_times();
+    }
     let adapter = |name: &str, dim: Option<usize>| {
         let load = |dim| Adapter::load(path("adapters"), name, dim, llm.hidden_size(), &devices.llm);
         dim.map(load).transpose()

@@ -1,0 +1,123 @@
+//! Whether a manifest's values make sense, each by itself and together.
+
+use std::path::{Component, Path};
+
+use super::{
+    AudioFrontend, EVENT, Fetch, FileRef, Fit, Manifest, ScaleSpec, StrategyName, VisionPreprocess,
+    WindowSpec,
+};
+
+impl Manifest {
+    /// The first key whose value makes no sense, and why.
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        let WindowSpec { seconds, visual_tokens, audio_tokens } = self.window;
+        positive("window.seconds", seconds, 86_400.0)?;
+        if self.vision.is_none() && self.audio.is_none() {
+            return Err(("vision", "and [audio] are both missing: a model sees or hears".into()));
+        }
+        tokens("window.visual_tokens", visual_tokens, "vision", self.vision.is_some())?;
+        tokens("window.audio_tokens", audio_tokens, "audio", self.audio.is_some())?;
+        if let Some(vision) = &self.vision {
+            within("vision.input_size", vision.input_size as usize, 4096)?;
+            within("vision.dim", vision.dim, 1 << 20)?;
+            match (vision.fit, vision.preprocess) {
+                (Fit::Stretch, VisionPreprocess::Scale(scale)) => check_scale(&scale)?,
+                (Fit::Crop, VisionPreprocess::Clip(_)) => {}
+                _ => {
+                    let reason = "does not go with `vision.preprocess`: \"stretch\" takes `scale`, \"crop\" takes `clip`";
+                    return Err(("vision.fit", reason.into()));
+                }
+            }
+        }
+        if let Some(audio) = &self.audio {
+            within("audio.dim", audio.dim, 1 << 20)?;
+            positive("audio.clip_seconds", audio.clip_seconds, 600.0)?;
+            if audio.frontend == AudioFrontend::Clap && audio.sample_rate != 48_000 {
+                return Err(("audio.sample_rate", "is 48000 with the `clap` front end".into()));
+            }
+            // Reflection at the ends needs more than half a Fourier window.
+            if audio.clip_samples() <= 512 {
+                return Err(("audio.clip_seconds", "is less than 513 samples, one Fourier window".into()));
+            }
+        }
+        match (self.interleave.strategy, self.interleave.stamp_every_slots) {
+            (StrategyName::Timestamped, Some(slots)) => {
+                within("interleave.stamp_every_slots", slots, 10_000)?
+            }
+            (StrategyName::Timestamped, None) => {
+                return Err(("interleave.stamp_every_slots", "is missing; \"timestamped\" needs it".into()));
+            }
+            (_, Some(_)) => {
+                return Err(("interleave.stamp_every_slots", "belongs to \"timestamped\" only".into()));
+            }
+            (_, None) => {}
+        }
+        if !self.prompt.ground.contains(EVENT) {
+            return Err((
+                "prompt.ground",
+                format!("must contain {EVENT}, which stands for what is looked for"),
+            ));
+        }
+        within("prompt.max_new_tokens", self.prompt.max_new_tokens, 1 << 16)?;
+        if let Some(lora) = &self.llm.lora {
+            within("llm.lora.r", lora.r, 1 << 16)?;
+            positive("llm.lora.alpha", lora.alpha, 1e6)?;
+        }
+        self.parts().into_iter().try_for_each(|(part, file)| check_file(part, file))
+    }
+}
+
+type Check = Result<(), (&'static str, String)>;
+
+fn positive(key: &'static str, value: f64, limit: f64) -> Check {
+    let right = value.is_finite() && value > 0.0 && value <= limit;
+    if right { Ok(()) } else { Err((key, format!("is {value}; it must be more than 0 and at most {limit}"))) }
+}
+
+fn within(key: &'static str, value: usize, limit: usize) -> Check {
+    let right = (1..=limit).contains(&value);
+    if right { Ok(()) } else { Err((key, format!("is {value}; it must be between 1 and {limit}"))) }
+}
+
+fn tokens(key: &'static str, count: usize, table: &str, encoder: bool) -> Check {
+    match (count, encoder) {
+        (0, true) => Err((key, format!("is 0, but there is an encoder in [{table}]"))),
+        (0, false) => Ok(()),
+        (_, false) => {
+            Err((key, format!("is {count}, but there is no encoder: add [{table}] or set it to 0")))
+        }
+        (_, true) => within(key, count, 10_000),
+    }
+}
+
+fn check_scale(scale: &ScaleSpec) -> Check {
+    if scale.std.iter().any(|std| !(std.is_finite() && *std > 0.0)) {
+        return Err(("vision.preprocess.scale.std", "must be three numbers above 0".into()));
+    }
+    if scale.mean.iter().any(|mean| !mean.is_finite()) {
+        return Err(("vision.preprocess.scale.mean", "must be three finite numbers".into()));
+    }
+    Ok(())
+}
+
+fn check_file(part: &'static str, file: &FileRef) -> Check {
+    let path = Path::new(&file.file);
+    // A fetched part is written where the manifest says: never outside the directories for models.
+    let leaves = path.components().any(|c| c == Component::ParentDir);
+    let absolute = path.is_absolute() && file.fetch.is_some();
+    if file.file.is_empty() || leaves || absolute {
+        let reason =
+            format!("of `{part}` is \"{}\"; name a path inside the model directory, without `..`", file.file);
+        return Err(("file", reason));
+    }
+    let sums = [file.sha256.as_deref(), file.fetch.as_ref().and_then(Fetch::sha256)];
+    for sum in sums.into_iter().flatten() {
+        if sum.len() != 64 || !sum.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(("sha256", format!("of `{part}` is \"{sum}\"; it must be 64 hexadecimal digits")));
+        }
+    }
+    if file.convert.is_some() && file.fetch.is_none() {
+        return Err(("convert", format!("of `{part}` has no `fetch` beside it that it could convert")));
+    }
+    Ok(())
+}
