@@ -1,21 +1,12 @@
 //! The interleaver against the reference's masks and orders: `AVICUNA_GOLDEN`, or the fixtures.
 
-use std::path::PathBuf;
+mod golden;
 
 use avicuna_models::interleave::{InterleaveError, Interleaver, Item, Strategy};
+use golden::{json, read};
 use serde_json::Value;
 
 type Anything = Result<(), Box<dyn std::error::Error>>;
-
-fn golden(path: &str) -> PathBuf {
-    let folder = std::env::var_os("AVICUNA_GOLDEN").map(PathBuf::from);
-    let fixtures = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden");
-    folder.unwrap_or_else(fixtures).join(path)
-}
-
-fn json() -> Result<Value, Box<dyn std::error::Error>> {
-    Ok(serde_json::from_slice(&std::fs::read(golden("avti.json"))?)?)
-}
 
 fn number(value: &Value) -> usize {
     value.as_u64().expect("a number") as usize
@@ -41,9 +32,9 @@ fn order(interleaver: &Interleaver) -> Vec<i32> {
 
 #[test]
 fn the_order_is_the_references_and_where_that_is_blind_we_refuse() -> Anything {
-    let bytes = std::fs::read(golden("avti.safetensors"))?;
+    let bytes = read("avti.safetensors");
     let tensors = safetensors::SafeTensors::deserialize(&bytes)?;
-    let pairs = json()?;
+    let pairs = json("avti.json");
     let (mut worked, mut refused) = (0, 0);
     for pair in pairs["pairs"].as_array().expect("pairs") {
         let (visual, audio) = split(pair);
@@ -79,7 +70,7 @@ fn the_order_is_the_references_and_where_that_is_blind_we_refuse() -> Anything {
 
 #[test]
 fn every_split_of_the_sweep_works_or_is_refused_as_in_the_reference() -> Anything {
-    let sweep = json()?;
+    let sweep = json("avti.json");
     for row in sweep["sweep"].as_array().expect("rows") {
         let row: Vec<usize> = row.as_array().expect("columns").iter().map(number).collect();
         let [visual, audio, step, positions, ok] = row[..] else { panic!("{row:?}") };
@@ -122,7 +113,7 @@ fn the_strategies_of_our_own_take_every_split_that_blinds_the_reference() {
 /// calls: each of the recorded sequences of calls gives every token each time.
 #[test]
 fn what_was_asked_before_changes_nothing() -> Anything {
-    let cached = json()?;
+    let cached = json("avti.json");
     let mut blinded = 0;
     for case in cached["cached_mask"].as_array().expect("cases") {
         for call in case["calls"].as_array().expect("calls") {

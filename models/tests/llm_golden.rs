@@ -1,7 +1,6 @@
 //! The decoder, the tokenizer and the import against numbers of the reference: `AVICUNA_GOLDEN`, or the fixtures.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+mod golden;
 
 use avicuna_models::checkpoint::{Format, Imported, Projector, Released, import, read_tensors};
 use avicuna_models::llm::{Llm, Precision, Weights};
@@ -9,20 +8,10 @@ use avicuna_models::manifest::Manifest;
 use avicuna_models::prompt::{Template, pieces};
 use avicuna_models::tokenizer::{Specials, Tokenizer};
 use candle_core::{DType, Device, Tensor};
-use serde_json::Value;
+use golden::{golden, json};
+use std::collections::HashMap;
 
 type Anything = Result<(), Box<dyn std::error::Error>>;
-
-fn golden(path: &str) -> PathBuf {
-    let folder = std::env::var_os("AVICUNA_GOLDEN").map(PathBuf::from);
-    let fixtures = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden");
-    folder.unwrap_or_else(fixtures).join(path)
-}
-
-fn json(path: &str) -> Value {
-    let text = std::fs::read(golden(path)).expect("the golden file is there");
-    serde_json::from_slice(&text).expect("the golden file is JSON")
-}
 
 fn released(stages: &[&str]) -> Released {
     let file = |name: &str| golden("tiny_avicuna").join(name);
@@ -39,19 +28,6 @@ fn assemble(imported: &Imported) -> Result<Llm, Box<dyn std::error::Error>> {
     let weights = Weights::from_tensors(&base, imported.all()?, &imported.config);
     let tokenizer = Tokenizer::from_dir(&base)?;
     Ok(Llm::assemble(&weights, imported.config.clone(), tokenizer, &Device::Cpu, Precision::Exact)?)
-}
-
-/// The reference's tensors, but for the boolean masks, which candle does not know.
-fn expected_tensors() -> Result<HashMap<String, Tensor>, Box<dyn std::error::Error>> {
-    let bytes = std::fs::read(golden("tiny_avicuna/golden.safetensors"))?;
-    let file = safetensors::SafeTensors::deserialize(&bytes)?;
-    let mut tensors = HashMap::new();
-    for (name, view) in file.tensors() {
-        if view.dtype() != safetensors::Dtype::BOOL {
-            tensors.insert(name, candle_core::safetensors::Load::load(&view, &Device::Cpu)?);
-        }
-    }
-    Ok(tensors)
 }
 
 /// The reference's sequence at 75 visual and 25 audio tokens: A V V V, 25 times. `[100, hidden]`
@@ -86,7 +62,7 @@ fn every(tensor: &Tensor, step: usize) -> candle_core::Result<Tensor> {
 #[test]
 fn merged_weights_equal_the_references() -> Anything {
     let expected = json("tiny_avicuna/golden.json");
-    let corners = expected_tensors()?;
+    let corners = golden::tensors()?;
     for (stage, stages) in [("stage3", &["stage3"][..]), ("stage4", &["stage3", "stage4"])] {
         let imported = import(&released(stages))?;
         let mut all = imported.all()?;
@@ -152,7 +128,7 @@ fn the_visual_projector_is_read_from_both_layouts() -> Anything {
 #[test]
 fn logits_and_greedy_tokens_equal_the_references() -> Anything {
     let expected = json("tiny_avicuna/golden.json");
-    let tensors = expected_tensors()?;
+    let tensors = golden::tensors()?;
     let embeddings = &tensors["stage4.inputs_embeds"];
     let imported = import(&released(&["stage3", "stage4"]))?;
     let llm = assemble(&imported)?;
@@ -192,7 +168,7 @@ fn logits_and_greedy_tokens_equal_the_references() -> Anything {
 #[test]
 fn an_imported_directory_loads_and_answers_the_same() -> Anything {
     let imported = import(&released(&["stage3", "stage4"]))?;
-    let embeddings = &expected_tensors()?["stage4.inputs_embeds"];
+    let embeddings = &golden::tensors()?["stage4.inputs_embeds"];
     let logits_of = |llm: &Llm| llm.logits(embeddings);
     let direct = logits_of(&assemble(&imported)?)?;
     let top = max_difference(&direct, &direct.zeros_like()?);
@@ -296,6 +272,20 @@ fn head_and_tail_are_the_two_sides_of_the_prompt() -> Anything {
         let expected = pieces(&tokenizer, &rendered)?;
         let ours = [template.head(&tokenizer)?, template.tail(&tokenizer, question)?];
         assert_eq!(expected, ours, "{template:?}");
+    }
+    Ok(())
+}
+
+/// Quirk (f) of the tiny AVicuna: the reference reports 2,048 positions whatever its base has.
+#[test]
+fn the_context_is_as_long_as_the_base_says() -> Anything {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("config.json");
+    let mut config = json("tiny_avicuna/base/config.json");
+    for (said, context) in [(Some(4096), 4096), (Some(512), 512), (None, 2048)] {
+        config["max_position_embeddings"] = said.into();
+        std::fs::write(&path, config.to_string())?;
+        assert_eq!(avicuna_models::llm::Config::from_json(&path)?.context, context);
     }
     Ok(())
 }

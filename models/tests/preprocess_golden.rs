@@ -1,29 +1,16 @@
 //! CLIP tensors, log-mels and segments against the reference's: `AVICUNA_GOLDEN`, or the fixtures.
 
-use std::path::PathBuf;
+mod golden;
 
 use avicuna_models::preprocess::clip::{self, Fit, MEAN, Resize, STD};
 use avicuna_models::preprocess::mel::{LogMel, MelScale, MelSpec, int16_round_trip};
 use avicuna_models::preprocess::segments::{self, LENGTH, Rule};
 use avicuna_models::sample::RgbFrame;
+use golden::{json, read};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 type Anything = Result<(), Box<dyn std::error::Error>>;
-
-fn golden(path: &str) -> PathBuf {
-    let folder = std::env::var_os("AVICUNA_GOLDEN").map(PathBuf::from);
-    let fixtures = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden");
-    folder.unwrap_or_else(fixtures).join(path)
-}
-
-fn read(path: &str) -> Vec<u8> {
-    std::fs::read(golden(path)).unwrap_or_else(|e| panic!("{}: {e}", golden(path).display()))
-}
-
-fn json(path: &str) -> Value {
-    serde_json::from_slice(&read(path)).expect("the golden file is JSON")
-}
 
 fn list<'a>(of: &'a Value, name: &str) -> &'a Vec<Value> {
     of[name].as_array().unwrap_or_else(|| panic!("no list `{name}`"))

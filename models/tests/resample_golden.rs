@@ -1,21 +1,13 @@
 //! The reference's resampling rules, and what ours do instead: `AVICUNA_GOLDEN`, or the fixtures.
 
-use std::path::PathBuf;
+mod golden;
 
 use avicuna_models::interleave::{Interleaver, Item, Strategy};
 use avicuna_models::resample::{Rule, Split, SubVideo, audio, frames, linspace, pseudo, time_text, visual};
 use serde_json::Value;
 
-fn golden(path: &str) -> PathBuf {
-    let folder = std::env::var_os("AVICUNA_GOLDEN").map(PathBuf::from);
-    let fixtures = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden");
-    folder.unwrap_or_else(fixtures).join(path)
-}
-
 fn cases(section: &str) -> Vec<Value> {
-    let text = std::fs::read(golden("resample.json")).expect("the golden file is there");
-    let all: Value = serde_json::from_slice(&text).expect("the golden file is JSON");
-    let cases = all[section].as_array().expect("a list of cases").clone();
+    let cases = golden::json("resample.json")[section].as_array().expect("a list of cases").clone();
     assert!(!cases.is_empty(), "{section} has no cases");
     cases
 }
