@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use engine::Outcome;
 pub use plan::{Plan, plan};
 pub use record::Record;
+pub use stream::Heard;
 pub use watch::{Watched, watch};
 
 use self::engine::Engine;
@@ -113,7 +114,14 @@ pub async fn run(loaded: Loaded, stop: CancellationToken) -> Result<Vec<Outcome>
         }
     };
     control.status.model(ModelState::Idle);
-    let engine = Engine::start(plans, model::of(localizer), schedule(config), control.clone(), publisher);
+    let engine = Engine::start(
+        plans,
+        model::of(Arc::new(localizer)),
+        schedule(config),
+        control.clone(),
+        publisher,
+        None,
+    );
     let (ended, leave_by) = supervise(engine, stored, config, &outbox, stop, &control).await;
     let left = leave_by.saturating_duration_since(Instant::now());
     leave(delivery, &outbox, left.min(config.daemon.flush)).await;

@@ -2,6 +2,7 @@
 
 mod config;
 mod dataset;
+mod eval;
 mod localize;
 mod models;
 mod run;
@@ -40,6 +41,8 @@ enum Command {
     Dataset(dataset::Command),
     /// Train one of the four stages of a model, or go on with it.
     Train(train::Arguments),
+    /// Measure a model on a corpus, or files of answers.
+    Eval(Box<eval::Arguments>),
 }
 
 /// The exit code for wrong arguments, which clap uses too, and for wrong configurations.
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Models(command) => models::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Dataset(command) => dataset::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

@@ -9,20 +9,33 @@
 //! | [`judge`] | open-ended questions, judged by another model |
 //!
 //! All of these are pure but for the Java programs of `captions` and the endpoint of `judge`. `docs/evaluation.md` states
-//! every rule in words.
+//! every rule in words. A corpus is measured through the real path:
+//!
+//! ```text
+//! media -> watch (the daemon's code) -> cache (JSON lines) -> events (the daemon's tracker) -> predictions
+//! truth (annotations, queries) -> report (tables, plots) <------------------------------------------+
+//! ```
 
+pub mod ablation;
+pub mod cache;
 pub mod captions;
 pub mod detection;
 pub mod detections;
+pub mod events;
 pub mod grounding;
 pub mod judge;
+pub mod predictions;
+pub mod report;
 pub mod segment;
 pub mod truth;
+pub mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use avicuna_models::checkpoint::FetchError;
+use avicuna_models::localizer::LocalizerError;
+use avicuna_pipeline::config::ConfigError;
 use serde::de::DeserializeOwned;
 
 use self::truth::Naming;
@@ -72,6 +85,20 @@ pub enum EvaluationError {
         /// Its id.
         video: String,
     },
+    /// The model cannot be loaded.
+    #[error("the model cannot be loaded: {0}")]
+    Model(#[from] LocalizerError),
+    /// The videos cannot be watched so.
+    #[error(transparent)]
+    Plan(#[from] ConfigError),
+    /// The model has no such variant.
+    #[error("`{variant}` cannot be watched: {reason}")]
+    Variant {
+        /// Its name.
+        variant: String,
+        /// Why not.
+        reason: String,
+    },
     /// A program that measures captions cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -105,4 +132,19 @@ impl EvaluationError {
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, EvaluationError> {
     let bytes = std::fs::read(path).map_err(|source| EvaluationError::io(path, source))?;
     serde_json::from_slice(&bytes).map_err(|error| EvaluationError::content(path, error.to_string()))
+}
+
+/// The lines of a log of answers that are of one task: JSON objects with a `task`.
+fn task_lines<T: DeserializeOwned>(path: &Path, task: &str) -> Result<Vec<T>, EvaluationError> {
+    let text = std::fs::read_to_string(path).map_err(|source| EvaluationError::io(path, source))?;
+    let mut of_task = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let wrong =
+            |error: serde_json::Error| EvaluationError::content(path, format!("line {}: {error}", index + 1));
+        let value: serde_json::Value = serde_json::from_str(line).map_err(wrong)?;
+        if value["task"] == task {
+            of_task.push(serde_json::from_value(value).map_err(wrong)?);
+        }
+    }
+    Ok(of_task)
 }

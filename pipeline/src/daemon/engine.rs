@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::model::{self, Answer, Answered, Routes};
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
-use super::stream::{Shared, Stream};
+use super::stream::{Heard, Shared, Stream};
 use crate::control::Control;
 use crate::schedule::{ScheduleConfig, Scheduler};
 use crate::source;
@@ -55,13 +55,15 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Starts watching. `answer` is the model: it blocks, and gets one batch after the other.
+    /// Starts watching. `answer` is the model: it blocks, and gets one batch after the other. What it says goes to
+    /// `heard` too.
     pub fn start(
         plans: Vec<Plan>,
         (facts, answer): (ModelFacts, impl Answer),
         schedule: ScheduleConfig,
         control: Arc<Control>,
         publisher: Publisher,
+        heard: Option<mpsc::UnboundedSender<Heard>>,
     ) -> Self {
         let (scheduler, deadline) = (Scheduler::new(schedule), CancellationToken::new());
         let shared = Shared {
@@ -70,6 +72,7 @@ impl Engine {
             publisher,
             model: Arc::new(facts),
             deadline: deadline.clone(),
+            heard,
         };
         let sources = CancellationToken::new();
         let (mut streams, mut routes) = (JoinSet::new(), Routes::new());

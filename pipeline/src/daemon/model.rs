@@ -1,6 +1,7 @@
 //! The model's thread: batches in, answers back to the streams they belong to.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use avicuna_models::localizer::{Localizer, LocalizerError, WindowAnswer, WindowInput};
@@ -33,7 +34,7 @@ impl<F: Fn(&[WindowInput]) -> Results + Send + 'static> Answer for F {}
 type Results = Vec<Result<WindowAnswer, LocalizerError>>;
 
 /// The real model: what streams need to know of it, and how it is asked.
-pub(super) fn of(localizer: Localizer) -> (ModelFacts, impl Answer) {
+pub(super) fn of(localizer: Arc<Localizer>) -> (ModelFacts, impl Answer) {
     (ModelFacts::new(localizer.manifest()), move |windows: &[WindowInput]| localizer.answer(windows))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use avicuna_models::localizer::Question;
+use avicuna_models::localizer::{Question, WindowAnswer};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,17 @@ pub(super) struct Shared {
     pub model: Arc<ModelFacts>,
     /// No window is waited for after this.
     pub deadline: CancellationToken,
+    /// Takes what the model says, for those who measure it.
+    pub heard: Option<mpsc::UnboundedSender<Heard>>,
+}
+
+/// What the model said of one window, before anything was made of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// The window.
+    pub window: WindowFacts,
+    /// One answer for each question of the plan, in their order.
+    pub answer: WindowAnswer,
 }
 
 /// A window that the model has not answered yet.
@@ -225,6 +236,10 @@ impl Stream {
         let Pending { mut facts, until, missing, last_capture, closed } = pending;
         let answer = if let Fate::Answered(answer) = &fate { Some(answer) } else { None };
         facts.latency = latency(facts.latency.decode, answer, closed);
+        if let (Some(heard), Some(answer)) = (&self.shared.heard, answer) {
+            // Who does not listen any more wants no more.
+            let _over = heard.send(Heard { window: facts.clone(), answer: answer.clone() });
+        }
         // A file read faster than it plays has capture times to come.
         self.metrics().lag(UtcTime::now().seconds_since(last_capture).max(0.0));
         self.in_order(index, Settled { facts, until, missing, fate })

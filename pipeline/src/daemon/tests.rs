@@ -84,7 +84,7 @@ async fn run(
 ) -> (Vec<Record>, Vec<Outcome>) {
     let (publisher, mut published) = Publisher::channel();
     let control = Arc::new(Control::new());
-    let mut engine = Engine::start(plans, (facts(), answer), one_at_a_time(), control, publisher);
+    let mut engine = Engine::start(plans, (facts(), answer), one_at_a_time(), control, publisher, None);
     let gone = engine.model_gone();
     let supervise = async {
         tokio::select! {
@@ -211,6 +211,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
         publisher,
         model: Arc::new(facts()),
         deadline: CancellationToken::new(),
+        heard: None,
     };
     let plan = plan("a", 12, false);
     let (sender, events) = mpsc::channel(64);

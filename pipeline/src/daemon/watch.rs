@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avicuna_models::localizer::Localizer;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
@@ -11,6 +12,7 @@ use super::model;
 use super::plan::Plan;
 use super::publisher::Publisher;
 use super::record::Record;
+use super::stream::Heard;
 use crate::control::Control;
 use crate::schedule::ScheduleConfig;
 
@@ -19,22 +21,26 @@ use crate::schedule::ScheduleConfig;
 pub struct Watched {
     /// Every record, in the order of the stream.
     pub records: Vec<Record>,
+    /// What the model said, in the order in which it did.
+    pub heard: Vec<Heard>,
     /// Why the stream ended.
     pub reason: String,
 }
 
 /// Watches one stream until it ends or `stop` is cancelled. `control` knows how it goes, `on_record` sees each record as
-/// it is made.
+/// it is made. The model can go on to other streams, when the caller keeps it.
 pub async fn watch(
     plan: Plan,
-    localizer: Localizer,
+    localizer: impl Into<Arc<Localizer>>,
     schedule: ScheduleConfig,
     control: Arc<Control>,
     mut on_record: impl FnMut(&Record),
     stop: CancellationToken,
 ) -> Watched {
     let (publisher, mut published) = Publisher::channel();
-    let mut engine = Engine::start(vec![plan], model::of(localizer), schedule, control, publisher);
+    let (said, mut saying) = mpsc::unbounded_channel();
+    let mut engine =
+        Engine::start(vec![plan], model::of(localizer.into()), schedule, control, publisher, Some(said));
     let mut records = Vec::new();
     let collect = async {
         while let Some(batch) = published.recv().await {
@@ -54,5 +60,6 @@ pub async fn watch(
     };
     let (outcomes, ()) = tokio::join!(run, collect);
     let reason = outcomes.into_iter().next().map(|outcome| outcome.reason).unwrap_or_default();
-    Watched { records, reason }
+    let heard = std::iter::from_fn(|| saying.try_recv().ok()).collect();
+    Watched { records, heard, reason }
 }

@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use self::tools::Tools;
 use super::segment::Segment;
-use super::{EvaluationError, read_json};
+use super::{EvaluationError, read_json, task_lines};
 
 pub use similar::{Caption, merge_similar, ratio};
 
@@ -73,6 +73,14 @@ pub struct Logged {
     pub video_id: String,
     /// What the model said.
     pub answer: String,
+}
+
+/// The captioning lines of a log; lines of other tasks are left out.
+///
+/// # Errors
+/// When the file cannot be read, or a line is no JSON or lacks a field.
+pub fn read_log(path: &Path) -> Result<Vec<Logged>, EvaluationError> {
+    task_lines(path, "captioning")
 }
 
 /// The captions of an answer in hundredths of the video, and whether it holds nothing but a list of them; what comes

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::THRESHOLDS;
-use crate::evaluation::EvaluationError;
+use crate::evaluation::{EvaluationError, task_lines};
 
 /// The first span that an answer names, in hundredths of the video; its end may lie before its start.
 pub fn first_span(answer: &str) -> Option<(u8, u8)> {
@@ -94,20 +94,7 @@ pub struct Logged {
 /// # Errors
 /// When the file cannot be read, or a line is no JSON or lacks a field.
 pub fn read_log(path: &Path) -> Result<Vec<Logged>, EvaluationError> {
-    #[derive(Deserialize)]
-    struct Task {
-        task: String,
-    }
-    let text = std::fs::read_to_string(path).map_err(|source| EvaluationError::io(path, source))?;
-    let mut logged = Vec::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let wrong =
-            |error: serde_json::Error| EvaluationError::content(path, format!("line {}: {error}", index + 1));
-        if serde_json::from_str::<Task>(line).map_err(wrong)?.task == "grounding" {
-            logged.push(serde_json::from_str(line).map_err(wrong)?);
-        }
-    }
-    Ok(logged)
+    task_lines(path, "grounding")
 }
 
 #[cfg(test)]

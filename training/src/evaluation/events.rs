@@ -1,0 +1,180 @@
+//! From what the model said of windows to events, by the daemon's own tracker. Each question has a tracker of its own, so
+//! that queries, which name what happens, do not help to detect it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avicuna_models::slots::Slot;
+use avicuna_pipeline::answer::Localization;
+use avicuna_pipeline::config::StreamConfig;
+use avicuna_pipeline::record::{EventRecord, Latency, Modality, Phase};
+use avicuna_pipeline::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
+use avicuna_pipeline::track::{Seen, TrackConfig, Tracker, WindowFacts};
+use avicuna_pipeline::window::WindowId;
+use serde::{Deserialize, Serialize};
+
+use super::segment::Segment;
+use super::watch::{Found, Settings, Watched, Window};
+
+/// How windows become events.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Merging {
+    /// Seconds between sightings of one label that are still one event.
+    pub merge_gap: f64,
+    /// Localizations with a lower score count for nothing.
+    pub min_score: f64,
+    /// How many windows must have seen an event.
+    pub min_windows: u32,
+}
+
+impl Default for Merging {
+    /// As a stream has them when its configuration says nothing.
+    fn default() -> Self {
+        let stream = StreamConfig::new("", "");
+        Self { merge_gap: stream.merge_gap.as_secs_f64(), min_score: stream.min_score, min_windows: 1 }
+    }
+}
+
+/// Something that happens, as it was told in the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub segment: Segment,
+    /// What.
+    pub label: String,
+    /// 0..=1.
+    pub score: f64,
+    /// How it was noticed.
+    pub modality: Option<Modality>,
+}
+
+/// The events that the answers to one question tell of a video, in order of time; `question` is its place among the
+/// answers of a window.
+pub fn events(watched: &Watched, question: usize, settings: Settings, merging: Merging) -> Vec<Event> {
+    let config = TrackConfig {
+        merge_gap: span(merging.merge_gap),
+        min_score: merging.min_score,
+        min_windows: merging.min_windows,
+        ..TrackConfig::new(span(settings.window), span(settings.hop))
+    };
+    let mut tracker = Tracker::new(watched.video.as_str().into(), config);
+    let mut records: Vec<EventRecord> = Vec::new();
+    for window in &watched.windows {
+        let Some(said) = window.answers.get(question) else { continue };
+        let localizations = said.found.iter().filter_map(|found| localization(found, &said.text)).collect();
+        records.extend(tracker.observe(&Seen { window: facts(watched, window), localizations }));
+    }
+    records.extend(tracker.finish(StreamTime::from_secs_f64(watched.seconds)));
+    records.retain(|record| record.phase == Phase::Ended);
+    records.sort_by(|one, other| one.start.stream.total_cmp(&other.start.stream));
+    records.into_iter().map(event).collect()
+}
+
+/// What windows every `hop` seconds would have said; `hop` is a multiple of the hop they had.
+pub fn thinned(watched: &Watched, hop: f64) -> Watched {
+    let on_grid = |window: &&Window| {
+        let hops = window.start / hop;
+        (hops - hops.round()).abs() < 1e-6
+    };
+    let windows = watched.windows.iter().filter(on_grid).cloned().collect();
+    Watched { windows, ..watched.clone() }
+}
+
+fn span(seconds: f64) -> Duration {
+    Duration::from_nanos((seconds * 1e9).round() as u64)
+}
+
+fn event(record: EventRecord) -> Event {
+    Event {
+        segment: Segment::new(record.start.stream, record.end.stream),
+        label: record.label,
+        score: record.score,
+        modality: Some(record.modality),
+    }
+}
+
+fn localization(found: &Found, text: &str) -> Option<Localization> {
+    let [start, end] = found.slots;
+    Some(Localization {
+        label: found.label.clone(),
+        text: text.to_owned(),
+        start: Slot::new(start)?,
+        end: Slot::new(end)?,
+        score: found.score,
+        modality: found.modality,
+    })
+}
+
+fn facts(watched: &Watched, window: &Window) -> WindowFacts {
+    WindowFacts {
+        id: WindowId { stream: watched.video.as_str().into(), index: window.index },
+        start: StreamTime::from_secs_f64(window.start),
+        end: StreamTime::from_secs_f64(window.end),
+        anchor: ClockAnchor { stream: StreamTime::ZERO, utc: UtcTime(0) },
+        clock: ClockQuality::Pts,
+        av_offset_ms: None,
+        audio: window.audio,
+        visual: window.visual,
+        latency: Latency::default(),
+        model: Arc::from(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use avicuna_pipeline::record::Presence;
+
+    use super::*;
+    use crate::evaluation::watch::Said;
+
+    const SETTINGS: Settings = Settings { window: 20.0, hop: 10.0, audio: true, video: true };
+
+    fn window(index: u64, found: &[(u8, u8, f64)]) -> Window {
+        let start = index as f64 * 10.0;
+        let found = found.iter().map(|(from, to, score)| Found {
+            label: "a dog".into(),
+            slots: [*from, *to],
+            score: *score,
+            modality: Some(Modality::Audio),
+        });
+        let said = Said { text: "From ...".into(), found: found.collect() };
+        let (audio, visual) = (Presence::Present, Presence::Present);
+        Window { index, start, end: start + 20.0, audio, visual, answers: vec![said] }
+    }
+
+    fn watched(windows: Vec<Window>) -> Watched {
+        Watched {
+            video: "v".into(),
+            media: String::new(),
+            detect: true,
+            asked: Vec::new(),
+            seconds: 40.0,
+            unwatched: 0.0,
+            unparsed: 0,
+            trouble: Vec::new(),
+            took: 0.0,
+            windows,
+        }
+    }
+
+    #[test]
+    fn windows_that_see_one_event_tell_one_event() {
+        let watched = watched(vec![
+            window(0, &[(75, 99, 0.5)]),
+            window(1, &[(25, 75, 0.9)]),
+            window(2, &[(0, 25, 0.1)]),
+        ]);
+        let found = events(&watched, 0, SETTINGS, Merging::default());
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].segment, found[0].score), (Segment::new(15.0, 25.0), 0.9));
+        assert_eq!(found[0].modality, Some(Modality::Audio));
+    }
+
+    #[test]
+    fn every_second_window_is_what_twice_the_hop_would_see() {
+        let watched = watched(vec![window(0, &[]), window(1, &[(25, 75, 0.9)]), window(2, &[])]);
+        let thin = thinned(&watched, 20.0);
+        assert_eq!(thin.windows.iter().map(|window| window.index).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(events(&thin, 0, Settings { hop: 20.0, ..SETTINGS }, Merging::default()), []);
+    }
+}
