@@ -23,6 +23,7 @@ demo: model ## a scene as a live RTSP stream, watched; the events as a consumer 
 test: setup ## every test, with a real Kafka broker
 	cargo run --locked --quiet -- models pull $(MODEL)
 	cargo run --locked --quiet -- dataset pull
+	cargo run --locked --quiet -- eval captions --fetch
 	cargo test --workspace --locked
 
 lint: setup ## formatting and clippy, warnings denied
