@@ -6,6 +6,7 @@
 
 mod admit;
 mod jsonl;
+pub mod packaged;
 mod table;
 mod valor;
 
@@ -18,8 +19,10 @@ pub use avicuna_pipeline::record::Modality as Sense;
 use serde::{Deserialize, Serialize};
 
 pub use self::admit::{MediaCheck, ReadOptions};
+pub(crate) use self::jsonl::whole;
 pub use self::table::read as table;
 pub use self::valor::read as valor;
+use crate::media::MediaError;
 
 /// The name of the catalogue in a corpus directory.
 pub const CATALOGUE: &str = "catalogue.jsonl";
@@ -187,6 +190,28 @@ pub enum CorpusError {
         /// Why what is in it was left out.
         reasons: String,
     },
+    /// A label that no packaged class has.
+    #[error("there is no packaged class \"{label}\"; use one of {}", labels.join(", "))]
+    UnknownLabel {
+        /// As given.
+        label: String,
+        /// All there are.
+        labels: Vec<String>,
+    },
+    /// A folder has clips of another seed or split.
+    #[error("{dir} has {found} already; choose another folder, or remove its clips", dir = dir.display())]
+    Other {
+        /// The corpus directory.
+        dir: PathBuf,
+        /// What is in it.
+        found: String,
+    },
+    /// Packaged clips cannot be made.
+    #[error(transparent)]
+    Packaged(#[from] packaged::PackagedError),
+    /// A media file cannot be read or written.
+    #[error(transparent)]
+    Media(#[from] MediaError),
 }
 
 impl CorpusError {

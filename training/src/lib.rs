@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod corpus;
 pub mod evaluation;
 pub mod features;
+pub mod media;
 pub mod pu_valor;
 pub mod render;
 pub mod seeded;

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::{Catalogue, Clip, CorpusError, SHORTEST, Sense, Skipped, Split};
+use crate::media::{MediaError, Probe, probe};
 
 /// How closely media files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,6 +17,8 @@ pub enum MediaCheck {
     /// Files must be there.
     #[default]
     Exists,
+    /// Files must be there and decode; what is silent or blind is known to be, and lengths are the files' own.
+    Decode,
 }
 
 /// How a foreign list is read.
@@ -64,10 +69,15 @@ pub(super) fn admit(
 ) -> Result<Catalogue, CorpusError> {
     let files = if options.media == MediaCheck::Nothing { BTreeMap::new() } else { media_files(folder)? };
     let mut admission = Admission { files, folder, options, ids: BTreeSet::new(), captions: BTreeSet::new() };
+    let looked = |record: &Record| -> Option<Result<Probe, MediaError>> {
+        let media = admission.media(record).ok().filter(|_| options.media == MediaCheck::Decode)?;
+        Some(probe(&media))
+    };
+    let probes: Vec<_> = records.par_iter().map(looked).collect();
     let mut catalogue = Catalogue::default();
-    for record in records {
+    for (record, probe) in records.into_iter().zip(probes) {
         let id = if record.id.is_empty() { record.place.clone() } else { record.id.clone() };
-        match admission.clip(record) {
+        match admission.clip(record, probe) {
             Ok(clip) => catalogue.clips.push(clip),
             Err(reason) => catalogue.skipped.push(Skipped { id, reason }),
         }
@@ -112,7 +122,7 @@ struct Admission<'a> {
 
 impl Admission<'_> {
     /// The clip, or why it is none. Reasons of one kind are the same up to a colon.
-    fn clip(&mut self, record: Record) -> Result<Clip, String> {
+    fn clip(&mut self, record: Record, probe: Option<Result<Probe, MediaError>>) -> Result<Clip, String> {
         let caption = record.caption.split_whitespace().collect::<Vec<_>>().join(" ");
         if record.id.is_empty() {
             return Err("no id".to_owned());
@@ -124,7 +134,14 @@ impl Admission<'_> {
             return Err("the caption is empty".to_owned());
         }
         let media = self.media(&record)?;
-        let duration = record.duration.unwrap_or(self.options.duration);
+        let probe = probe.transpose().map_err(|error| format!("it cannot be decoded: {error}"))?;
+        let mut tags = record.tags;
+        let sense = match probe {
+            Some(probe) => perceived(&probe, &mut tags)?,
+            None => Sense::Both,
+        };
+        let known = record.duration.or(probe.map(|probe| probe.seconds));
+        let duration = known.unwrap_or(self.options.duration);
         if !duration.is_finite() || duration < SHORTEST {
             return Err(format!("shorter than {SHORTEST} s: {duration} s"));
         }
@@ -141,9 +158,9 @@ impl Admission<'_> {
             duration,
             caption,
             label: record.label.filter(|label| !label.trim().is_empty()),
-            modality: record.modality.unwrap_or(Sense::Both),
+            modality: record.modality.unwrap_or(sense),
             split: record.split.unwrap_or(self.options.split),
-            tags: record.tags,
+            tags,
         })
     }
 
@@ -159,5 +176,25 @@ impl Admission<'_> {
                 format!("no media file: {}.mp4, or with another ending, is not in the folder", record.id)
             }),
         }
+    }
+}
+
+/// A sound that is never above this, of 1, is silence (-60 dB).
+const SILENCE: f32 = 1e-3;
+
+/// Which sense a file appeals to; says in `tags` what is missing.
+fn perceived(probe: &Probe, tags: &mut Vec<String>) -> Result<Sense, String> {
+    let heard = probe.peak.is_some_and(|peak| peak > SILENCE);
+    if !heard {
+        tags.push(if probe.peak.is_some() { "silent" } else { "no audio" }.to_owned());
+    }
+    if !probe.sight {
+        tags.push("no video".to_owned());
+    }
+    match (probe.sight, heard) {
+        (true, true) => Ok(Sense::Both),
+        (true, false) => Ok(Sense::Visual),
+        (false, true) => Ok(Sense::Audio),
+        (false, false) => Err("there is nothing to see or hear".to_owned()),
     }
 }

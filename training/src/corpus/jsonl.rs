@@ -67,11 +67,14 @@ pub(super) fn document<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T
 
 /// See [`Catalogue::write`].
 pub(super) fn write(clips: &[Clip], path: &Path) -> Result<(), CorpusError> {
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let absolute = |path: &Path| std::path::absolute(path).map_err(CorpusError::write(path));
+    let whole_path = absolute(path)?;
+    let folder = whole_path.parent().unwrap_or(Path::new("/"));
     let mut text = Vec::new();
     for clip in clips {
-        let inside = clip.media.strip_prefix(folder).unwrap_or(&clip.media).to_owned();
-        let clip = Clip { media: inside, ..clip.clone() };
+        let media = absolute(&clip.media)?;
+        let media = media.strip_prefix(folder).map(Path::to_owned).unwrap_or(media.clone());
+        let clip = Clip { media, ..clip.clone() };
         serde_json::to_writer(&mut text, &clip).map_err(|e| CorpusError::write(path)(e.into()))?;
         text.push(b'\n');
     }
