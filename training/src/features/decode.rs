@@ -1,0 +1,104 @@
+//! A file's samples in the model's slots, as the daemon would see them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avicuna_models::manifest::Manifest;
+use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
+use avicuna_pipeline::config::{Config, Loaded, Places, StreamConfig};
+use avicuna_pipeline::daemon::{self, Plan};
+use avicuna_pipeline::source::{self, END_OF_FILE, SourceEvent};
+use avicuna_pipeline::window::{Assembler, Closed};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Media;
+
+/// What comes of a file: windows, then its end.
+pub(super) enum Decoded {
+    /// Samples.
+    Window(Window),
+    /// No more, and what was wrong with the file.
+    End(Option<String>),
+}
+
+/// Samples by their row.
+#[derive(Default)]
+pub(super) struct Window {
+    pub visual: Vec<(usize, Arc<EncodeOnce<RgbFrame>>)>,
+    pub audio: Vec<(usize, Arc<EncodeOnce<AudioClip>>)>,
+}
+
+/// A decoder that delivers nothing for so long is stuck; a loaded machine is slow.
+const STUCK: Duration = Duration::from_secs(120);
+
+/// Events between source and assembler.
+const AHEAD: usize = 64;
+
+/// Gives all of a file, until `give` says that nobody wants more.
+pub(super) fn decode(media: &Media, manifest: &Manifest, mut give: impl FnMut(Decoded) -> bool) {
+    let end = match run(media, manifest, &mut |window| give(Decoded::Window(window))) {
+        Ok(reason) if reason == END_OF_FILE => None,
+        Ok(reason) | Err(reason) => Some(reason),
+    };
+    let _nobody_wants_more = give(Decoded::End(end));
+}
+
+/// Why the file ended, or could not begin.
+fn run(media: &Media, manifest: &Manifest, give: &mut dyn FnMut(Window) -> bool) -> Result<String, String> {
+    let Plan { windows, source: config, stream, .. } = plan(media, manifest)?;
+    let mut assembler = Assembler::new(stream, windows).map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    let (sender, mut events) = mpsc::channel(AHEAD);
+    let slots = (windows.visual_slots, windows.audio_slots);
+    runtime.block_on(async {
+        let watching = source::spawn(config, sender, CancellationToken::new());
+        let mut ended = "the source broke off".to_owned();
+        while let Some(event) = events.recv().await {
+            if let SourceEvent::Ended { reason } = &event {
+                ended.clone_from(reason);
+            }
+            for closed in assembler.push(event) {
+                if let Some(window) = samples(closed, slots)
+                    && !give(window)
+                {
+                    return Ok("nobody wants more".to_owned());
+                }
+            }
+        }
+        // It has said its last word; what is left is to take the graph down.
+        let _ended = watching.await;
+        Ok(ended)
+    })
+}
+
+/// As for a stream of the daemon, in windows that do not overlap.
+fn plan(media: &Media, manifest: &Manifest) -> Result<Plan, String> {
+    let path = std::path::absolute(&media.path).map_err(|error| error.to_string())?;
+    let mut stream = StreamConfig::new(media.id.as_str(), path.to_string_lossy());
+    stream.hop = Some(Duration::from_secs_f64(manifest.window.seconds));
+    stream.audio = manifest.audio.is_some();
+    stream.video = manifest.vision.is_some();
+    // Nothing is asked; a model that cannot be asked everything is fine too.
+    stream.detect = false;
+    stream.stall_timeout = STUCK;
+    let loaded =
+        Loaded { config: Config { stream: vec![stream], ..Config::default() }, places: Places::default() };
+    let plans = daemon::plan(&loaded, manifest).map_err(|error| error.to_string())?;
+    plans.into_iter().next().ok_or_else(|| "it has no plan".to_owned())
+}
+
+/// The samples of a window with their rows in the whole file.
+fn samples(closed: Closed, (visual, audio): (usize, usize)) -> Option<Window> {
+    let Closed::Window(window) = closed else { return None };
+    let index = usize::try_from(window.id.index).ok()?;
+    Some(Window {
+        visual: (index * visual..).zip(window.visual.slots).filter_map(there).collect(),
+        audio: (index * audio..).zip(window.audio.slots).filter_map(there).collect(),
+    })
+}
+
+fn there<T>((row, sample): (usize, Option<T>)) -> Option<(usize, T)> {
+    Some((row, sample?))
+}
