@@ -17,7 +17,7 @@ use candle_core::{DType, Device, Tensor};
 use golden::{golden, json};
 use serde_json::Value;
 
-type Anything = Result<(), Box<dyn std::error::Error>>;
+type Anything<T = ()> = Result<T, Box<dyn std::error::Error>>;
 type Tensors = HashMap<String, Tensor>;
 
 /// `tensor` differs from `expected` by at most `relative` of the latter's largest value.
@@ -335,7 +335,7 @@ fn branches_teach_what_their_sequences_teach_alone() -> Anything {
     };
     let prefix: Vec<u32> = (10..90).collect();
     let questions: [Vec<u32>; 3] = [(100..130).collect(), vec![200, 201], (300..341).collect()];
-    let learn = |batch: &Batch| -> Result<(f64, Vec<f32>, Vec<f32>), Box<dyn std::error::Error>> {
+    let learn = |batch: &Batch| -> Anything<(f64, Vec<f32>, Vec<f32>)> {
         let mut model = model(&[], Some("stage3"))?;
         let learned = model.llm.learn(batch, Passing::default())?;
         let gradient = model.llm.parameters().into_iter().flat_map(|p| p.gradient.clone()).collect();
