@@ -63,7 +63,7 @@ struct Videos {
     /// Videos of each group of clips.
     #[arg(long)]
     variants: Option<u32>,
-    /// Groups of clips; without it, as many as use every event about once.
+    /// Groups of clips; without it, as many as use every clip about once.
     #[arg(long)]
     groups: Option<usize>,
     /// Clips of a group [paper: 3..16].
@@ -112,7 +112,7 @@ enum Templates {
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Build(arguments) => build_corpus(arguments),
-        Command::Merge { dir } => merge(dir, &[]),
+        Command::Merge { dir } => merge(dir),
         Command::Cluster(arguments) => clustering::run(arguments),
         Command::Stats(arguments) => stats::run(arguments),
         Command::Pull => {
@@ -134,7 +134,7 @@ fn build_corpus(arguments: &Build) -> Result<()> {
     let settings = videos.settings(source);
     make_lists(out, &catalogue, &clusters, &settings, *shard)?;
     if *shard == Shard::WHOLE {
-        return merge(out, &source.facts());
+        return merge(out);
     }
     println!("shard {shard} of {} is complete; when all are, run `avicuna dataset merge`", out.display());
     Ok(())
@@ -157,8 +157,8 @@ fn make_lists(
     Ok(())
 }
 
-fn merge(out: &Path, facts: &[String]) -> Result<()> {
-    let statistics = build::merge(out, facts)?;
+fn merge(out: &Path) -> Result<()> {
+    let statistics = build::merge(out)?;
     println!("{statistics}");
     println!("{} is complete", out.display());
     Ok(())

@@ -36,6 +36,14 @@ pub struct Bounds {
     pub max: usize,
 }
 
+impl Bounds {
+    /// For captions of a large catalogue: a cluster holds every size of group.
+    pub const CAPTIONS: Self = Self { min: 16, max: 64 };
+
+    /// For the packaged clips' 48 labels: two clusters of any halves, or so.
+    pub const PACKAGED: Self = Self { min: 16, max: 32 };
+}
+
 /// How captions are put into clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -39,7 +39,7 @@ pub(super) struct Clustering {
     /// What tells how alike captions are.
     #[arg(long, default_value = "minilm")]
     embedder: Embedder,
-    /// Different captions (or labels) of a cluster [packaged: 16..24].
+    /// Different captions (or labels) of a cluster [captions: 16..64, packaged labels: 16..32].
     #[arg(long, value_name = "LEAST..MOST")]
     cluster_size: Option<Span>,
 }

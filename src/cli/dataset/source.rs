@@ -94,11 +94,6 @@ impl Source {
 
     /// Different captions (or labels) of a cluster, where nothing else is asked for.
     pub(super) fn cluster_size(&self) -> Bounds {
-        Bounds { min: 16, max: 64 }
-    }
-
-    /// What its card says of its clips.
-    pub(super) fn facts(&self) -> Vec<String> {
-        Vec::new()
+        Bounds::CAPTIONS
     }
 }

@@ -37,7 +37,7 @@ pub struct Settings {
     pub split: Split,
     /// Clips of a group.
     pub clips_per_group: super::Span,
-    /// Groups; `None`: as many as use every event about once.
+    /// Groups; `None`: as many as use every clip about once.
     pub groups: Option<usize>,
     /// Videos of a group.
     pub variants: u32,
@@ -49,6 +49,8 @@ pub struct Settings {
     pub style: Style,
     /// Queries about absent events for each video.
     pub absent_queries: usize,
+    /// Lines for the card that only the maker of the clips knows: what is held out, licences.
+    pub facts: Vec<String>,
 }
 
 impl Settings {
@@ -65,6 +67,18 @@ impl Settings {
             dialogues: 4,
             style: Style::Paper,
             absent_queries: 1,
+            facts: Vec::new(),
+        }
+    }
+
+    /// For the packaged clips: the small model's questions; few videos of those that are rendered to measure with.
+    pub fn packaged(seed: u64, split: Split) -> Self {
+        Self {
+            preset: "packaged".into(),
+            variants: if split == Split::Train { 10 } else { 1 },
+            scaling: Scaling::packaged(),
+            style: Style::Small,
+            ..Self::paper(seed, split)
         }
     }
 

@@ -6,19 +6,14 @@ use super::build::Settings;
 use super::statistics::Statistics;
 
 /// `CARD.md`: what the corpus is, how it was made, and what it holds.
-pub(super) fn write(settings: &Settings, statistics: &Statistics, facts: &[String]) -> String {
+pub(super) fn write(settings: &Settings, statistics: &Statistics) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _written = write_all(&mut text, settings, statistics, facts);
+    let _written = write_all(&mut text, settings, statistics);
     text
 }
 
-fn write_all(
-    text: &mut String,
-    settings: &Settings,
-    statistics: &Statistics,
-    facts: &[String],
-) -> std::fmt::Result {
+fn write_all(text: &mut String, settings: &Settings, statistics: &Statistics) -> std::fmt::Result {
     let split = format!("{:?}", settings.split).to_lowercase();
     writeln!(text, "# Pseudo-untrimmed videos: {}, {split}\n", settings.preset)?;
     writeln!(
@@ -64,9 +59,9 @@ fn write_all(
         text,
         "\nThe same command with the same seed gives the same bytes, in one piece or in shards.\n"
     )?;
-    if !facts.is_empty() {
+    if !settings.facts.is_empty() {
         writeln!(text, "## Sources\n")?;
-        facts.iter().try_for_each(|fact| writeln!(text, "- {fact}"))?;
+        settings.facts.iter().try_for_each(|fact| writeln!(text, "- {fact}"))?;
         writeln!(text)?;
     }
     writeln!(text, "## What it holds\n\n{statistics}")

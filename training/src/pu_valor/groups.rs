@@ -77,10 +77,10 @@ impl Sizes {
     }
 }
 
-/// Draws `count` groups of the clusters; without a count, as many as use every event about once.
+/// Draws `count` groups of the clusters; without a count, as many as use every clip about once.
 ///
-/// Each cluster gets groups in proportion to its events. A cluster's events are dealt in a random order, and dealt anew when
-/// all had their turn, so each plays about as often as the others; of an event with several clips, one is drawn.
+/// Each cluster gets groups in proportion to its clips. A cluster's events are dealt in a random order, and dealt anew when
+/// all had their turn, so each plays about as often as the others; the clips of an event take turns.
 pub fn draw(
     sources: &Sources<'_>,
     clusters: &[Vec<String>],
@@ -97,14 +97,14 @@ pub fn draw(
         }
         decks.push(deck);
     }
-    let events: usize = decks.iter().map(|deck| deck.events.len()).sum();
-    let count = count.unwrap_or_else(|| (events as f64 / sizes.mean()).round().max(1.0) as usize);
+    let clips: usize = decks.iter().map(Deck::clips).sum();
+    let count = count.unwrap_or_else(|| (clips as f64 / sizes.mean()).round().max(1.0) as usize);
     let mut groups = Vec::with_capacity(count);
     let mut seen = 0;
     for deck in &mut decks {
-        seen += deck.events.len();
-        // Up to here, as many groups as this share of the events.
-        let due = (seen as u128 * count as u128 / events.max(1) as u128) as usize;
+        seen += deck.clips();
+        // Up to here, as many groups as this share of the clips.
+        let due = (seen as u128 * count as u128 / clips.max(1) as u128) as usize;
         while groups.len() < due {
             let size = sizes.draw(&mut deck.rng);
             groups.push(Group { id: format!("g{:06}", groups.len()), clips: deck.deal(size) });
@@ -115,25 +115,26 @@ pub fn draw(
 
 /// The events of one cluster, dealt like cards.
 struct Deck<'a> {
-    /// The clips of each event.
-    events: Vec<Vec<&'a str>>,
+    /// The clips of each event, the next one first.
+    events: Vec<VecDeque<&'a str>>,
     /// Indices of events that have not had their turn.
     pile: VecDeque<usize>,
     rng: ChaCha8Rng,
 }
 
 impl<'a> Deck<'a> {
-    fn new(sources: &Sources<'a>, ids: &[String], rng: ChaCha8Rng) -> Result<Self, PuValorError> {
-        let mut events: Vec<Vec<&str>> = Vec::new();
+    fn new(sources: &Sources<'a>, ids: &[String], mut rng: ChaCha8Rng) -> Result<Self, PuValorError> {
+        let mut events: Vec<VecDeque<&str>> = Vec::new();
         let mut places = std::collections::HashMap::new();
         for id in ids {
             let clip = sources.clip(id)?;
             let place = *places.entry(key(clip)).or_insert(events.len());
             if place == events.len() {
-                events.push(Vec::new());
+                events.push(VecDeque::new());
             }
-            events[place].push(clip.id.as_str());
+            events[place].push_back(clip.id.as_str());
         }
+        events.iter_mut().for_each(|clips| clips.make_contiguous().shuffle(&mut rng));
         Ok(Self { events, pile: VecDeque::new(), rng })
     }
 
@@ -159,8 +160,14 @@ impl<'a> Deck<'a> {
         hand.into_iter().map(|event| self.pick(event)).collect()
     }
 
+    /// The event's next clip.
     fn pick(&mut self, event: usize) -> String {
-        let clips = &self.events[event];
-        clips[self.rng.random_range(0..clips.len())].to_owned()
+        let clips = &mut self.events[event];
+        clips.rotate_left(1);
+        clips.back().copied().unwrap_or_default().to_owned()
+    }
+
+    fn clips(&self) -> usize {
+        self.events.iter().map(VecDeque::len).sum()
     }
 }

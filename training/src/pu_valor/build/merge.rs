@@ -12,9 +12,7 @@ use crate::pu_valor::statistics::{Counter, Statistics};
 use crate::pu_valor::{PuValorError, Timeline, card};
 
 /// Joins the parts in `out` to its lists, and writes `corpus.json`, `statistics.json` and `CARD.md`. The parts are removed.
-///
-/// `facts` are lines for the card that only the maker of the clips knows: what is held out, licences.
-pub fn merge(out: &Path, facts: &[String]) -> Result<Statistics, PuValorError> {
+pub fn merge(out: &Path) -> Result<Statistics, PuValorError> {
     let (parts, done) = complete(out)?;
     let mut counts = Counts::default();
     for part in &done {
@@ -43,7 +41,7 @@ pub fn merge(out: &Path, facts: &[String]) -> Result<Statistics, PuValorError> {
         "groups": counts.groups, "videos": counts.videos, "settings": settings,
     });
     write_whole(&out.join("statistics.json"), &pretty(&json!(statistics)))?;
-    write_whole(&out.join("CARD.md"), card::write(settings, &statistics, facts).as_bytes())?;
+    write_whole(&out.join("CARD.md"), card::write(settings, &statistics).as_bytes())?;
     write_whole(&out.join("corpus.json"), &pretty(&corpus))?;
     let parts = out.join("parts");
     std::fs::remove_dir_all(&parts).map_err(PuValorError::write(&parts))?;

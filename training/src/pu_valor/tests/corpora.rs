@@ -12,6 +12,7 @@ fn settings(seed: u64) -> Settings {
         groups: Some(11),
         variants: 3,
         scaling: everything(),
+        facts: vec!["Something is held out.".into()],
         ..Settings::paper(seed, Split::Validation)
     }
 }
@@ -22,7 +23,7 @@ fn make(dir: &Path, seed: u64, of: usize) -> Result<statistics::Statistics, PuVa
         let built = build::build(dir, &clips, &clusters, &settings(seed), Shard { index, of }, &|_| {})?;
         assert!(!built.kept);
     }
-    build::merge(dir, &[])
+    build::merge(dir)
 }
 
 fn files(dir: &Path) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
@@ -93,7 +94,8 @@ fn the_lists_of_a_corpus_agree() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::remove_file(dir.path().join("statistics.json"))?;
     let counted = statistics::read(dir.path())?;
     assert_eq!((counted.videos, counted.video_seconds), (statistics.videos, statistics.video_seconds));
-    assert!(text("CARD.md")?.contains("33 videos"));
+    let card = text("CARD.md")?;
+    assert!(card.contains("33 videos") && card.contains("- Something is held out."), "{card}");
     Ok(())
 }
 
@@ -107,20 +109,20 @@ fn a_finished_shard_is_kept_and_a_changed_one_is_made_again() -> Result<(), Box<
     assert!(!build(1, 1, 2)?.kept);
     assert!(build(1, 1, 2)?.kept);
     assert!(!build(9, 1, 2)?.kept);
-    let missing = build::merge(dir.path(), &[]).expect_err("the second shard is missing");
+    let missing = build::merge(dir.path()).expect_err("the second shard is missing");
     assert!(missing.to_string().contains("--shard 2/2"), "{missing}");
     build(1, 2, 2)?;
-    let mixed = build::merge(dir.path(), &[]).expect_err("the seeds differ");
+    let mixed = build::merge(dir.path()).expect_err("the seeds differ");
     assert!(mixed.to_string().contains("shard 2 differs from shard 1"), "{mixed}");
     build(1, 1, 2)?;
     // A stopped write leaves no part.json: the shard is made again.
     std::fs::remove_file(dir.path().join("parts/00002-of-00002/part.json"))?;
     assert!(!build(1, 2, 2)?.kept);
-    build::merge(dir.path(), &[])?;
+    build::merge(dir.path())?;
     // Shards of another cut do not mix in.
     build(1, 1, 3)?;
     assert!(!build(1, 1, 1)?.kept);
-    assert_eq!(build::merge(dir.path(), &[])?.videos, 33);
+    assert_eq!(build::merge(dir.path())?.videos, 33);
     Ok(())
 }
 

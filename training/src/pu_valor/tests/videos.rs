@@ -138,6 +138,31 @@ fn gaps_overlaps_and_repeats_are_there_when_asked_for_and_only_then() -> Result<
 }
 
 #[test]
+fn the_clips_of_a_label_take_turns() -> Result<(), PuValorError> {
+    let (mut clips, clusters) = clips(1, 24, true);
+    // Eight labels of three clips each.
+    for (index, clip) in clips.iter_mut().enumerate() {
+        clip.label = Some(format!("label {}", index % 8));
+    }
+    let sources = Sources::new(&clips, &clusters.clusters)?;
+    let sizes = Sizes::paper(Span::new(4, 8))?;
+    let count = groups::draw(&sources, &clusters.clusters, &sizes, None, 0)?.len();
+    assert_eq!(count, 4, "24 clips, about 6 a group");
+    let groups = groups::draw(&sources, &clusters.clusters, &sizes, Some(60), 0)?;
+    let mut used: BTreeMap<&str, usize> = BTreeMap::new();
+    for group in &groups {
+        let labels: BTreeSet<&str> =
+            group.clips.iter().filter_map(|id| sources.clip(id).ok()?.label.as_deref()).collect();
+        assert_eq!(labels.len(), group.clips.len());
+        group.clips.iter().for_each(|clip| *used.entry(clip).or_default() += 1);
+    }
+    let (least, most) = (used.values().min().copied(), used.values().max().copied());
+    assert_eq!(used.len(), 24);
+    assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 2), "{used:?}");
+    Ok(())
+}
+
+#[test]
 fn clips_of_other_lengths_get_scales_of_their_own() -> Result<(), PuValorError> {
     let (mut clips, clusters) = clips(1, 3, false);
     clips[1].duration = 4.0;
