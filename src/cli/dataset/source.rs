@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use avicuna_training::cluster::Bounds;
-use avicuna_training::corpus::{self, Catalogue, MediaCheck, ReadOptions, Split};
+use avicuna_training::corpus::{self, Catalogue, MediaCheck, ReadOptions, Split, packaged};
 use avicuna_training::pu_valor::build::Settings;
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+use super::media::Packaged;
 
 /// One list of clips, and which of them to use.
 #[derive(Debug, Args)]
@@ -14,6 +16,8 @@ use clap::Args;
 pub(super) struct Source {
     #[command(flatten)]
     list: List,
+    #[command(flatten)]
+    packaged: Packaged,
     /// The folder with the media of --valor or --table.
     #[arg(long, value_name = "DIR")]
     media: Option<PathBuf>,
@@ -34,6 +38,9 @@ pub(super) struct Source {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct List {
+    /// `packaged`: clips composed from the pictures and sounds of a Debian package.
+    #[arg(long)]
+    preset: Option<Preset>,
     /// A catalogue.jsonl: a trimmed clip a line, with its caption.
     #[arg(long, value_name = "FILE")]
     catalogue: Option<PathBuf>,
@@ -45,13 +52,19 @@ struct List {
     table: Option<PathBuf>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// 48 things that look and sound, from tuxpaint-stamps-default.
+    Packaged,
+}
+
 /// What was left out is listed here.
 const SKIPPED: &str = "skipped.jsonl";
 
 impl Source {
     /// The clips of the split. What was left out is said, and listed in `out`.
     pub(super) fn catalogue(&self, out: &Path) -> Result<Catalogue> {
-        let mut catalogue = self.read()?;
+        let mut catalogue = self.read(out)?;
         let all = catalogue.clips.len();
         catalogue.clips.retain(|clip| clip.split == self.split);
         println!("{} of {all} clips are in the split {}", catalogue.clips.len(), self.split);
@@ -69,31 +82,47 @@ impl Source {
         Ok(catalogue)
     }
 
-    fn read(&self) -> Result<Catalogue> {
+    fn read(&self, out: &Path) -> Result<Catalogue> {
+        if self.is_packaged() {
+            return self.packaged.clips(out, self.seed, self.split);
+        }
         let options = ReadOptions {
             split: self.split,
             media: if self.without_media { MediaCheck::Nothing } else { MediaCheck::Exists },
             duration: self.clip_seconds,
         };
-        let List { catalogue, valor, table } = &self.list;
+        let List { preset: _, catalogue, valor, table } = &self.list;
         Ok(match (catalogue, valor, table, &self.media) {
             (Some(path), ..) => Catalogue::read(path)?,
             (_, Some(list), _, Some(media)) => corpus::valor(list, media, &options)?,
             (_, _, Some(list), Some(media)) => corpus::table(list, media, &options)?,
             // The arguments' own rules leave nothing else.
             _ => bail!(
-                "name the clips: --catalogue FILE, --valor JSON --media DIR, or --table FILE --media DIR"
+                "name the clips: --preset packaged, --catalogue FILE, --valor JSON --media DIR, or --table FILE --media DIR"
             ),
         })
     }
 
+    fn is_packaged(&self) -> bool {
+        self.list.preset == Some(Preset::Packaged)
+    }
+
+    /// Whether its videos become media files without being asked for: what is measured with has to be watched.
+    pub(super) fn is_rendered(&self) -> bool {
+        self.is_packaged() && self.split == Split::Test
+    }
+
     /// What its videos are like, where nothing else is asked for.
     pub(super) fn settings(&self) -> Settings {
-        Settings::paper(self.seed, self.split)
+        if !self.is_packaged() {
+            return Settings::paper(self.seed, self.split);
+        }
+        let facts = packaged::FACTS.map(str::to_owned).into();
+        Settings { facts, ..Settings::packaged(self.seed, self.split) }
     }
 
     /// Different captions (or labels) of a cluster, where nothing else is asked for.
     pub(super) fn cluster_size(&self) -> Bounds {
-        Bounds::CAPTIONS
+        if self.is_packaged() { self.packaged.cluster_size() } else { Bounds::CAPTIONS }
     }
 }
