@@ -20,10 +20,12 @@ model: build ## what the default model needs, into ~/.cache/avicuna/models
 demo: model ## a scene as a live RTSP stream, watched; the events as a consumer reads them from the broker
 	@scripts/demo.sh
 
+# Built by the same command that runs them: built apart, the program would want dependencies with other features.
 test: setup ## every test, with a real Kafka broker
-	cargo run --locked --quiet -- models pull $(MODEL)
-	cargo run --locked --quiet -- dataset pull
-	cargo run --locked --quiet -- eval captions --fetch
+	cargo test --workspace --locked --no-run
+	target/debug/avicuna models pull $(MODEL)
+	target/debug/avicuna dataset pull
+	target/debug/avicuna eval captions --fetch
 	cargo test --workspace --locked
 
 lint: setup ## formatting and clippy, warnings denied
