@@ -68,30 +68,33 @@ impl<'a> Span<'a> {
 /// `out[i] = softmax(queries[i] . keys) values` over the positions of `spans`, one span after the other; `out [Q, width]`.
 ///
 /// The width is a multiple of [`LANES`], and every query sees at least one position. `scores` is room that is used again. A
-/// query's result does not depend on the other queries.
+/// query's result depends neither on the other queries nor on where one span ends and the next begins.
 #[inline(always)]
 pub unsafe fn attend<L: Lanes, const Q: usize>(
     queries: &[Query<'_>; Q],
     spans: &[Span<'_>],
-    scores: &mut Vec<[f32; LANES]>,
+    scores: &mut Vec<f32>,
     out: &mut [f32],
 ) {
     let width = queries[0].q.len();
     assert!(width.is_multiple_of(LANES) && queries.iter().all(|query| query.q.len() == width));
     assert!(out.len() == Q * width);
-    let panels: usize = spans.iter().map(Span::panels).sum();
-    scores.resize(Q * panels, [0.0; LANES]);
+    let positions: usize = spans.iter().map(|span| span.length).sum();
+    // A row of scores for each query, by position; the last panel of a span may reach over its end.
+    let stride = positions.next_multiple_of(LANES) + LANES;
+    scores.resize(Q * stride, 0.0);
     let mut start = 0;
     for span in spans {
         // SAFETY: the caller's.
-        unsafe { score::<L, Q>(queries, span, scores, panels, start) };
-        start += span.panels();
+        unsafe { score::<L, Q>(queries, span, scores, stride, start) };
+        start += span.length;
     }
-    for (query, scores) in queries.iter().zip(scores.chunks_exact_mut(panels)) {
-        hide(scores, spans, query.visible, f32::NEG_INFINITY);
+    for (query, scores) in queries.iter().zip(scores.chunks_exact_mut(stride)) {
+        let visible = query.visible.min(positions);
+        scores[visible..].fill(f32::NEG_INFINITY);
         // SAFETY: the caller's.
-        unsafe { softmax::<L>(scores) };
-        hide(scores, spans, query.visible, 0.0);
+        unsafe { softmax::<L>(scores.as_chunks_mut().0) };
+        scores[visible..].fill(0.0);
     }
     let mut column = 0;
     while column < width {
@@ -99,22 +102,22 @@ pub unsafe fn attend<L: Lanes, const Q: usize>(
         // SAFETY: the caller's.
         unsafe {
             if width - column >= 4 * LANES {
-                mix::<L, Q, 4>(spans, scores, panels, column, width, out);
+                mix::<L, Q, 4>(spans, scores, stride, column, width, out);
                 column += 4 * LANES;
             } else {
-                mix::<L, Q, 1>(spans, scores, panels, column, width, out);
+                mix::<L, Q, 1>(spans, scores, stride, column, width, out);
                 column += LANES;
             }
         }
     }
 }
 
-/// The products of all queries with the keys of `span`, to the panels from `start` on of `scores [Q, stride]`.
+/// The products of all queries with the keys of `span`, to the places from `start` on of `scores [Q, stride]`.
 #[inline(always)]
 unsafe fn score<L: Lanes, const Q: usize>(
     queries: &[Query<'_>; Q],
     span: &Span<'_>,
-    scores: &mut [[f32; LANES]],
+    scores: &mut [f32],
     stride: usize,
     start: usize,
 ) {
@@ -137,24 +140,15 @@ unsafe fn score<L: Lanes, const Q: usize>(
                 }
             }
             for (index, sums) in sums.into_iter().enumerate() {
-                let place = index * stride + start + at;
-                sums[0].store(&mut scores[place]);
+                let scores = &mut scores[index * stride + start + at * LANES..];
+                let (panels, _) = scores.as_chunks_mut::<LANES>();
+                sums[0].store(&mut panels[0]);
                 if both {
-                    sums[1].store(&mut scores[place + 1]);
+                    sums[1].store(&mut panels[1]);
                 }
             }
         }
         at += 2;
-    }
-}
-
-/// Sets what a query that sees `visible` positions does not see, and what fills up the panels, to `value`.
-fn hide(scores: &mut [[f32; LANES]], spans: &[Span<'_>], visible: usize, value: f32) {
-    let (mut panel, mut before) = (0, 0);
-    for span in spans {
-        let seen = visible.saturating_sub(before).min(span.length);
-        scores[panel..panel + span.panels()].as_flattened_mut()[seen..].fill(value);
-        (panel, before) = (panel + span.panels(), before + span.length);
     }
 }
 
@@ -185,7 +179,7 @@ unsafe fn softmax<L: Lanes>(x: &mut [[f32; LANES]]) {
 #[inline(always)]
 unsafe fn mix<L: Lanes, const Q: usize, const R: usize>(
     spans: &[Span<'_>],
-    weights: &[[f32; LANES]],
+    weights: &[f32],
     stride: usize,
     column: usize,
     width: usize,
@@ -201,13 +195,13 @@ unsafe fn mix<L: Lanes, const Q: usize, const R: usize>(
                 let (value, _) = value[column..column + R * LANES].as_chunks::<LANES>();
                 let value: [L; R] = std::array::from_fn(|r| L::load(&value[r]));
                 for (index, sums) in sums.iter_mut().enumerate() {
-                    let weight = L::splat(weights[index * stride + start + at / LANES][at % LANES]);
+                    let weight = L::splat(weights[index * stride + start + at]);
                     for (sum, value) in sums.iter_mut().zip(value) {
                         *sum = weight.mul_add(value, *sum);
                     }
                 }
             }
-            start += span.panels();
+            start += span.length;
         }
         for (out, sums) in out.chunks_exact_mut(width).zip(sums) {
             let (out, _) = out[column..column + R * LANES].as_chunks_mut::<LANES>();
@@ -282,8 +276,10 @@ mod tests {
             let total = shared + own;
             let (keys, values) = (pseudo_random(total * width, 1), pseudo_random(total * width, 2));
             let mut heads = [Head::default(), Head::default()];
+            let mut whole = Head::default();
             for (at, (k, v)) in keys.chunks_exact(width).zip(values.chunks_exact(width)).enumerate() {
                 heads[usize::from(at >= shared)].push(k, v);
+                whole.push(k, v);
             }
             let spans = [Span::new(&heads[0], shared), Span::new(&heads[1], own)];
             let q = pseudo_random(TILE * width, 3);
@@ -304,10 +300,13 @@ mod tests {
                             assert!((f64::from(*a) - b).abs() < 1e-5, "{isa:?} {width} {count}: {a} {b}");
                         }
                     }
-                    // Not even the last bit depends on the neighbours.
+                    // Not even the last bit depends on the neighbours, or on how the positions are shared.
                     let mut alone = vec![0.0; width];
                     isa.attend(&queries[..1], &spans, &mut Vec::new(), &mut alone);
                     assert_eq!(alone, out[..width], "{isa:?} {width} {count}");
+                    let mut again = vec![0.0; count * width];
+                    isa.attend(&queries, &[Span::new(&whole, total)], &mut Vec::new(), &mut again);
+                    assert_eq!(again, out, "{isa:?} {width} {count}");
                 }
             }
         }

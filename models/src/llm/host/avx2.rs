@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 use super::attention::{self, Query, Span};
 use super::blocks::{ACTIVATION_MAX, Activations, BLOCK, PANEL, PanelBlock};
-use super::lanes::{Avx2, LANES};
+use super::lanes::Avx2;
 
 /// [`super::blocks::panel_product`] for `ROWS` rows at once.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -119,7 +119,7 @@ unsafe fn max_of(v: __m256) -> f32 {
 pub unsafe fn attend<const Q: usize>(
     queries: &[Query<'_>; Q],
     spans: &[Span<'_>],
-    scores: &mut Vec<[f32; LANES]>,
+    scores: &mut Vec<f32>,
     out: &mut [f32],
 ) {
     // SAFETY: same instructions as this function.

@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 use super::attention::{self, Query, Span};
 use super::blocks::{Activations, BLOCK, PANEL, PanelBlock};
-use super::lanes::{Avx512, LANES};
+use super::lanes::Avx512;
 
 /// [`super::blocks::panel_product`] for `ROWS` rows at once.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -64,7 +64,7 @@ unsafe fn halves(values: &[u16; PANEL]) -> __m512 {
 pub unsafe fn attend<const Q: usize>(
     queries: &[Query<'_>; Q],
     spans: &[Span<'_>],
-    scores: &mut Vec<[f32; LANES]>,
+    scores: &mut Vec<f32>,
     out: &mut [f32],
 ) {
     // SAFETY: same instructions as this function.

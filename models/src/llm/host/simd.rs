@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::attention::{self, Query, Span};
 use super::blocks::{self, Activations, BLOCK, PANEL, PanelBlock};
-use super::lanes::{LANES, Plain};
+use super::lanes::Plain;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 
@@ -141,13 +141,7 @@ impl Isa {
     }
 
     /// [`attention::attend`] for up to [`attention::TILE`] queries.
-    pub fn attend(
-        self,
-        queries: &[Query<'_>],
-        spans: &[Span<'_>],
-        scores: &mut Vec<[f32; LANES]>,
-        out: &mut [f32],
-    ) {
+    pub fn attend(self, queries: &[Query<'_>], spans: &[Span<'_>], scores: &mut Vec<f32>, out: &mut [f32]) {
         macro_rules! call {
             ($n:literal) => {{
                 let queries: &[Query<'_>; $n] = queries.try_into().expect("the length was matched");
@@ -167,7 +161,7 @@ impl Isa {
         with_count!(queries.len(), call, 1 2 3 4);
     }
 
-    /// `gate[i] = silu(gate[i]) * up[i]`; both of the same length, a multiple of [`LANES`].
+    /// `gate[i] = silu(gate[i]) * up[i]`; both of the same length, a multiple of 16.
     pub fn silu_times(self, gate: &mut [f32], up: &[f32]) {
         // SAFETY: an `Isa` exists only where the processor has its instructions.
         unsafe {
