@@ -15,12 +15,12 @@ use comfy_table::presets;
 use serde::Serialize;
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    corpus: Option<corpus::Arguments>,
+    corpus: Option<corpus::Watch>,
 }
 
 #[derive(Debug, Subcommand)]
