@@ -320,7 +320,10 @@ fn pickles_that_grow_without_end() -> Result<(), TestCaseError> {
     for pickle in cases {
         survives("deep.bin", &torch_file(&pickle), |path| {
             let read = read_tensors(path);
-            assert!(read.is_err(), "no state dictionary looks like this");
+            assert!(
+                read.as_ref().map_or(true, |tensors| tensors.is_empty()),
+                "no state dictionary looks like this"
+            );
             read
         })?;
     }
