@@ -48,6 +48,14 @@ pub enum MediaError {
         /// What GStreamer said.
         reason: String,
     },
+    /// A decoder is silent.
+    #[error("{path} cannot be decoded: nothing came out of it for {seconds} s; is the machine overloaded?", path = path.display())]
+    Stuck {
+        /// Which file.
+        path: PathBuf,
+        /// How long.
+        seconds: u64,
+    },
     /// A file cannot be written.
     #[error("{path} cannot be written: {reason}", path = path.display())]
     Encode {

@@ -210,7 +210,7 @@ struct Golden {
 }
 
 fn golden() -> Result<Golden, Box<dyn std::error::Error>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/minilm.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/minilm.json");
     Ok(serde_json::from_slice(&std::fs::read(path)?)?)
 }
 

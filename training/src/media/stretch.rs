@@ -21,8 +21,8 @@ pub(crate) fn stretch(samples: &[f32], length: usize) -> Vec<f32> {
     let window: Vec<f32> =
         (0..PIECE).map(|i| (std::f32::consts::PI * (i as f32 + 0.5) / PIECE as f32).sin().powi(2)).collect();
     // Half a piece lies before the beginning, so that every sample of the result lies under two pieces.
-    let mut out = vec![0.0; length + PIECE];
     let pieces = length.div_ceil(HOP) + 1;
+    let mut out = vec![0.0; pieces * HOP + HOP];
     let ratio = (samples.len() - HOP) as f64 / (pieces - 1).max(1) as f64;
     let last = samples.len() as isize - HOP as isize;
     let mut natural: Option<isize> = None;
