@@ -15,7 +15,10 @@ fn fixtures() -> PathBuf {
     // The program's own tests use this module as well, one folder up.
     let folders =
         Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("tests/fixtures"));
-    folders.into_iter().find(|folder| folder.is_dir()).expect("the fixtures are in the repository")
+    folders
+        .into_iter()
+        .find(|folder| folder.join("tiny-model").is_dir())
+        .expect("the fixtures are in the repository")
 }
 
 /// The tiny LLM's folder.
