@@ -28,6 +28,12 @@ fn run(launch: &str) -> (Vec<serde_json::Value>, Vec<String>, Option<String>) {
     let pipeline = gst::parse::launch(launch).expect("the pipeline parses");
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("it is a pipeline");
     let sink = pipeline.by_name("out").expect("it has a sink").downcast::<AppSink>().expect("an appsink");
+    let bus = pipeline.bus().expect("a bus");
+    let (mut warnings, mut error) = (Vec::new(), None);
+    if pipeline.set_state(gst::State::Playing).is_err() {
+        error = Some(String::new());
+    }
+    // Not before: a sink that has not started says that it is at its end.
     let reader = std::thread::spawn(move || {
         let mut records = Vec::new();
         while let Ok(sample) = sink.pull_sample() {
@@ -38,11 +44,6 @@ fn run(launch: &str) -> (Vec<serde_json::Value>, Vec<String>, Option<String>) {
         }
         records
     });
-    let bus = pipeline.bus().expect("a bus");
-    let (mut warnings, mut error) = (Vec::new(), None);
-    if pipeline.set_state(gst::State::Playing).is_err() {
-        error = Some(String::new());
-    }
     let wanted = [gst::MessageType::Eos, gst::MessageType::Error, gst::MessageType::Warning];
     loop {
         let message = bus.timed_pop_filtered(HANG, &wanted).expect("the pipeline hangs");
