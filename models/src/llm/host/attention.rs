@@ -242,19 +242,45 @@ pub unsafe fn sum_of_exp<L: Lanes>(x: &[f32], top: f32) -> f32 {
     total + rest.iter().map(|x| (x - top).exp()).sum::<f32>()
 }
 
+/// The functions above for one kind of [`Lanes`], compiled with the instructions that it needs.
+#[cfg(target_arch = "x86_64")]
+macro_rules! compiled {
+    ($lanes:ty, $features:literal) => {
+        /// [`attention::attend`].
+        #[target_feature(enable = $features)]
+        pub unsafe fn attend<const Q: usize>(
+            queries: &[Query<'_>; Q],
+            spans: &[Span<'_>],
+            scores: &mut Vec<f32>,
+            out: &mut [f32],
+        ) {
+            // SAFETY: same instructions as this function.
+            unsafe { attention::attend::<$lanes, Q>(queries, spans, scores, out) }
+        }
+
+        /// [`attention::silu_times`].
+        #[target_feature(enable = $features)]
+        pub unsafe fn silu_times(gate: &mut [f32], up: &[f32]) {
+            // SAFETY: same instructions as this function.
+            unsafe { attention::silu_times::<$lanes>(gate, up) }
+        }
+
+        /// [`attention::sum_of_exp`].
+        #[target_feature(enable = $features)]
+        pub unsafe fn sum_of_exp(x: &[f32], top: f32) -> f32 {
+            // SAFETY: same instructions as this function.
+            unsafe { attention::sum_of_exp::<$lanes>(x, top) }
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(super) use compiled;
+
 #[cfg(test)]
 mod tests {
+    use super::super::pseudo_random;
     use super::super::simd::Isa;
     use super::*;
-
-    fn pseudo_random(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
 
     /// One query over plain lists of keys and values, in f64.
     fn expected(q: &[f32], keys: &[f32], values: &[f32], visible: usize) -> Vec<f64> {

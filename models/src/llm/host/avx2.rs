@@ -114,28 +114,4 @@ unsafe fn max_of(v: __m256) -> f32 {
     _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)))
 }
 
-/// [`attention::attend`].
-#[target_feature(enable = "avx2,fma")]
-pub unsafe fn attend<const Q: usize>(
-    queries: &[Query<'_>; Q],
-    spans: &[Span<'_>],
-    scores: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    // SAFETY: same instructions as this function.
-    unsafe { attention::attend::<Avx2, Q>(queries, spans, scores, out) }
-}
-
-/// [`attention::silu_times`].
-#[target_feature(enable = "avx2,fma")]
-pub unsafe fn silu_times(gate: &mut [f32], up: &[f32]) {
-    // SAFETY: same instructions as this function.
-    unsafe { attention::silu_times::<Avx2>(gate, up) }
-}
-
-/// [`attention::sum_of_exp`].
-#[target_feature(enable = "avx2,fma")]
-pub unsafe fn sum_of_exp(x: &[f32], top: f32) -> f32 {
-    // SAFETY: same instructions as this function.
-    unsafe { attention::sum_of_exp::<Avx2>(x, top) }
-}
+attention::compiled!(Avx2, "avx2,fma");

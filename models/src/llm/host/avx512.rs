@@ -59,28 +59,4 @@ unsafe fn halves(values: &[u16; PANEL]) -> __m512 {
     unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(values.as_ptr().cast())) }
 }
 
-/// [`attention::attend`].
-#[target_feature(enable = "avx512f")]
-pub unsafe fn attend<const Q: usize>(
-    queries: &[Query<'_>; Q],
-    spans: &[Span<'_>],
-    scores: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    // SAFETY: same instructions as this function.
-    unsafe { attention::attend::<Avx512, Q>(queries, spans, scores, out) }
-}
-
-/// [`attention::silu_times`].
-#[target_feature(enable = "avx512f")]
-pub unsafe fn silu_times(gate: &mut [f32], up: &[f32]) {
-    // SAFETY: same instructions as this function.
-    unsafe { attention::silu_times::<Avx512>(gate, up) }
-}
-
-/// [`attention::sum_of_exp`].
-#[target_feature(enable = "avx512f")]
-pub unsafe fn sum_of_exp(x: &[f32], top: f32) -> f32 {
-    // SAFETY: same instructions as this function.
-    unsafe { attention::sum_of_exp::<Avx512>(x, top) }
-}
+attention::compiled!(Avx512, "avx512f");

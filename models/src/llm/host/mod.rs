@@ -347,3 +347,14 @@ impl Decoder for Host {
         Ok(Some(Tensor::from_vec(logits, (wanted.len(), vocab), &Device::Cpu)?))
     }
 }
+
+/// Numbers from -1 to 1 for the tests of the loops.
+#[cfg(test)]
+fn pseudo_random(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
