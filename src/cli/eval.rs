@@ -20,7 +20,9 @@ pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    corpus: Option<corpus::Watch>,
+    data: Option<corpus::Data>,
+    #[command(flatten)]
+    watch: corpus::Watch,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,13 +41,13 @@ enum Command {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     super::start_log(&LogConfig { level: LogLevel::Error, ..LogConfig::default() });
-    match (&arguments.command, &arguments.corpus) {
+    match (&arguments.command, &arguments.data) {
         (Some(Command::Map(map)), _) => files::map(map),
         (Some(Command::Grounding(grounding)), _) => files::grounding(grounding),
         (Some(Command::Captions(captions)), _) => files::captions(captions),
         (Some(Command::Judge(judge)), _) => judge::run(judge),
         (Some(Command::Ablate(ablate)), _) => ablate::run(ablate),
-        (None, Some(corpus)) => corpus::run(corpus),
+        (None, Some(data)) => corpus::run(data, &arguments.watch),
         (None, None) => anyhow::bail!("name a corpus with --data, or see `avicuna eval --help`"),
     }
 }

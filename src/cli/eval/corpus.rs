@@ -17,25 +17,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{beside, shown, write, write_json};
 
-/// Without nested parts, so that it can be left out as a whole where a subcommand is named.
+/// How a corpus is watched.
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// The corpus: annotations.json, queries.json and videos/, as `avicuna dataset build` makes them.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// The model directory.
-    #[arg(long, value_name = "DIR", default_value = "assets/models/avicuna-small")]
-    model: PathBuf,
-    /// Where the figures are written. Tables (.md), plots (.svg), predictions and what was watched go beside it; a second
-    /// run goes on where the first was stopped.
-    #[arg(long = "json", value_name = "OUT")]
-    out: PathBuf,
-    /// Only the first so many videos.
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// `auto`, `cpu` or `cuda:N`.
-    #[arg(long, default_value = "auto")]
-    device: String,
     /// Drop a modality.
     #[arg(long, value_name = "MODALITY")]
     without: Option<Without>,
@@ -45,15 +29,8 @@ pub struct Watch {
     /// Seconds from one window to the next; by default half a window.
     #[arg(long)]
     hop: Option<f64>,
-    /// Seconds between sightings of one label that are still one event; by default as the daemon does it.
-    #[arg(long)]
-    merge_gap: Option<f64>,
-    /// Leave out what is less sure (0 to 1); by default as the daemon does it.
-    #[arg(long)]
-    min_score: Option<f64>,
-    /// How many windows must have seen an event.
-    #[arg(long)]
-    min_windows: Option<u32>,
+    #[command(flatten)]
+    merging: MergingArguments,
     /// Measure what this file says instead of watching: {"results": ..., "grounding": ...}.
     #[arg(long, value_name = "FILE")]
     predictions: Option<PathBuf>,
@@ -119,11 +96,10 @@ impl Data {
     }
 }
 
-pub(super) fn run(arguments: &Watch) -> anyhow::Result<()> {
-    let Watch { data, model, out, device, limit, merge_gap, min_score, min_windows, .. } = arguments;
-    let corpus = Corpus::read(data, *limit)?;
-    let (merge_gap, min_score, min_windows) = (*merge_gap, *min_score, *min_windows);
-    let merging = MergingArguments { merge_gap, min_score, min_windows }.merging();
+pub(super) fn run(data: &Data, arguments: &Watch) -> anyhow::Result<()> {
+    let corpus = data.corpus()?;
+    let Data { model, out, device, .. } = data;
+    let merging = arguments.merging.merging();
     let report = match &arguments.predictions {
         Some(path) => Report::new(&corpus, &Predictions::read(path)?)?,
         None => {
