@@ -10,9 +10,7 @@ use avicuna_models::tokenizer::Specials;
 use candle_core::{Device, Tensor};
 
 fn gguf() -> PathBuf {
-    let cache = std::env::var_os("AVICUNA_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/avicuna")
-    });
+    let cache = avicuna_models::manifest::cache_dir().expect("a cache");
     let name = "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
     let places = [cache.join("models").join(name), cache.join(name)];
     let found = places.iter().find(|path| path.exists());

@@ -56,9 +56,7 @@ fn main() {
 
 /// The footage so many times in a row.
 fn long_film(directory: &Path, loops: u32) -> PathBuf {
-    let cache = std::env::var_os("AVICUNA_CACHE").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/avicuna");
-    let footage = cache.unwrap_or_else(home).join("media/bigbuckbunny.mp4");
+    let footage = avicuna_models::manifest::cache_dir().expect("a cache").join("media/bigbuckbunny.mp4");
     assert!(footage.is_file(), "{} is missing: run `make setup`", footage.display());
     let film = directory.join("long.mp4");
     let status = Command::new("ffmpeg")

@@ -9,6 +9,7 @@ pub mod rtsp;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use avicuna_models::manifest::cache_dir;
 use avicuna_pipeline::source::{Fit, Reconnect, SourceConfig, SourceEvent, TimedAudio, TimedFrame, spawn};
 use avicuna_pipeline::timeline::{Grid, StreamTime};
 use tokio::sync::mpsc;
@@ -20,9 +21,7 @@ pub const HANG: Duration = Duration::from_secs(240);
 
 /// What `make setup` puts into the cache.
 pub fn cached(name: &str) -> PathBuf {
-    let cache = std::env::var_os("AVICUNA_CACHE").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/avicuna");
-    let path = cache.unwrap_or_else(home).join(name);
+    let path = cache_dir().expect("a cache").join(name);
     assert!(path.exists(), "{} is missing: run `make setup`", path.display());
     path
 }

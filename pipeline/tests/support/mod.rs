@@ -29,9 +29,7 @@ pub struct Broker {
 impl Broker {
     /// A free port and an empty folder; nothing runs yet.
     pub fn place() -> Self {
-        let cache = std::env::var_os("AVICUNA_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-            PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/avicuna")
-        });
+        let cache = avicuna_models::manifest::cache_dir().expect("a cache");
         assert!(cache.join("kafka").is_dir(), "no Kafka in {}: run `make setup`", cache.display());
         let dir = tempfile::Builder::new().prefix("avicuna-kafka-").tempdir().expect("a folder").keep();
         let guard = Command::new("sh")

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use avicuna_pipeline::source::{self, END_OF_FILE, Fit, Reconnect, SourceConfig, SourceEvent};
 use avicuna_pipeline::timeline::Grid;
-use gstreamer as gst;
-use gstreamer::prelude::*;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+#[path = "../../../pipeline/tests/common/media.rs"]
+#[allow(dead_code, reason = "made for the tests of sources; here a part is used")]
+mod media;
+
+pub use media::make;
 
 const RATE: u32 = 16_000;
 /// Samples judged together: 20 ms.
@@ -116,20 +120,4 @@ pub fn clip_of_halves(path: &Path, seconds: f64) {
         sound("sine"),
         sound("silence"),
     ));
-}
-
-/// Runs a launch line to its end.
-pub fn make(line: &str) {
-    gst::init().expect("GStreamer starts");
-    let pipeline = gst::parse::launch(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-    let bus = pipeline.bus().expect("a pipeline has a bus");
-    pipeline.set_state(gst::State::Playing).unwrap_or_else(|error| panic!("{line}: {error}"));
-    let wait = gst::ClockTime::from_seconds(240);
-    let last = bus.timed_pop_filtered(wait, &[gst::MessageType::Eos, gst::MessageType::Error]);
-    pipeline.set_state(gst::State::Null).expect("a pipeline stops");
-    match last.as_ref().map(|message| message.view()) {
-        Some(gst::MessageView::Eos(_)) => {}
-        Some(gst::MessageView::Error(error)) => panic!("{line}: {} {:?}", error.error(), error.debug()),
-        _ => panic!("{line}: does not end"),
-    }
 }
