@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use avicuna_training::cluster::{By, Clusters};
-use avicuna_training::corpus::Catalogue;
+use avicuna_training::corpus::{CATALOGUE, Catalogue};
 use avicuna_training::pu_valor::build::{self, Settings, Shard};
 use avicuna_training::pu_valor::dialogue::Style;
 use avicuna_training::pu_valor::{Gaps, Overlaps, Span};
@@ -144,7 +144,7 @@ fn build_corpus(arguments: &Build) -> Result<()> {
     let out = out.as_path();
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let catalogue = source.catalogue(out)?;
-    catalogue.write(&out.join("catalogue.jsonl"))?;
+    catalogue.write(&out.join(CATALOGUE))?;
     let clusters = clustering.clusters(&catalogue, source, out)?;
     let settings = videos.settings(source);
     make_lists(out, &catalogue, &clusters, &settings, *shard)?;

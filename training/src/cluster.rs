@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::corpus::Clip;
+use crate::whole;
 
 mod bisect;
 mod cache;
@@ -174,10 +175,8 @@ impl Clusters {
         }));
         let head = head.strip_suffix('}').unwrap_or(&head);
         let text = format!("{head},\"clusters\":[\n{}\n]}}\n", lines.join(",\n"));
-        let part = path.with_added_extension(format!("{}.part", std::process::id()));
         let wrong = |source| ClusterError::Io { action: "write", path: path.to_owned(), source };
-        std::fs::write(&part, text).map_err(wrong)?;
-        std::fs::rename(&part, path).map_err(wrong)
+        whole::write(path, text).map_err(wrong)
     }
 }
 

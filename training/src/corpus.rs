@@ -19,7 +19,6 @@ pub use avicuna_pipeline::record::Modality as Sense;
 use serde::{Deserialize, Serialize};
 
 pub use self::admit::{MediaCheck, ReadOptions};
-pub(crate) use self::jsonl::whole;
 pub use self::table::read as table;
 pub use self::valor::read as valor;
 use crate::media::MediaError;

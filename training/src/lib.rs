@@ -13,3 +13,4 @@ pub mod pu_valor;
 pub mod render;
 pub mod seeded;
 pub mod stages;
+mod whole;

@@ -9,6 +9,9 @@
 //! whoever makes it. Paper, section 3.2; what was measured of the released data is in [`Sizes::paper`].
 
 use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +99,26 @@ impl Segment {
 }
 
 impl Timeline {
+    /// The file of the time lines in a corpus directory, one a line.
+    pub const FILE: &str = "timelines.jsonl";
+
+    /// Those of the corpus in `dir`, read as they are needed.
+    ///
+    /// # Errors
+    /// When the file cannot be read; each item, when its line is no time line.
+    pub fn all(dir: &Path) -> Result<impl Iterator<Item = Result<Self, PuValorError>>, PuValorError> {
+        let path = dir.join(Self::FILE);
+        let file = File::open(&path).map_err(PuValorError::read(&path))?;
+        Ok((1..).zip(BufReader::new(file).lines()).map(move |(number, line)| {
+            let line = line.map_err(PuValorError::read(&path))?;
+            serde_json::from_str(&line).map_err(|e| PuValorError::Content {
+                path: path.clone(),
+                line: number,
+                reason: e.to_string(),
+            })
+        }))
+    }
+
     /// Whether two events happen at the same time somewhere.
     pub fn overlaps(&self) -> bool {
         self.segments.windows(2).any(|pair| pair[1].start < pair[0].end)

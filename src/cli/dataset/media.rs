@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// Makes the videos of a corpus, those that are not there yet.
 pub(super) fn render(dir: &Path, how: &How, shard: Shard) -> Result<()> {
     let catalogue = Catalogue::read(dir)?;
-    let timelines = timelines(dir)?;
+    let timelines = Timeline::all(dir)?.collect::<Result<Vec<_>, _>>()?;
     let mine = &timelines[shard.range(timelines.len())];
     let options = how.options(dir)?;
     let bar = bar("videos", 0)?;
@@ -125,16 +125,6 @@ pub(super) fn render(dir: &Path, how: &How, shard: Shard) -> Result<()> {
     let took = began.elapsed().as_secs_f64();
     println!("{} videos of {seconds:.0} s rendered in {took:.0} s", mine.len());
     Ok(())
-}
-
-/// The time lines of a corpus.
-fn timelines(dir: &Path) -> Result<Vec<Timeline>> {
-    let path = dir.join("timelines.jsonl");
-    let text = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let read = |(number, line)| {
-        serde_json::from_str(line).with_context(|| format!("{}, line {number}", path.display()))
-    };
-    (1..).zip(text.lines()).map(read).collect()
 }
 
 impl How {

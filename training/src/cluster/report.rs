@@ -7,6 +7,7 @@ use plotters::prelude::*;
 
 use super::quality::{Quality, nearest};
 use super::{ClusterError, Embeddings, Events, Method};
+use crate::whole;
 
 /// Clusters whose captions are shown: the tightest, the loosest and some in between.
 const SHOWN: usize = 7;
@@ -117,9 +118,7 @@ fn draw(path: &Path, compared: &[Compared<'_>]) -> Result<(), Box<dyn std::error
         }
         root.present()?;
     }
-    let part = path.with_added_extension("part");
-    std::fs::write(&part, svg)?;
-    Ok(std::fs::rename(&part, path)?)
+    Ok(whole::write(path, svg)?)
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;

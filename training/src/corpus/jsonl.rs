@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use super::{Catalogue, Clip, CorpusError};
+use crate::whole;
 
 /// See [`Catalogue::read`].
 pub(super) fn read(path: &Path) -> Result<Catalogue, CorpusError> {
@@ -78,17 +78,7 @@ pub(super) fn write(clips: &[Clip], path: &Path) -> Result<(), CorpusError> {
         serde_json::to_writer(&mut text, &clip).map_err(|e| CorpusError::write(path)(e.into()))?;
         text.push(b'\n');
     }
-    whole(path, &text).map_err(CorpusError::write(path))
-}
-
-/// Writes a file so that it is there as a whole or not at all.
-pub(crate) fn whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let mut file = fs::File::create(&part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&part, path)
+    whole::write(path, &text).map_err(CorpusError::write(path))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FeaturesError;
 use crate::corpus::Skipped;
-use crate::corpus::whole;
+use crate::whole;
 
 /// What files are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -173,7 +173,7 @@ impl Store {
         let text = serde_json::to_vec_pretty(&note).map_err(io::Error::from);
         let written = text.and_then(|mut text| {
             text.push(b'\n');
-            whole(&path, &text)
+            whole::write(&path, &text)
         });
         written.map_err(|source| FeaturesError::File { path, source })
     }

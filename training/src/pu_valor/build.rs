@@ -18,7 +18,7 @@ use super::record::Record;
 use super::{Group, PuValorError, Scaling, Sizes, Sources, groups, queries, timeline};
 use crate::cluster::Clusters;
 use crate::corpus::{Clip, Split};
-use crate::seeded;
+use crate::{seeded, whole};
 
 mod merge;
 mod shard;
@@ -343,7 +343,5 @@ impl Lists {
 
 /// Writes a file that is either whole or not there.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PuValorError> {
-    let part = path.with_added_extension(format!("{}.part", std::process::id()));
-    std::fs::write(&part, bytes).map_err(PuValorError::write(&part))?;
-    std::fs::rename(&part, path).map_err(PuValorError::write(path))
+    whole::write(path, bytes).map_err(PuValorError::write(path))
 }

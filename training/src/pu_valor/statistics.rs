@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -180,19 +178,17 @@ fn remember(set: &mut BTreeSet<String>, name: &str) {
 /// The numbers of the corpus in `dir`: its own, or, when it has no `statistics.json`, those of its time lines.
 pub fn read(dir: &Path) -> Result<Statistics, PuValorError> {
     let known = dir.join("statistics.json");
-    let content =
-        |path: &Path, line, reason: String| PuValorError::Content { path: path.to_owned(), line, reason };
     if known.exists() {
         let text = std::fs::read_to_string(&known).map_err(PuValorError::read(&known))?;
-        return serde_json::from_str(&text).map_err(|e| content(&known, e.line(), e.to_string()));
+        return serde_json::from_str(&text).map_err(|e| PuValorError::Content {
+            path: known.clone(),
+            line: e.line(),
+            reason: e.to_string(),
+        });
     }
-    let path = dir.join("timelines.jsonl");
-    let file = File::open(&path).map_err(PuValorError::read(&path))?;
     let mut counter = Counter::default();
-    for (number, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(PuValorError::read(&path))?;
-        let timeline = serde_json::from_str(&line);
-        counter.add(&timeline.map_err(|e| content(&path, number + 1, e.to_string()))?);
+    for timeline in Timeline::all(dir)? {
+        counter.add(&timeline?);
     }
     Ok(counter.finish(BTreeMap::new(), BTreeMap::new()))
 }

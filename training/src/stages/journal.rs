@@ -8,6 +8,7 @@ use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use crate::whole;
 
 /// The log in a stage's folder.
 pub(super) const LOG: &str = "log.jsonl";
@@ -55,9 +56,7 @@ impl Journal {
         for entry in &kept {
             text += &line(entry);
         }
-        let part = folder.join("log.jsonl.part");
-        std::fs::write(&part, text).map_err(|e| TrainError::write(&part, e))?;
-        std::fs::rename(&part, &path).map_err(|e| TrainError::write(&path, e))?;
+        whole::write(&path, text).map_err(|e| TrainError::write(&path, e))?;
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| TrainError::write(&path, e))?;
         Ok(Self { folder: folder.to_owned(), file })
     }

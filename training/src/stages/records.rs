@@ -12,13 +12,11 @@ use super::TrainError;
 use super::config::{Form, Timing};
 use super::features::{Features, Sense};
 use super::npy::Rows;
-use super::source::{Kind, Sample, Source};
+use super::source::{Sample, Source};
+use crate::corpus::{CATALOGUE, Sense as Modality};
 
 /// The file of the records in a corpus directory.
 pub(super) const FILE: &str = "records.json";
-
-/// The file of the clips in a corpus directory, each with its caption.
-const CATALOGUE: &str = "catalogue.jsonl";
 
 /// The records of one corpus directory.
 pub(super) struct Records {
@@ -43,7 +41,7 @@ struct Record {
 struct Clip {
     id: String,
     caption: String,
-    modality: Kind,
+    modality: Modality,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -76,9 +74,9 @@ impl Records {
             let clip: Clip = serde_json::from_str(line)
                 .map_err(|e| TrainError::malformed(&path, format!("line {}: {e}", number + 1)))?;
             let there = match clip.modality {
-                Kind::Both => true,
-                Kind::Visual => features.wanted(Sense::Visual),
-                Kind::Audio => features.wanted(Sense::Audio),
+                Modality::Both => true,
+                Modality::Visual => features.wanted(Sense::Visual),
+                Modality::Audio => features.wanted(Sense::Audio),
             };
             if there {
                 let turn = |from: &str, value: String| Turn { from: from.to_owned(), value };

@@ -21,8 +21,9 @@ use super::order::{of_epoch, steps};
 use super::output::{self, folder};
 use super::records::Records;
 use super::source::{Joined, Sample, Source, random};
-use super::windows::{self, Windows};
+use super::windows::Windows;
 use super::{TrainError, records};
+use crate::pu_valor::Timeline;
 
 /// How a stage is run.
 #[derive(Debug, Clone)]
@@ -150,7 +151,7 @@ fn source(plan: &Plan, stage: &Stage) -> Result<Joined, TrainError> {
     let source = Joined(sources);
     if source.len() == 0 {
         let folders: Vec<String> = stage.data.iter().map(|folder| folder.display().to_string()).collect();
-        let file = if stage.form == Form::Windows { windows::FILE } else { records::FILE };
+        let file = if stage.form == Form::Windows { Timeline::FILE } else { records::FILE };
         let hint =
             format!("make a corpus with `avicuna dataset build`; the file {file} of these folders is empty");
         return Err(TrainError::Empty { folders: folders.join(", "), hint });

@@ -2,7 +2,6 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::TrainError;
@@ -19,15 +18,6 @@ pub(super) struct Sample {
     /// What is there at each visual token, in words, as far as the data says; empty: nothing, or nobody knows.
     pub(super) seen: Vec<Vec<String>>,
     pub(super) heard: Vec<Vec<String>>,
-}
-
-/// By which senses something is noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
-    Both,
-    Audio,
-    Visual,
 }
 
 /// Samples by number.

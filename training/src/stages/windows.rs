@@ -19,10 +19,9 @@ use super::TrainError;
 use super::config::Windows as Settings;
 use super::features::{Features, Sense};
 use super::npy::Rows;
-use super::source::{Kind, Sample, Source};
-
-/// The file of the time lines in a corpus directory.
-pub(super) const FILE: &str = "timelines.jsonl";
+use super::source::{Sample, Source};
+use crate::corpus::Sense as Modality;
+use crate::pu_valor;
 
 /// Seconds of an event inside the window.
 const SHORTEST: f64 = 0.5;
@@ -40,7 +39,7 @@ struct Segment {
     clip: String,
     label: Option<String>,
     caption: String,
-    modality: Kind,
+    modality: Modality,
     start: f64,
     end: f64,
 }
@@ -75,7 +74,7 @@ impl Windows {
         prompt: PromptSpec,
         settings: Settings,
     ) -> Result<Self, TrainError> {
-        let path = corpus.join(FILE);
+        let path = corpus.join(pu_valor::Timeline::FILE);
         let text = std::fs::read_to_string(&path).map_err(|e| TrainError::read(&path, e))?;
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let read = |(number, line): (usize, &str)| {
@@ -263,8 +262,8 @@ impl Source for Windows {
             label: name(s).to_owned(),
             start: s.start - start,
             end: s.end - start,
-            seen: sees && s.modality != Kind::Audio,
-            heard: hears && s.modality != Kind::Visual,
+            seen: sees && s.modality != Modality::Audio,
+            heard: hears && s.modality != Modality::Visual,
         };
         let mut events: Vec<Event> = timeline.segments.iter().filter(inside).map(event).collect();
         events.retain(|event| event.seen || event.heard);

@@ -14,6 +14,7 @@ use super::stamps::{Class, FOLDER, Stamps};
 use super::{HEIGHT, WIDTH};
 use crate::corpus::{CATALOGUE, Catalogue, Clip, CorpusError, Sense, Split, jsonl};
 use crate::media::{Encoder, Quality, RATE, Shape};
+use crate::whole;
 
 /// Seconds of every clip.
 const SECONDS: f64 = 10.0;
@@ -105,7 +106,7 @@ fn check_made(dir: &Path, options: &Options) -> Result<(), CorpusError> {
         });
     }
     let text = serde_json::to_vec(&made).map_err(|error| CorpusError::write(&path)(error.into()))?;
-    jsonl::whole(&path, &text).map_err(CorpusError::write(&path))
+    whole::write(&path, &text).map_err(CorpusError::write(&path))
 }
 
 /// One clip that is to be made.

@@ -22,7 +22,7 @@ pub fn merge(out: &Path) -> Result<Statistics, PuValorError> {
     }
     join(&parts, "groups", &out.join("groups.jsonl"), &Frame::LINES, |_| Ok(()))?;
     let mut counter = Counter::default();
-    join(&parts, "timelines", &out.join("timelines.jsonl"), &Frame::LINES, |line| {
+    join(&parts, "timelines", &out.join(Timeline::FILE), &Frame::LINES, |line| {
         let timeline: Timeline = serde_json::from_str(line).map_err(|e| e.to_string())?;
         counter.add(&timeline);
         Ok(())
