@@ -1,7 +1,7 @@
 //! How fast the encoders are, from decoded bytes and samples to embeddings.
 //!
 //! `cargo run --release -p avicuna-models --example encoder_bench -- MODEL_DIR [THREADS]` reads lines such as
-//! `vision 16` (encoder, batch) and answers each with the milliseconds of one call. `scripts/bench_encoders.py` drives
+//! `vision 16` (encoder, batch up to 16) and answers each with two numbers: the milliseconds of the preprocessing and of the model's call. `scripts/bench_encoders.py` drives
 //! it beside ONNX Runtime's own Python package.
 
 use std::io::{BufRead, Write};
@@ -46,15 +46,28 @@ fn main() -> Anything<()> {
         let line = line?;
         let (name, batch) = line.split_once(' ').ok_or("a line is an encoder and a batch size")?;
         let batch: usize = batch.parse()?;
-        let start = Instant::now();
-        let embeddings = match name {
-            "vision" => encoder.encode(&frames.iter().take(batch).collect::<Vec<_>>()),
-            _ => listener.encode(&clips.iter().take(batch).collect::<Vec<_>>()),
+        let (prepare, call, embeddings) = match name {
+            "vision" => {
+                let frames: Vec<&RgbFrame> = frames.iter().take(batch).collect();
+                timed(|| encoder.prepare(&frames), |ready| encoder.encode_prepared(ready))
+            }
+            _ => {
+                let clips: Vec<&AudioClip> = clips.iter().take(batch).collect();
+                timed(|| listener.prepare(&clips), |ready| listener.encode_prepared(ready))
+            }
         };
-        let seconds = start.elapsed().as_secs_f64();
         embeddings.into_iter().collect::<Result<Vec<_>, _>>()?;
-        writeln!(out, "{:.4}", seconds * 1e3)?;
+        writeln!(out, "{prepare:.4} {call:.4}")?;
         out.flush()?;
     }
     Ok(())
+}
+
+/// The milliseconds of both steps, and what the second one gives.
+fn timed<T, U>(first: impl FnOnce() -> T, second: impl FnOnce(T) -> U) -> (f64, f64, U) {
+    let start = Instant::now();
+    let ready = first();
+    let between = Instant::now();
+    let done = second(ready);
+    ((between - start).as_secs_f64() * 1e3, between.elapsed().as_secs_f64() * 1e3, done)
 }

@@ -1,5 +1,7 @@
 //! Damaged and hostile model files: always an error that names the file, never a panic, never a huge allocation.
 
+mod golden;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use avicuna_models::manifest::{Manifest, cache_dir};
 use avicuna_models::sample::RgbFrame;
 use avicuna_models::tokenizer::{Specials, Tokenizer};
 use candle_core::Device;
+use golden::{golden, read};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
@@ -53,19 +56,11 @@ static ALLOCATOR: Largest = Largest;
 /// More than any part of the small fixtures needs; far less than what a damaged length can ask for.
 const LIMIT: usize = 256 << 20;
 
-fn fixture(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden").join(path)
-}
-
-fn bytes(path: &str) -> Vec<u8> {
-    std::fs::read(fixture(path)).expect("the fixture is there")
-}
-
 /// The tiny AVicuna as a GGUF file, written once.
 fn gguf() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     BYTES.get_or_init(|| {
-        let file = |name: &str| fixture("tiny_avicuna").join(name);
+        let file = |name: &str| golden("tiny_avicuna").join(name);
         let released = Released {
             base: file("base"),
             visual: file("mm_projector.bin"),
@@ -178,7 +173,7 @@ proptest! {
 
     #[test]
     fn safetensors(damages in damage()) {
-        let content = damaged(bytes("tiny_avicuna/stage3/adapter_model.safetensors"), &damages);
+        let content = damaged(read("tiny_avicuna/stage3/adapter_model.safetensors"), &damages);
         survives("a.safetensors", &content, read_tensors)?;
         survives("lora.safetensors", &content, |path| {
             LoraWeights::load(&Lora { path: path.to_owned(), r: 4, alpha: 8.0 })
@@ -187,11 +182,11 @@ proptest! {
 
     #[test]
     fn a_folder_of_safetensors(damages in damage()) {
-        let content = damaged(bytes("tiny_avicuna/base/model.safetensors"), &damages);
+        let content = damaged(read("tiny_avicuna/base/model.safetensors"), &damages);
         survives("model.safetensors", &content, |path| {
             let folder = path.parent().expect("it lies in a folder");
             for name in ["config.json", "tokenizer.model"] {
-                std::fs::copy(fixture("tiny_avicuna/base").join(name), folder.join(name)).expect("copied");
+                std::fs::copy(golden("tiny_avicuna/base").join(name), folder.join(name)).expect("copied");
             }
             Llm::load_as(folder, None, &Device::Cpu, Precision::Exact)
         })?;
@@ -199,7 +194,7 @@ proptest! {
 
     #[test]
     fn torch_files(damages in damage()) {
-        let content = damaged(bytes("tiny_avicuna/mm_projector_as_saved_by_stage1.bin"), &damages);
+        let content = damaged(read("tiny_avicuna/mm_projector_as_saved_by_stage1.bin"), &damages);
         survives("a.bin", &content, read_tensors)?;
     }
 
@@ -218,7 +213,7 @@ proptest! {
 
     #[test]
     fn sentencepiece_vocabularies(damages in damage()) {
-        let content = damaged(bytes("prompt/tokenizer.model"), &damages);
+        let content = damaged(read("prompt/tokenizer.model"), &damages);
         survives("tokenizer.model", &content, |path| {
             let tokenizer = Tokenizer::from_sentencepiece(path)?;
             let ids = tokenizer.encode("From 03 to 17.</s> ok", Specials::Parse)?;
@@ -239,12 +234,12 @@ proptest! {
     #[test]
     fn configurations(damages in damage(), which in 0usize..2) {
         let name = ["base/config.json", "stage3/adapter_config.json"][which];
-        let content = damaged(bytes(&format!("tiny_avicuna/{name}")), &damages);
+        let content = damaged(read(&format!("tiny_avicuna/{name}")), &damages);
         let folder = tempfile::tempdir().expect("a folder");
         let copy = |part: &str| {
             let to = folder.path().join(part);
             std::fs::create_dir_all(&to).expect("a folder");
-            for entry in std::fs::read_dir(fixture("tiny_avicuna").join(part)).expect("a folder") {
+            for entry in std::fs::read_dir(golden("tiny_avicuna").join(part)).expect("a folder") {
                 let from = entry.expect("an entry").path();
                 std::fs::copy(&from, to.join(from.file_name().expect("a file"))).expect("copied");
             }
@@ -254,8 +249,8 @@ proptest! {
         std::fs::write(folder.path().join(name), content).expect("written");
         let released = Released {
             base: folder.path().join("base"),
-            visual: fixture("tiny_avicuna/mm_projector.bin"),
-            audio: fixture("tiny_avicuna/mm_projector_a.bin"),
+            visual: golden("tiny_avicuna/mm_projector.bin"),
+            audio: golden("tiny_avicuna/mm_projector_a.bin"),
             stages: vec![folder.path().join("stage3")],
         };
         LARGEST.store(0, Ordering::Relaxed);
@@ -336,8 +331,8 @@ fn whole_files_are_read_by_the_same_code() -> Result<(), Box<dyn std::error::Err
     let path = folder.path().join("whole.gguf");
     std::fs::write(&path, gguf())?;
     Llm::load_as(&path, None, &Device::Cpu, Precision::Exact)?;
-    assert!(!read_tensors(&fixture("tiny_avicuna/mm_projector_as_saved_by_stage1.bin"))?.is_empty());
-    assert!(!read_tensors(&fixture("tiny_avicuna/stage3/adapter_model.safetensors"))?.is_empty());
+    assert!(!read_tensors(&golden("tiny_avicuna/mm_projector_as_saved_by_stage1.bin"))?.is_empty());
+    assert!(!read_tensors(&golden("tiny_avicuna/stage3/adapter_model.safetensors"))?.is_empty());
     see(&tiny("vision.onnx"))?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::runtime::{Interface, Model};
-use super::{EncoderError, Runtime};
+use super::{EncoderError, MAX_BATCH, Prepared, Runtime};
 use crate::manifest::{AudioFrontend, AudioSpec};
 use crate::preprocess::mel::LogMel;
 use crate::sample::{AudioClip, Embedding};
@@ -36,12 +36,22 @@ impl AudioEncoder {
 
     /// One embedding `[dim]` for each clip, or what is wrong with that clip.
     pub fn encode(&self, clips: &[&AudioClip]) -> Vec<Result<Embedding, EncoderError>> {
-        self.model.encode(clips, |clip| {
+        clips.chunks(MAX_BATCH).flat_map(|chunk| self.encode_prepared(self.prepare(chunk))).collect()
+    }
+
+    /// The first half of [`encode`](Self::encode): clips to log-mels.
+    pub fn prepare(&self, clips: &[&AudioClip]) -> Prepared {
+        self.model.prepare(clips, |clip| {
             if clip.samples.len() != self.samples {
                 let reason = format!("a clip of {} samples, not {}", clip.samples.len(), self.samples);
                 return Err(EncoderError::Input { part: PART, reason });
             }
             Ok(self.mel.run(&clip.samples))
         })
+    }
+
+    /// The second half: the model itself, in one call.
+    pub fn encode_prepared(&self, clips: Prepared) -> Vec<Result<Embedding, EncoderError>> {
+        self.model.encode(clips)
     }
 }

@@ -9,7 +9,7 @@ mod vision;
 
 pub use audio::AudioEncoder;
 pub use device::{DeviceChoice, Devices, Placement};
-pub use runtime::{MAX_BATCH, Runtime};
+pub use runtime::{MAX_BATCH, Prepared, Runtime};
 pub use vision::VisionEncoder;
 
 /// Why an encoder could not be loaded or run.

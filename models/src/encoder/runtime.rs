@@ -146,6 +146,14 @@ pub(super) struct Model {
     dim: usize,
 }
 
+/// Input tensors, ready for a call, and what is wrong with the inputs that have none.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The tensors of good inputs, one after the other.
+    rows: Vec<f32>,
+    inputs: Vec<Result<(), EncoderError>>,
+}
+
 /// What the manifest says about a model.
 pub(super) struct Interface<'a> {
     pub part: &'static str,
@@ -176,7 +184,7 @@ impl Model {
             dim,
         };
         // Shapes inside an ONNX file may be unknown until it runs.
-        model.run(&[vec![0.0; row.iter().product()], vec![0.0; row.iter().product()]]).map_err(|error| {
+        model.run(&vec![0.0; 2 * row.iter().product::<usize>()]).map_err(|error| {
             wrong(match error {
                 EncoderError::Run { reason, .. } => reason,
                 other => other.to_string(),
@@ -185,57 +193,53 @@ impl Model {
         Ok(model)
     }
 
-    /// The embeddings of `inputs`, each with its own trouble; `prepare` makes the input tensor of one.
-    pub(super) fn encode<I: Sync>(
+    /// The input tensors of `inputs`, made side by side; `tensor` makes one.
+    pub(super) fn prepare<I: Sync>(
         &self,
         inputs: &[I],
-        prepare: impl Fn(&I) -> Result<Vec<f32>, EncoderError> + Sync,
-    ) -> Vec<Result<Embedding, EncoderError>> {
-        inputs.chunks(MAX_BATCH).flat_map(|chunk| self.encode_chunk(chunk, &prepare)).collect()
+        tensor: impl Fn(&I) -> Result<Vec<f32>, EncoderError> + Sync,
+    ) -> Prepared {
+        let tensors: Vec<_> = inputs.par_iter().map(&tensor).collect();
+        let mut rows = Vec::with_capacity(tensors.iter().flatten().map(Vec::len).sum());
+        let inputs = tensors.into_iter().map(|tensor| tensor.map(|row| rows.extend(row))).collect();
+        Prepared { rows, inputs }
     }
 
-    fn encode_chunk<I: Sync>(
-        &self,
-        inputs: &[I],
-        prepare: &(impl Fn(&I) -> Result<Vec<f32>, EncoderError> + Sync),
-    ) -> Vec<Result<Embedding, EncoderError>> {
-        let prepared: Vec<_> = inputs.par_iter().map(prepare).collect();
-        let mut good = Vec::with_capacity(prepared.len());
-        let mut results = Vec::with_capacity(prepared.len());
-        for prepared in prepared {
-            results.push(prepared.map(|row| good.push(row)));
-        }
-        let mut embeddings = match self.run(&good) {
+    /// The embeddings of what was prepared, each with its own trouble.
+    pub(super) fn encode(&self, Prepared { rows, inputs }: Prepared) -> Vec<Result<Embedding, EncoderError>> {
+        let (size, count) = (self.row.iter().product(), inputs.iter().flatten().count());
+        let mut embeddings = match self.run(&rows) {
             Ok(embeddings) => embeddings.into_iter().map(Ok).collect::<Vec<_>>(),
             // One bad row must not take the others with it.
-            Err(_) if good.len() > 1 => {
-                good.chunks(1).map(|one| self.run(one).map(|mut embeddings| embeddings.remove(0))).collect()
-            }
-            Err(error) => vec![Err(error); good.len()],
+            Err(_) if count > 1 => rows
+                .chunks(size)
+                .map(|one| self.run(one).map(|mut embeddings| embeddings.remove(0)))
+                .collect(),
+            Err(error) => vec![Err(error); count],
         }
         .into_iter();
-        let embedded = results.into_iter().map(|prepared| {
+        let embedded = inputs.into_iter().map(|prepared| {
             prepared.and_then(|()| embeddings.next().expect("one result for every prepared row"))
         });
         embedded.collect()
     }
 
-    /// The embeddings of some input tensors, in one call.
-    fn run(&self, rows: &[Vec<f32>]) -> Result<Vec<Embedding>, EncoderError> {
+    /// The embeddings of input tensors that lie one after the other, in one call.
+    fn run(&self, rows: &[f32]) -> Result<Vec<Embedding>, EncoderError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
+        let count = rows.len() / self.row.iter().product::<usize>();
         let failed = |reason: String| EncoderError::Run { part: self.part, reason };
-        let shape: Vec<usize> = std::iter::once(rows.len()).chain(self.row.iter().copied()).collect();
-        let data = rows.concat();
+        let shape: Vec<usize> = std::iter::once(count).chain(self.row.iter().copied()).collect();
         let ort_failed = |e: ort::Error| failed(e.to_string());
-        let tensor = TensorRef::from_array_view((shape, data.as_slice())).map_err(ort_failed)?;
+        let tensor = TensorRef::from_array_view((shape, rows)).map_err(ort_failed)?;
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let outputs = session.run(ort::inputs![self.input.as_str() => tensor]).map_err(ort_failed)?;
         let output = outputs.get(&self.output).ok_or_else(|| failed(format!("no `{}` came", self.output)))?;
         let (shape, values) = output.try_extract_tensor::<f32>().map_err(ort_failed)?;
-        if **shape != [rows.len() as i64, self.dim as i64] {
-            let reason = format!("`{}` has shape {shape:?}, not [{}, {}]", self.output, rows.len(), self.dim);
+        if **shape != [count as i64, self.dim as i64] {
+            let reason = format!("`{}` has shape {shape:?}, not [{count}, {}]", self.output, self.dim);
             return Err(failed(reason));
         }
         if values.iter().any(|value| !value.is_finite()) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::runtime::{Interface, Model};
-use super::{EncoderError, Runtime};
+use super::{EncoderError, MAX_BATCH, Prepared, Runtime};
 use crate::manifest::{ClipResize, VisionPreprocess, VisionSpec};
 use crate::preprocess::{clip, scale};
 use crate::sample::{Embedding, RgbFrame};
@@ -33,7 +33,17 @@ impl VisionEncoder {
 
     /// One embedding `[dim]` for each frame, or what is wrong with that frame.
     pub fn encode(&self, frames: &[&RgbFrame]) -> Vec<Result<Embedding, EncoderError>> {
-        self.model.encode(frames, |frame| self.tensor(frame))
+        frames.chunks(MAX_BATCH).flat_map(|chunk| self.encode_prepared(self.prepare(chunk))).collect()
+    }
+
+    /// The first half of [`encode`](Self::encode): frames to input tensors.
+    pub fn prepare(&self, frames: &[&RgbFrame]) -> Prepared {
+        self.model.prepare(frames, |frame| self.tensor(frame))
+    }
+
+    /// The second half: the model itself, in one call.
+    pub fn encode_prepared(&self, frames: Prepared) -> Vec<Result<Embedding, EncoderError>> {
+        self.model.encode(frames)
     }
 
     /// `[3, size, size]`
