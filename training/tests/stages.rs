@@ -343,6 +343,8 @@ fn the_presets_are_right_and_the_big_one_is_the_papers() -> Anything {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/train");
     let small = Config::load(&folder.join("small.toml"))?;
     assert_eq!(small.stage.len(), 4);
+    let more = Config::load(&folder.join("small-more.toml"))?;
+    assert_eq!(more.stage.keys().collect::<Vec<_>>(), ["3"]);
     let big = Config::load(&folder.join("vicuna-7b.toml"))?;
     Manifest::parse(&std::fs::read_to_string(&big.model.manifest)?, &big.model.manifest)?;
     let numbers = |stage: u8| -> Result<_, Box<dyn std::error::Error>> {
