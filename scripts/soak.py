@@ -5,8 +5,8 @@
     scripts/soak.py --minutes 30
 
 Every ten seconds the daemon's resident memory, threads and descriptors are read from /proc; at the end a line is fitted to
-each (least squares, the first `--settle` minutes left out) and its slope is printed with the range seen, and the share of CPU
-time that was spent outside the encoder and LLM calls.
+each (least squares, the first `--settle` minutes left out) and its slope is printed with the range seen. What the daemon does
+beside the model is measured by `scripts/overhead.py`.
 """
 
 import argparse
