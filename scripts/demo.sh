@@ -58,6 +58,11 @@ sleep "$seconds"
 # The camera goes away; what is still open ends when the windows that could have seen it are over.
 kill "$server" 2>/dev/null || true
 sleep 20
+kill -USR1 "$shown"
+for _ in $(seq 60); do
+    kill -0 "$shown" 2>/dev/null || break
+    sleep 1
+done
 kill -TERM "$consumer" 2>/dev/null || true
 wait "$shown" || true
 kill -TERM "$daemon"

@@ -2,6 +2,8 @@
 """Prints event records as `kcat -J` reads them, a line each, and at the end the truth beside what was said.
 
     kcat -C -b BROKER -t avicuna.events -u -J | scripts/show_events.py --truth assets/demo/scene.json
+
+It ends with its input, or after SIGUSR1 as soon as no event is open.
 """
 
 import argparse
@@ -9,6 +11,10 @@ import json
 import signal
 import sys
 from pathlib import Path
+
+class Settled(Exception):
+    """No event is open, and no more are waited for."""
+
 
 SENSES = {"both": "seen and heard", "visual": "seen", "audio": "heard"}
 
@@ -44,20 +50,42 @@ def compare(ended: list[dict], truth: dict) -> None:
         print(f"{event['label']:<20} {'':13}   {event['start']['stream']:5.1f} - {event['end']['stream']:5.1f}   not in the scene")
 
 
+def show(stream: str | None, ended: list[dict]) -> None:
+    """Prints the records of `stream`, or of all, and collects those of events that are over."""
+    last, still_open = False, set()
+
+    def settle(*_) -> None:
+        nonlocal last
+        last = True
+        if not still_open:
+            raise Settled
+
+    signal.signal(signal.SIGUSR1, settle)
+    for message in sys.stdin:
+        record = json.loads(json.loads(message)["payload"])
+        if stream and record["stream_id"] != stream:
+            continue
+        print(line(record), flush=True)
+        if record["phase"] == "ended":
+            ended.append(record)
+            still_open.discard(record["event_id"])
+        else:
+            still_open.add(record["event_id"])
+        if last and not still_open:
+            raise Settled
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--truth", type=Path, help="what really happens, as render_scene.py writes it")
     parser.add_argument("--stream", help="only this stream")
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ended = []
-    for message in sys.stdin:
-        record = json.loads(json.loads(message)["payload"])
-        if args.stream and record["stream_id"] != args.stream:
-            continue
-        print(line(record), flush=True)
-        if record["phase"] == "ended":
-            ended.append(record)
+    ended: list[dict] = []
+    try:
+        show(args.stream, ended)
+    except Settled:
+        pass
     if args.truth:
         compare(ended, json.loads(args.truth.read_text()))
 
