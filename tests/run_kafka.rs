@@ -88,8 +88,11 @@ fn a_dead_stream_is_reported_and_holds_up_nobody() {
     assert!(daemon.terminate().success(), "{}", daemon.log());
     let (end, watched) = check_coverage(&read(broker, "dead.coverage"), "scene");
     assert_eq!(end, watched);
-    let (_, watched) = check_coverage(&read(broker, "dead.coverage"), "dead");
-    assert_eq!(watched, 0.0);
+    let dead = read(broker, "dead.coverage");
+    let (end, watched) = check_coverage(&dead, "dead");
+    assert!(end > 0.0 && watched == 0.0, "a stream that never came was not watched: {watched} of {end} s");
+    let reasons = dead.iter().filter(|span| span.key == "dead").map(|span| span.text("reason"));
+    assert!(reasons.clone().all(|reason| reason.starts_with("blind: outage: unreachable")), "{reasons:?}");
     let errors = read(broker, "dead.errors");
     check_schema(&errors, "error.v1.schema.json");
     let said: Vec<&str> = errors.iter().filter(|e| e.key == "dead").map(|e| e.text("message")).collect();

@@ -7,7 +7,9 @@ use super::clock::{CaptureClock, ClockChange};
 use super::mailbox::{Activity, Closed, Mailbox, WhenFull};
 use super::uri::Scheme;
 use super::{SourceConfig, SourceEvent};
-use crate::timeline::{Hole, HoleCause, Placed, Rules, Stamp, StreamTime, Timeline, Track, UtcTime};
+use crate::timeline::{
+    ClockAnchor, ClockQuality, Hole, HoleCause, Placed, Rules, Stamp, StreamTime, Timeline, Track, UtcTime,
+};
 
 /// One buffer as it comes out of the graph; nanoseconds.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +39,7 @@ pub(super) struct Intake {
     pub mailbox: Mailbox,
     state: Mutex<State>,
     started: Instant,
+    begun: UtcTime,
     realtime: bool,
     slack: Duration,
     wanted: [bool; 2],
@@ -77,6 +80,7 @@ impl Intake {
             mailbox: Mailbox::new(when_full, config.grid),
             state: Mutex::new(state),
             started: Instant::now(),
+            begun: UtcTime::now(),
             realtime: config.realtime && !config.live,
             slack,
             wanted: [config.sample_rate > 0, config.grid.is_some()],
@@ -92,11 +96,14 @@ impl Intake {
         self.mailbox.open()
     }
 
-    /// The connection failed; the time until the next sample is an outage.
-    pub fn lost(&self, reason: &str) {
+    /// The connection failed; the time until the next sample is an outage. When nothing ever came, the stream begins with
+    /// it, and the reader must know when that was.
+    pub fn lost(&self, reason: &str) -> Option<SourceEvent> {
         let mut state = self.lock();
-        state.timeline.lost();
         state.outage = format!("outage: {reason}");
+        let anchor = ClockAnchor { stream: StreamTime::ZERO, utc: self.begun };
+        let begins = SourceEvent::Clock { clock: ClockQuality::Arrival, av_offset_ms: None, anchor };
+        state.timeline.lost().then_some(begins)
     }
 
     /// The file starts again.

@@ -41,7 +41,7 @@ pub struct Stamp {
     pub pts: i64,
     /// How long the buffer lasts; 0 when not known.
     pub duration: i64,
-    /// A monotonic wall clock at arrival.
+    /// A monotonic wall clock at arrival; zero when the source was started.
     pub wall: i64,
     /// The source's own wall clock at capture, if it gives one that can be trusted over an outage.
     pub ntp: Option<i64>,
@@ -133,7 +133,7 @@ const NTP_TRUST: i64 = 10_000_000_000;
 
 impl Timeline {
     /// A stream that has not started. A file's time stamps are its stream time; a live source starts at zero with its
-    /// first sample.
+    /// first sample, or with the outage that came before it.
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
@@ -157,11 +157,17 @@ impl Timeline {
         self.reported
     }
 
-    /// The connection is gone: the next sample comes after as much stream time as passes on the wall.
-    pub fn lost(&mut self) {
+    /// The connection is gone: the next sample comes after as much stream time as passes on the wall. `true`: there was
+    /// none yet, and the stream of a live source begins with this outage, at the wall's zero.
+    pub fn lost(&mut self) -> bool {
+        let begins = self.last.is_none() && self.rules.live;
+        if begins {
+            self.last = Some(Last { end: StreamTime::ZERO, wall: 0, ntp: None });
+        }
         if self.last.is_some() {
             self.pending = Some(Pending::Outage);
         }
+        begins
     }
 
     /// The file starts again: its time stamp zero comes at the end of the newest sample.

@@ -81,6 +81,18 @@ fn an_outage_is_reported_in_pieces_that_touch() {
 }
 
 #[test]
+fn a_live_source_that_is_not_there_at_first_begins_with_an_outage() {
+    let mut live = Timeline::new(Rules::LIVE);
+    assert!(live.lost(), "the stream begins");
+    assert!(!live.lost(), "it has begun");
+    assert_eq!(live.outage_until(2 * SECOND), Some(hole(0, 2 * SECOND, HoleCause::Outage)));
+    let after = play(&mut live, 500 * SECOND, 501 * SECOND, 5 * SECOND);
+    assert_eq!(holes(&after), [hole(2 * SECOND, 5 * SECOND, HoleCause::Outage)]);
+    assert_eq!(first(&after), StreamTime(5 * SECOND));
+    assert!(!after.contains(&Placed::Late));
+}
+
+#[test]
 fn the_source_clock_measures_an_outage_if_it_can_be_trusted() {
     let ntp = |pts: i64, wall: i64, ntp: i64| Stamp { ntp: Some(ntp), ..stamp(pts, wall) };
     let mut live = Timeline::new(Rules::LIVE);
