@@ -6,6 +6,7 @@ mod audio;
 mod boxes;
 mod branch;
 mod clock;
+mod end;
 pub mod failure;
 mod generate;
 mod graph;

@@ -4,8 +4,8 @@ mod common;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use avicuna_pipeline::source::{SourceConfig, SourceEvent, TimedFrame};
-use avicuna_pipeline::timeline::{ClockAnchor, ClockQuality};
+use avicuna_pipeline::source::{Reconnect, SourceConfig, SourceEvent, TimedFrame};
+use avicuna_pipeline::timeline::{ClockAnchor, ClockQuality, StreamTime};
 use common::rtsp::{CAMERA, Rtsp, SILENT};
 use common::{Running, check, frames, gaps, live, sounds};
 use gstreamer as gst;
@@ -183,15 +183,44 @@ async fn a_camera_that_is_not_there_yet_is_waited_for() {
     let Some(SourceEvent::Lost { reason, .. }) = events.last() else { panic!() };
     assert!(reason.starts_with("unreachable: rtsp://***@127.0.0.1"), "{reason}");
     assert!(!reason.contains("secret"));
-    assert!(gaps(&events).is_empty(), "a stream that did not start has no time yet");
+    let start = anchors(&events)[0];
+    assert_eq!(start.stream.0, 0, "a stream that is not there begins when it is first looked for");
+    assert!((0..30_000).contains(&(now_ms() - start.utc.0 / 1_000_000)), "{start:?}");
+    events.extend(running.until(|event| matches!(event, SourceEvent::Gap { .. })).await);
     let _camera = Rtsp::serve(port, SILENT, |_| {});
-    let events = running.until(|event| matches!(event, SourceEvent::Frame(_))).await;
+    events.extend(running.until(|event| matches!(event, SourceEvent::Frame(_))).await);
     let first = frames(&events)[0];
-    assert_eq!(first.stream.0, 0, "stream time begins with the first sample");
+    let mut away = StreamTime::ZERO;
+    for (from, to, reason) in gaps(&events) {
+        assert_eq!(from, away, "outages touch");
+        assert!(reason.starts_with("outage: unreachable"), "{reason}");
+        away = to;
+    }
+    assert!(away > StreamTime::ZERO && first.stream >= away, "{away:?} {first:?}");
     let connected = events.iter().any(|event| {
         matches!(event, SourceEvent::Connected { has_audio: false, has_video: true, live: true, .. })
     });
     assert!(connected, "{events:?}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_ends_its_streams_is_heard_to_the_last_frame() {
+    let seconds = 3;
+    let camera = Rtsp::serve(0, &SILENT.replace("is-live=true", "is-live=true num-buffers=60"), |_| {});
+    let quick = Duration::from_millis(100);
+    let config = live(camera.url());
+    let reconnect = Reconnect { initial: quick, max: quick, ..config.reconnect };
+    let mut running = Running::start(SourceConfig { reconnect, ..config });
+    for _ in 0..3 {
+        let events = running.until(|event| matches!(event, SourceEvent::Lost { .. })).await;
+        let Some(SourceEvent::Lost { reason, .. }) = events.last() else { panic!() };
+        assert!(reason.starts_with("ended-by-source: "), "{reason}");
+        let frames = frames(&events);
+        let span = frames.last().expect("frames").stream.since(frames[0].stream);
+        // Half a second at either side may lie between two grid points or before the first key frame.
+        assert!(span > Duration::from_secs(seconds - 1), "{span:?} of {seconds} s");
+    }
     running.stop().await;
 }
 

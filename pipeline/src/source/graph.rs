@@ -15,7 +15,7 @@ use super::failure::{Failure, Kind};
 use super::intake::Intake;
 use super::ntp::NtpMap;
 use super::uri::{Address, Scheme};
-use super::{SourceConfig, generate};
+use super::{SourceConfig, end, generate};
 use crate::timeline::Track;
 
 /// What the pipeline says besides samples.
@@ -111,7 +111,10 @@ impl Graph {
         });
         source
             .connect("select-stream", false, move |args| Some(select(args, wanted).unwrap_or(-1).to_value()));
-        self.pipeline.connect_deep_element_added(move |_, _, element| ntp.watch(element));
+        self.pipeline.connect_deep_element_added(move |_, _, element| {
+            ntp.watch(element);
+            end::lead_round(element);
+        });
         source.connect_pad_added(move |_, pad| branches.link(pad));
         self.pipeline.add(&source).map_err(|error| Failure::new(Kind::Internal, error.to_string()))
     }

@@ -37,6 +37,8 @@ pub(super) enum Step {
     Retry { after: Duration, reason: String },
     /// Start the file again.
     Again,
+    /// Build another graph at once: this one never began.
+    Anew { reason: String },
     /// Say why and stop.
     End { reason: String },
 }
@@ -49,6 +51,8 @@ pub(super) struct Policy {
     failures: u32,
     last_sample: Duration,
     delivered: bool,
+    /// A graph that never began was replaced already.
+    anew: bool,
 }
 
 /// A connection that held this long starts the back-off anew.
@@ -56,7 +60,8 @@ const STABLE: Duration = Duration::from_secs(10);
 
 impl Policy {
     pub fn new(terms: Terms) -> Self {
-        Self { terms, state: State::Connecting, failures: 0, last_sample: Duration::ZERO, delivered: false }
+        let (state, last_sample) = (State::Connecting, Duration::ZERO);
+        Self { terms, state, failures: 0, last_sample, delivered: false, anew: false }
     }
 
     #[cfg(test)]
@@ -77,6 +82,7 @@ impl Policy {
         }
         self.last_sample = now;
         self.delivered = true;
+        self.anew = false;
     }
 
     /// The graph played to its end.
@@ -93,6 +99,21 @@ impl Policy {
             return self.failed(now, failure, random);
         }
         self.end(END_OF_FILE.to_owned())
+    }
+
+    /// Would a graph that never begins be replaced?
+    pub fn may_begin_anew(&self) -> bool {
+        !(self.terms.live || self.delivered || self.anew)
+    }
+
+    /// Nothing came for too long. A file does not stall: either it holds nothing, or GStreamer's threads missed each
+    /// other when the graph was built, which happens once in some hundreds of graphs on a busy machine. So it gets one more.
+    pub fn silent(&mut self, now: Duration, failure: Failure, random: f64) -> Step {
+        if !self.may_begin_anew() {
+            return self.failed(now, failure, random);
+        }
+        self.anew = true;
+        Step::Anew { reason: failure.to_string() }
     }
 
     /// The graph failed; `random` is drawn from `0..1` for the jitter.
@@ -145,6 +166,24 @@ mod tests {
             Step::Retry { after, .. } => after.as_secs_f64(),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_file_whose_graph_never_begins_gets_one_more() {
+        let mut file = policy(false, None);
+        let nothing = || Failure::new(Kind::NotMedia, "film: nothing could be decoded");
+        assert!(matches!(file.silent(SECOND, nothing(), 0.0), Step::Anew { .. }));
+        file.connecting();
+        file.sample(2 * SECOND);
+        // It began; what stalls now, and a graph that never begins twice in a row, is the end.
+        assert!(matches!(file.silent(9 * SECOND, nothing(), 0.0), Step::End { .. }));
+        let mut empty = policy(false, None);
+        assert!(matches!(empty.silent(SECOND, nothing(), 0.0), Step::Anew { .. }));
+        empty.connecting();
+        let end = empty.silent(2 * SECOND, nothing(), 0.0);
+        assert!(matches!(&end, Step::End { reason } if reason.starts_with("not-media: ")), "{end:?}");
+        let mut live = policy(true, None);
+        assert!(matches!(live.silent(SECOND, nothing(), 0.0), Step::Retry { .. }));
     }
 
     #[test]

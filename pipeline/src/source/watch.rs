@@ -21,6 +21,8 @@ const TICK: Duration = Duration::from_millis(250);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a pipeline may take to stop before it is left to finish on its own.
 const STOP: Duration = Duration::from_secs(10);
+/// The first sample of a file comes sooner, even on a busy machine; a graph that takes longer is replaced once.
+const BEGIN: Duration = Duration::from_secs(10);
 /// A file may end this long before its promised end: containers round, and tracks differ in length.
 const TRUNCATED: Duration = Duration::from_secs(2);
 /// Samples of a track that the source has not announced yet are waited for this long.
@@ -33,6 +35,7 @@ struct Stopped;
 enum Outcome {
     Eos,
     Failed(Failure),
+    Silent(Failure),
 }
 
 struct Watch {
@@ -112,6 +115,7 @@ impl Watch {
             let step = match outcome {
                 Outcome::Eos => self.policy.end_of_stream(now, self.address.shown(), random),
                 Outcome::Failed(failure) => self.policy.failed(now, failure, random),
+                Outcome::Silent(failure) => self.policy.silent(now, failure, random),
             };
             match step {
                 Step::End { reason } => {
@@ -119,9 +123,18 @@ impl Watch {
                     return Ok(reason);
                 }
                 Step::Again => self.intake.looped(),
+                Step::Anew { reason } => {
+                    tracing::warn!(
+                        stream = self.config.stream_id,
+                        reason,
+                        "a graph did not begin; trying another"
+                    );
+                }
                 Step::Retry { after, reason } => {
                     tracing::warn!(stream = self.config.stream_id, reason, retry_in = ?after, "source lost");
-                    self.intake.lost(&reason);
+                    if let Some(clock) = self.intake.lost(&reason) {
+                        self.send(clock).await?;
+                    }
                     self.send(SourceEvent::Lost { reason, retry_in: after }).await?;
                     self.away(after).await?;
                 }
@@ -222,7 +235,7 @@ impl Watch {
                 },
                 _ = ticks.tick() => {
                     if let Some(failure) = self.silent() {
-                        return Ok(Outcome::Failed(failure));
+                        return Ok(Outcome::Silent(failure));
                     }
                     if announced.settled(self.config.live) {
                         self.intake.carries(announced.audio, announced.video);
@@ -348,10 +361,13 @@ impl Watch {
     /// Nothing for too long, though nothing waits for the reader?
     fn silent(&self) -> Option<Failure> {
         let idle = self.intake.activity().idle_since?.elapsed();
-        (idle >= self.config.stall_timeout).then(|| {
+        let nothing_yet = self.address.scheme == Scheme::File && self.intake.reached().is_zero();
+        let stall = self.config.stall_timeout;
+        let patience = if nothing_yet && self.policy.may_begin_anew() { stall.min(BEGIN) } else { stall };
+        (idle >= patience).then(|| {
             let (shown, seconds) = (self.address.shown(), idle.as_secs_f64());
             // A disk does not stall.
-            if self.address.scheme == Scheme::File && self.intake.reached().is_zero() {
+            if nothing_yet {
                 let message = format!("{shown}: nothing could be decoded in {seconds:.0} s");
                 return Failure::new(Kind::NotMedia, message);
             }

@@ -30,7 +30,7 @@ pub(super) struct Window {
 }
 
 /// A decoder that delivers nothing for so long is stuck; a loaded machine is slow.
-const STUCK: Duration = Duration::from_secs(120);
+const STUCK: Duration = Duration::from_secs(60);
 
 /// Events between source and assembler.
 const AHEAD: usize = 64;
