@@ -14,7 +14,7 @@ import vision
 from classes import LABELS
 from words import Words
 
-IMAGENET = (Path(__file__).parent / "imagenet_labels.txt").read_text().splitlines()
+IMAGENET = (Path(__file__).parents[2] / "config/train/imagenet_labels.txt").read_text().splitlines()
 # What ImageNet calls our classes: numbers of its labels.
 ALIASES: dict[str, tuple[int, ...]] = {
     "a frog": (30, 31, 32), "a crow": (), "a duck": (97, 98), "a hen": (8,), "an owl": (24,), "a penguin": (145,), "a rooster": (7,),

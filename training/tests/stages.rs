@@ -9,7 +9,7 @@ use avicuna_models::manifest::Manifest;
 use avicuna_models::tokenizer::Tokenizer;
 use avicuna_training::stages::config::Config;
 use avicuna_training::stages::{Options, Outcome, Progress, Signal, TrainError, train};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 mod tiny;
 
@@ -225,6 +225,27 @@ fn a_model_directory_can_be_trained_on() -> Anything {
         .expect_err("rank")
         .to_string();
     assert!(error.contains("lora.safetensors") && error.contains("rank"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_model_directory_in_half_precision_holds_the_same_numbers_rounded() -> Anything {
+    let tiny = Tiny::new()?;
+    let [full, half] = ["full", "half"].map(|name| tiny.dir().join(name));
+    run(&tiny.config(&[])?, 4, &full, (false, None))?;
+    let halved = tiny.config(&[("adapters = \"words\"", "adapters = \"words\"\nsave = \"f16\"")])?;
+    run(&halved, 4, &half, (false, None))?;
+    let tensors = |out: &Path, file: &str| read_tensors(&out.join("stage4/model").join(file));
+    for file in ["adapters.safetensors", "lora.safetensors"] {
+        let (full, half) = (tensors(&full, file)?, tensors(&half, file)?);
+        assert_eq!(full.len(), half.len());
+        for (name, own) in &half {
+            assert_eq!((own.dtype(), full[name].dtype()), (DType::F16, DType::F32), "{name}");
+            let rounded = full[name].to_dtype(DType::F16)?.flatten_all()?.to_vec1::<half::f16>()?;
+            assert_eq!(own.flatten_all()?.to_vec1::<half::f16>()?, rounded, "{name}");
+        }
+    }
+    Localizer::load(&half.join("stage4/model"), &LoadOptions::default())?;
     Ok(())
 }
 

@@ -19,4 +19,4 @@ pub(crate) use guard::guarded;
 pub use import::{Imported, Projector, Released, import, read_projector};
 pub use peft::{PeftConfig, read_lora, write_lora, write_others};
 pub(crate) use tensors::TorchFile;
-pub use tensors::{Named, read_tensors, write_tensors};
+pub use tensors::{Named, Stored, read_tensors, write_tensors};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::tensors::{Named, read_tensors, write_tensors};
+use super::tensors::{Named, Stored, read_tensors, write_tensors};
 use crate::llm::{LlmError, LoraWeights};
 
 /// The file of a LoRA's settings.
@@ -52,7 +52,7 @@ pub fn read_lora(stage: &Path) -> Result<LoraWeights, LlmError> {
 ///
 /// `matrices` are named as [`crate::llm::Trainable::parameters`] names them.
 pub fn write_lora(stage: &Path, config: &PeftConfig, matrices: &[Named<'_>]) -> Result<(), LlmError> {
-    write_tensors(&stage.join(MATRICES), matrices, pt())?;
+    write_tensors(&stage.join(MATRICES), matrices, Stored::F32, pt())?;
     let json = serde_json::json!({
         "auto_mapping": null,
         "base_model_name_or_path": config.base,
@@ -89,7 +89,7 @@ pub(super) fn others(stage: &Path) -> Option<PathBuf> {
 
 /// Writes the trained projectors beside a LoRA, `non_lora_trainables.safetensors`.
 pub fn write_others(stage: &Path, tensors: &[Named<'_>]) -> Result<(), LlmError> {
-    write_tensors(&stage.join("non_lora_trainables.safetensors"), tensors, pt())
+    write_tensors(&stage.join("non_lora_trainables.safetensors"), tensors, Stored::F32, pt())
 }
 
 /// What transformers wants to read in a safetensors file's header.

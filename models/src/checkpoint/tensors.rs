@@ -6,6 +6,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, pickle};
+use half::f16;
+use serde::Deserialize;
 
 use super::guarded;
 use super::pickle_size::excess;
@@ -105,32 +107,59 @@ pub struct Named<'a> {
     pub values: &'a [f32],
 }
 
-impl safetensors::View for &Named<'_> {
+/// How numbers are stored in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stored {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to half precision: half the size.
+    F16,
+}
+
+struct View<'a>(&'a Named<'a>, Stored);
+
+impl safetensors::View for View<'_> {
     fn dtype(&self) -> safetensors::Dtype {
-        safetensors::Dtype::F32
+        match self.1 {
+            Stored::F32 => safetensors::Dtype::F32,
+            Stored::F16 => safetensors::Dtype::F16,
+        }
     }
 
     fn shape(&self) -> &[usize] {
-        &self.shape
+        &self.0.shape
     }
 
     fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+        let values = self.0.values.iter();
+        match self.1 {
+            Stored::F32 => values.flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
+            Stored::F16 => {
+                values.flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect::<Vec<u8>>().into()
+            }
+        }
     }
 
     fn data_len(&self) -> usize {
-        4 * self.values.len()
+        let size = match self.1 {
+            Stored::F32 => size_of::<f32>(),
+            Stored::F16 => size_of::<f16>(),
+        };
+        size * self.0.values.len()
     }
 }
 
-/// Writes a safetensors file, f32, with `metadata` in its header. Its place holds the old file or the whole new one,
-/// never a part: also when the disk is full or the power fails.
+/// Writes a safetensors file with `metadata` in its header. Its place holds the old file or the whole new one, never a
+/// part: also when the disk is full or the power fails.
 pub fn write_tensors(
     path: &Path,
     tensors: &[Named<'_>],
+    stored: Stored,
     metadata: HashMap<String, String>,
 ) -> Result<(), LlmError> {
-    let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), View(tensor, stored)));
     let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| LlmError::malformed(path, e))?;
     replace(path, &bytes).map_err(|e| LlmError::write(path, e))
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use avicuna_models::checkpoint::{Named, write_tensors};
+use avicuna_models::checkpoint::{Named, Stored, write_tensors};
 use avicuna_models::llm::Parameter;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,8 @@ pub(super) fn save(
         tensors.push(named("second", parameter, moments.second.as_slice()));
     }
     let state = serde_json::to_string(state).expect("numbers and texts are JSON");
-    Ok(write_tensors(path, &tensors, HashMap::from([("state".to_owned(), state)]))?)
+    let header = HashMap::from([("state".to_owned(), state)]);
+    Ok(write_tensors(path, &tensors, Stored::F32, header)?)
 }
 
 /// Reads a checkpoint into `parameters` and `optimizer`. `of` is what the run is: see [`State::of`].

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use avicuna_models::checkpoint::Stored;
 use avicuna_pipeline::config::{ConfigError, Places, parse};
 use serde::Deserialize;
 
@@ -50,6 +51,9 @@ pub struct Model {
     pub adapters: Start,
     /// Words for the `words` start.
     pub words: Option<Words>,
+    /// How the model directory that a stage leaves stores adapters and LoRA.
+    #[serde(default)]
+    pub save: Stored,
 }
 
 /// Where adapters start.

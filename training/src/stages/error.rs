@@ -9,6 +9,8 @@ use avicuna_models::manifest::ManifestError;
 use avicuna_models::tokenizer::TokenizerError;
 use avicuna_pipeline::config::ConfigError;
 
+use crate::pu_valor::PuValorError;
+
 /// Why a stage could not be trained.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -18,6 +20,9 @@ pub enum TrainError {
     /// The manifest of the model that is trained.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The time lines of a corpus.
+    #[error(transparent)]
+    Corpus(#[from] PuValorError),
     /// The language model, or a file of tensors.
     #[error(transparent)]
     Llm(#[from] LlmError),

@@ -117,8 +117,11 @@ impl Plan {
                     let missing = || TrainError::run(path, format!("it has no {} adapter", sense.name()));
                     adapters::read(sense, path, shape)?.ok_or_else(missing).map(Some)
                 }
-                // What is not in the samples of this stage neither has words nor needs any.
-                Start::Words if stage.form != Form::Records && (stage.trains(part) || number > 2) => {
+                // Windows hold both senses; of captions, what is not in the samples neither has words nor needs any.
+                Start::Words
+                    if stage.form == Form::Windows
+                        || (stage.form == Form::Captions && stage.trains(part)) =>
+                {
                     if directions.is_none() {
                         directions = Some(Directions::new(llm, tokenizer)?);
                     }

@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use avicuna_models::checkpoint::{Named, PeftConfig, write_lora, write_others, write_tensors};
+use avicuna_models::checkpoint::{Named, PeftConfig, Stored, write_lora, write_others, write_tensors};
 use avicuna_models::llm::{LlmError, LoraWeights};
 use avicuna_models::manifest::{self, Manifest, sha256_of};
 use toml::{Table, Value};
@@ -53,7 +53,7 @@ pub(super) fn write(
         if stage.trains(part) || stage.trains(Part::Lora) {
             let tensors = model.adapters.projectors("model.", sense);
             if !tensors.is_empty() {
-                write_tensors(&folder.join(projector_file(sense)), &tensors, header())?;
+                write_tensors(&folder.join(projector_file(sense)), &tensors, Stored::F32, header())?;
             }
         }
         if stage.trains(part) {
@@ -90,7 +90,8 @@ fn model_dir(
 ) -> Result<PathBuf, TrainError> {
     let dir = folder(out, number).join("model");
     std::fs::create_dir_all(&dir).map_err(|e| TrainError::write(&dir, e))?;
-    write_tensors(&dir.join("adapters.safetensors"), &model.adapters.named(), HashMap::new())?;
+    let stored = config.model.save;
+    write_tensors(&dir.join("adapters.safetensors"), &model.adapters.named(), stored, HashMap::new())?;
     let loras = before(out, number + 1)?;
     let joined = match loras.len() {
         0 => None,
@@ -98,7 +99,7 @@ fn model_dir(
         _ => Some(LoraWeights::joined(&loras)?),
     };
     if let Some(lora) = &joined {
-        write_matrices(&dir.join("lora.safetensors"), lora)?;
+        write_matrices(&dir.join("lora.safetensors"), lora, stored)?;
     }
     let mut table = read(&config.model.manifest)?;
     place_parts(&plan.manifest, &mut table, &dir)?;
@@ -155,7 +156,7 @@ fn place_parts(manifest: &Manifest, table: &mut Table, dir: &Path) -> Result<(),
     Ok(())
 }
 
-fn write_matrices(path: &Path, lora: &LoraWeights) -> Result<(), TrainError> {
+fn write_matrices(path: &Path, lora: &LoraWeights, stored: Stored) -> Result<(), TrainError> {
     let mut values = Vec::new();
     for (name, tensor) in lora.matrices() {
         let own = tensor.flatten_all().and_then(|tensor| tensor.to_vec1::<f32>()).map_err(LlmError::from)?;
@@ -165,5 +166,5 @@ fn write_matrices(path: &Path, lora: &LoraWeights) -> Result<(), TrainError> {
         .iter()
         .map(|(name, shape, values)| Named { name: name.clone(), shape: shape.clone(), values })
         .collect();
-    Ok(write_tensors(path, &named, HashMap::new())?)
+    Ok(write_tensors(path, &named, stored, HashMap::new())?)
 }

@@ -13,7 +13,6 @@ use avicuna_models::slots::Slot;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde::Deserialize;
 
 use super::TrainError;
 use super::config::Windows as Settings;
@@ -21,28 +20,10 @@ use super::features::{Features, Sense};
 use super::npy::Rows;
 use super::source::{Sample, Source};
 use crate::corpus::Sense as Modality;
-use crate::pu_valor;
+use crate::pu_valor::{Segment, Timeline};
 
 /// Seconds of an event inside the window.
 const SHORTEST: f64 = 0.5;
-
-/// A line of the file, as far as windows need it.
-#[derive(Debug, Clone, Deserialize)]
-struct Timeline {
-    id: String,
-    duration: f64,
-    segments: Vec<Segment>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Segment {
-    clip: String,
-    label: Option<String>,
-    caption: String,
-    modality: Modality,
-    start: f64,
-    end: f64,
-}
 
 /// The windows of one corpus directory.
 pub(super) struct Windows {
@@ -74,24 +55,21 @@ impl Windows {
         prompt: PromptSpec,
         settings: Settings,
     ) -> Result<Self, TrainError> {
-        let path = corpus.join(pu_valor::Timeline::FILE);
-        let text = std::fs::read_to_string(&path).map_err(|e| TrainError::read(&path, e))?;
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let read = |(number, line): (usize, &str)| {
-            let wrong =
-                |reason: String| TrainError::malformed(&path, format!("line {}: {reason}", number + 1));
-            let timeline: Timeline = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
+        let mut timelines = Vec::new();
+        for (number, timeline) in (1..).zip(Timeline::all(corpus)?) {
+            let timeline = timeline?;
             if timeline.segments.iter().any(|s| !(s.start.is_finite() && s.end > s.start)) {
-                return Err(wrong(format!(
-                    "`{}` has a segment that does not end after its start",
+                let reason = format!(
+                    "line {number}: `{}` has a segment that does not end after its start",
                     timeline.id
-                )));
+                );
+                return Err(TrainError::malformed(&corpus.join(Timeline::FILE), reason));
             }
-            Ok(timeline)
-        };
-        let timelines: Vec<Timeline> = lines.map(read).collect::<Result<_, _>>()?;
-        let labels: BTreeSet<&str> = timelines.iter().flat_map(|t| &t.segments).map(name).collect();
-        let labels = labels.into_iter().map(str::to_owned).collect();
+            timelines.push(timeline);
+        }
+        let labels: BTreeSet<String> =
+            timelines.iter().flat_map(|t: &Timeline| &t.segments).map(Segment::event).collect();
+        let labels = labels.into_iter().collect();
         Ok(Self { timelines, labels, features, window, prompt, settings })
     }
 
@@ -218,11 +196,6 @@ impl Event {
     }
 }
 
-/// What a segment is called.
-fn name(segment: &Segment) -> &str {
-    segment.label.as_deref().unwrap_or(&segment.caption)
-}
-
 /// Adds noise of `share` of each row's own size.
 fn perturb(tokens: &mut [Option<Vec<f32>>], share: f32, random: &mut ChaCha8Rng) {
     for row in tokens.iter_mut().flatten() {
@@ -259,7 +232,7 @@ impl Source for Windows {
         }
         let inside = |s: &&Segment| s.start < start + self.window.seconds && s.end > start;
         let event = |s: &Segment| Event {
-            label: name(s).to_owned(),
+            label: s.event(),
             start: s.start - start,
             end: s.end - start,
             seen: sees && s.modality != Modality::Audio,
