@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+
 class Settled(Exception):
     """No event is open, and no more are waited for."""
 

@@ -10,8 +10,8 @@ mod mapper;
 
 pub use mapper::{Hole, HoleCause, Placed, Rules, Stamp, Timeline, Track};
 
-/// Nanoseconds since the stream's first sample, or since a live source that was not there was first looked for. Monotonic for the life of a stream: a reconnect, a looping file or a
-/// jump of the source's PTS continues it, and never resets it.
+/// Nanoseconds since the stream's first sample, or since a live source that was not there was first looked for. Monotonic
+/// for the life of a stream: a reconnect, a looping file or a jump of the source's PTS continues it, and never resets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct StreamTime(pub i64);
 

@@ -143,11 +143,7 @@ impl safetensors::View for View<'_> {
     }
 
     fn data_len(&self) -> usize {
-        let size = match self.1 {
-            Stored::F32 => size_of::<f32>(),
-            Stored::F16 => size_of::<f16>(),
-        };
-        size * self.0.values.len()
+        self.dtype().bitsize() / 8 * self.0.values.len()
     }
 }
 

@@ -55,7 +55,7 @@ impl Windows {
         prompt: PromptSpec,
         settings: Settings,
     ) -> Result<Self, TrainError> {
-        let mut timelines = Vec::new();
+        let mut timelines: Vec<Timeline> = Vec::new();
         for (number, timeline) in (1..).zip(Timeline::all(corpus)?) {
             let timeline = timeline?;
             if timeline.segments.iter().any(|s| !(s.start.is_finite() && s.end > s.start)) {
@@ -67,9 +67,9 @@ impl Windows {
             }
             timelines.push(timeline);
         }
-        let labels: BTreeSet<String> =
-            timelines.iter().flat_map(|t: &Timeline| &t.segments).map(Segment::event).collect();
-        let labels = labels.into_iter().collect();
+        let names: BTreeSet<String> =
+            timelines.iter().flat_map(|t| &t.segments).map(Segment::event).collect();
+        let labels = names.into_iter().collect();
         Ok(Self { timelines, labels, features, window, prompt, settings })
     }
 
