@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::Value;
 use support::kafka::free_ports;
-use support::{Daemon, Published, avicuna, check_coverage, check_lives, config, lines, repository};
+use support::{Daemon, Published, avicuna, check_coverage, check_lives, config, lines, repository, without_repeats};
 
 fn scene() -> String {
     repository("assets/demo/scene.mp4").display().to_string()
@@ -99,7 +99,8 @@ fn events_that_a_killed_daemon_left_open_end_with_the_next_start() {
 
     let mut daemon = Daemon::start(&folder, &text("id = \"next\"\nuri = \"test://?duration=1\"\n"));
     assert!(daemon.wait().success(), "{}", daemon.log());
-    check_lives(&lines(&path, "events"), "scene");
+    // The kill may have come between a record's delivery and the outbox's word that it was.
+    check_lives(&without_repeats(lines(&path, "events")), "scene");
     assert!(phases("ended") > ended_before, "nothing was open when it was killed: {}", daemon.log());
 }
 

@@ -10,6 +10,7 @@ mod sighting;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,8 @@ pub struct WindowFacts {
     pub audio: Presence,
     /// How much video it held.
     pub visual: Presence,
+    /// Where it held either: in order and apart.
+    pub held: Vec<Range<StreamTime>>,
     /// What it cost.
     pub latency: Latency,
     /// Name of the model that answered.
@@ -102,11 +105,28 @@ impl WindowFacts {
             av_offset_ms: window.av_offset_ms,
             audio: window.audio.presence,
             visual: window.visual.presence,
+            held: window.held(),
             latency,
             model,
         }
     }
+
+    /// Whether there was anything to see or hear during `found`. What a model tells of an instant of which it was given
+    /// nothing rests on nothing.
+    pub fn holds(&self, found: &Localization) -> bool {
+        let (start, end) = (self.at(found.start.fraction()), self.at(found.end.end_fraction()));
+        self.held.iter().any(|span| span.start < end.max(start.plus(INSTANT)) && start < span.end)
+    }
+
+    /// The stream time of a fraction of the window.
+    fn at(&self, fraction: f64) -> StreamTime {
+        let nanos = self.end.0.saturating_sub(self.start.0) as f64;
+        StreamTime(self.start.0.saturating_add((fraction * nanos).round() as i64))
+    }
 }
+
+/// What a localization lasts at least, whose first and last slot are one.
+const INSTANT: Duration = Duration::from_nanos(1);
 
 /// What the answers to one window say, whatever was asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,18 +150,24 @@ pub struct Tracker {
     events: BTreeMap<String, Vec<Event>>,
     identities: Identities,
     weak: u64,
+    baseless: u64,
 }
 
 impl Tracker {
     /// A stream's beginning.
     pub fn new(stream: StreamId, config: TrackConfig) -> Self {
         let identities = Identities::new(stream, config.era);
-        Self { config, watermark: None, events: BTreeMap::new(), identities, weak: 0 }
+        Self { config, watermark: None, events: BTreeMap::new(), identities, weak: 0, baseless: 0 }
     }
 
     /// How many localizations were left out because of [`TrackConfig::min_score`].
     pub fn weak(&self) -> u64 {
         self.weak
+    }
+
+    /// How many were left out because [there was nothing](WindowFacts::holds) to see or hear.
+    pub fn baseless(&self) -> u64 {
+        self.baseless
     }
 
     /// How many events are published and not ended.
@@ -157,9 +183,7 @@ impl Tracker {
             return Vec::new();
         }
         let mut records = self.advance(window.start);
-        let strong: Vec<&Localization> =
-            seen.localizations.iter().filter(|found| found.score >= self.config.min_score).collect();
-        self.weak += (seen.localizations.len() - strong.len()) as u64;
+        let strong = self.trusted(seen);
         for (key, sightings) in sightings(window, &strong) {
             let events = self.events.remove(&key).unwrap_or_default();
             let events = self.merge(&key, events, sightings, window, &mut records);
@@ -187,6 +211,22 @@ impl Tracker {
         let mut records: Vec<EventRecord> = events.filter_map(|event| event.end(Some(end))).collect();
         in_order_of_time(&mut records);
         records
+    }
+
+    /// The localizations that count; the others are counted.
+    fn trusted<'a>(&mut self, seen: &'a Seen) -> Vec<&'a Localization> {
+        let mut trusted = Vec::with_capacity(seen.localizations.len());
+        for found in &seen.localizations {
+            if !seen.window.holds(found) {
+                self.baseless += 1;
+                tracing::debug!(window = %seen.window.id, said = found.text, "nothing was there to see or hear");
+            } else if found.score < self.config.min_score {
+                self.weak += 1;
+            } else {
+                trusted.push(found);
+            }
+        }
+        trusted
     }
 
     fn is_late(&self, start: StreamTime) -> bool {

@@ -11,6 +11,7 @@ mod spec;
 mod tests;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -115,6 +116,31 @@ pub struct Window {
     pub last_capture: UtcTime,
     /// When it was complete.
     pub closed: Instant,
+}
+
+impl Window {
+    /// The spans of its filled slots, of either sense: in order, apart, and not empty.
+    pub fn held(&self) -> Vec<Range<StreamTime>> {
+        let (start, length) = (self.start.0, self.end.0.saturating_sub(self.start.0));
+        let mut spans = filled(&self.visual.slots, start, length);
+        spans.extend(filled(&self.audio.slots, start, length));
+        spans.sort_by_key(|span| (span.start, span.end));
+        spans.dedup_by(|next, kept| {
+            let same = next.start <= kept.end;
+            if same {
+                kept.end = kept.end.max(next.end);
+            }
+            same
+        });
+        spans
+    }
+}
+
+/// The spans of the filled ones among slots that divide `length` nanoseconds evenly.
+fn filled<I>(slots: &[Option<I>], start: i64, length: i64) -> Vec<Range<StreamTime>> {
+    let at = |slot: usize| StreamTime(start + (i128::from(length) * slot as i128 / slots.len() as i128) as i64);
+    let filled = slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
+    filled.map(|(slot, _)| at(slot)..at(slot + 1)).collect()
 }
 
 /// What an [`Assembler`] lets go. The windows of a stream come in order of their index, none left out.

@@ -6,6 +6,7 @@ pub mod kafka;
 pub mod rtsp;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -195,6 +196,22 @@ pub fn check_coverage(records: &[Published], stream: &str) -> (f64, f64) {
         at = end;
     }
     (at, watched)
+}
+
+/// What a consumer keeps of records that may have come more than once: of those with one `ce_id`, which must be equal, the first.
+pub fn without_repeats(records: Vec<Published>) -> Vec<Published> {
+    let mut known: BTreeMap<(String, String), Value> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for record in records {
+        match known.entry((record.key.clone(), record.ce_id.clone())) {
+            Entry::Occupied(first) => assert_eq!(first.get(), &record.data, "{}", record.ce_id),
+            Entry::Vacant(new) => {
+                new.insert(record.data.clone());
+                kept.push(record);
+            }
+        }
+    }
+    kept
 }
 
 /// Checks the lives of a stream's events: started once, revisions that rise by one, ended once.

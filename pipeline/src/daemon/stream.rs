@@ -260,6 +260,7 @@ impl Stream {
             av_offset_ms: None,
             audio: Presence::Missing,
             visual: Presence::Missing,
+            held: Vec::new(),
             latency: latency(0.0, None, closed),
             model: self.shared.model.name.clone(),
         };

@@ -51,13 +51,11 @@ pub(super) fn sightings(window: &WindowFacts, found: &[&Localization]) -> BTreeM
 }
 
 fn sighting(window: &WindowFacts, found: &Localization) -> Sighting {
-    let nanos = window.end.0.saturating_sub(window.start.0) as f64;
-    let at = |fraction: f64| StreamTime(window.start.0.saturating_add((fraction * nanos).round() as i64));
     Sighting {
         label: found.label.clone(),
         text: found.text.clone(),
-        start: at(found.start.fraction()),
-        end: at(found.end.end_fraction()),
+        start: window.at(found.start.fraction()),
+        end: window.at(found.end.end_fraction()),
         start_cut: found.start.fraction() == 0.0,
         end_cut: found.end.end_fraction() == 1.0,
         score: found.score,

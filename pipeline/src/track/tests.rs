@@ -42,15 +42,17 @@ impl Stream {
 
 fn facts(index: u64, hop: u64) -> WindowFacts {
     let start = StreamTime((index * hop) as i64 * SECOND);
+    let end = start.plus(Duration::from_secs(20));
     WindowFacts {
         id: WindowId { stream: "gate".into(), index },
         start,
-        end: start.plus(Duration::from_secs(20)),
+        end,
         anchor: ClockAnchor { stream: StreamTime(0), utc: UtcTime(1_800_000_000 * SECOND) },
         clock: ClockQuality::Ntp,
         av_offset_ms: Some(12.5),
         audio: Presence::Present,
         visual: Presence::Present,
+        held: std::iter::once(start..end).collect(),
         latency: Latency::default(),
         model: "small".into(),
     }
@@ -170,6 +172,19 @@ fn evidence_that_no_answer_names_is_what_the_window_held() {
         let records = stream.tracker.observe(&Seen { window, localizations: vec![found("a dog", 20, 50)] });
         assert_eq!(records[0].modality, modality);
     }
+}
+
+#[test]
+fn what_is_told_of_where_nothing_was_is_left_out() {
+    let mut stream = Stream::new(20);
+    let at = |seconds: i64| StreamTime(seconds * SECOND);
+    let window = WindowFacts { held: vec![at(0)..at(4), at(10)..at(12)], ..facts(0, 20) };
+    // 4 to 10 s and 12 s to the end held nothing; 3 to 5 s some of it.
+    let localizations =
+        vec![found("a cat", 20, 50), found("a zebra", 60, 99), found("a cow", 90, 90), found("a dog", 15, 25)];
+    let records = stream.tracker.observe(&Seen { window, localizations });
+    assert_eq!(told(&records), [(Phase::Started, 0, 3.0, 5.0)]);
+    assert_eq!((stream.tracker.baseless(), stream.tracker.weak()), (3, 0));
 }
 
 #[test]

@@ -106,15 +106,18 @@ fn localization(found: &Found, text: &str) -> Option<Localization> {
 }
 
 fn facts(watched: &Watched, window: &Window) -> WindowFacts {
+    let (start, end) = (StreamTime::from_secs_f64(window.start), StreamTime::from_secs_f64(window.end));
     WindowFacts {
         id: WindowId { stream: watched.video.as_str().into(), index: window.index },
-        start: StreamTime::from_secs_f64(window.start),
-        end: StreamTime::from_secs_f64(window.end),
+        start,
+        end,
         anchor: ClockAnchor { stream: StreamTime::ZERO, utc: UtcTime(0) },
         clock: ClockQuality::Pts,
         av_offset_ms: None,
         audio: window.audio,
         visual: window.visual,
+        // What was told of where nothing was is left out of `window`.
+        held: std::iter::once(start..end).collect(),
         latency: Latency::default(),
         model: Arc::from(""),
     }

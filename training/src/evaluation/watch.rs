@@ -219,11 +219,12 @@ impl Watcher {
     }
 
     fn window(&self, questions: &[Asked], heard: &Heard) -> Window {
-        let said = |(asked, answer): (&Asked, &avicuna_models::answer::Answer)| Said {
-            text: answer.text.clone(),
-            found: answer::read(asked, answer, &self.phrases).localizations.into_iter().map(found).collect(),
-        };
         let facts = &heard.window;
+        let said = |(asked, answer): (&Asked, &avicuna_models::answer::Answer)| {
+            let read = answer::read(asked, answer, &self.phrases).localizations.into_iter();
+            let found = read.filter(|localization| facts.holds(localization)).map(found).collect();
+            Said { text: answer.text.clone(), found }
+        };
         Window {
             index: facts.id.index,
             start: facts.start.as_secs_f64(),
