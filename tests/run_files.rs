@@ -4,7 +4,9 @@ mod support;
 
 use serde_json::Value;
 use support::kafka::free_ports;
-use support::{Daemon, Published, avicuna, check_coverage, check_lives, config, lines, repository, without_repeats};
+use support::{
+    Daemon, Published, avicuna, check_coverage, check_lives, config, lines, repository, without_repeats,
+};
 
 fn scene() -> String {
     repository("assets/demo/scene.mp4").display().to_string()

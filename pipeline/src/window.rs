@@ -138,7 +138,8 @@ impl Window {
 
 /// The spans of the filled ones among slots that divide `length` nanoseconds evenly.
 fn filled<I>(slots: &[Option<I>], start: i64, length: i64) -> Vec<Range<StreamTime>> {
-    let at = |slot: usize| StreamTime(start + (i128::from(length) * slot as i128 / slots.len() as i128) as i64);
+    let at =
+        |slot: usize| StreamTime(start + (i128::from(length) * slot as i128 / slots.len() as i128) as i64);
     let filled = slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
     filled.map(|(slot, _)| at(slot)..at(slot + 1)).collect()
 }

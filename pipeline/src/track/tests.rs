@@ -180,10 +180,14 @@ fn what_is_told_of_where_nothing_was_is_left_out() {
     let at = |seconds: i64| StreamTime(seconds * SECOND);
     let window = WindowFacts { held: vec![at(0)..at(4), at(10)..at(12)], ..facts(0, 20) };
     // 4 to 10 s and 12 s to the end held nothing; 3 to 5 s some of it.
-    let localizations =
-        vec![found("a cat", 20, 50), found("a zebra", 60, 99), found("a cow", 90, 90), found("a dog", 15, 25)];
+    let localizations = vec![
+        found("a cat", 20, 50),
+        found("a zebra", 60, 99),
+        found("a cow", 90, 90),
+        found("a dog", 15, 25),
+    ];
     let records = stream.tracker.observe(&Seen { window, localizations });
-    assert_eq!(told(&records), [(Phase::Started, 0, 3.0, 5.0)]);
+    assert_eq!(told(&records), [(Phase::Started, 0, 3.0, 5.0), (Phase::Ended, 1, 3.0, 5.0)]);
     assert_eq!((stream.tracker.baseless(), stream.tracker.weak()), (3, 0));
 }
 

@@ -69,8 +69,9 @@ fn a_source_with_one_track_does_not_wait_for_the_other() {
 #[test]
 fn a_window_says_where_it_held_something() {
     let mut assembler = assembler();
-    let (sight, sound) = ([frame(0), frame(3)], audio(0, 1_100));
-    let closed = feed(&mut assembler, [connected(true, true), sound].into_iter().chain(sight).chain([ended()]));
+    let (sight, sound) = ([frame(0), frame(3)], audio(0, 1_600));
+    let closed =
+        feed(&mut assembler, [connected(true, true), sound].into_iter().chain(sight).chain([ended()]));
     let window = window(&closed[0]);
     assert_eq!(pictures(window), [Some(0), None, None, Some(3)]);
     assert_eq!(sounds(window).iter().filter(|clip| clip.is_some()).count(), 3);
