@@ -66,6 +66,18 @@ fn a_killed_run_goes_on_to_the_same_losses() -> Anything {
 }
 
 #[test]
+fn a_corpus_of_the_command_line_takes_the_place_of_the_configurations() -> Anything {
+    let tiny = Tiny::new()?;
+    let (config, out) = (tiny.write_config(&[])?, tiny.dir().join("run"));
+    let train = |data: &Path| avicuna(&config, &out).args(["--steps", "1", "--data"]).arg(data).output();
+    let output = train(Path::new("nowhere"))?;
+    assert!(!output.status.success() && text(&output).contains("nowhere/"), "{}", text(&output));
+    let output = train(&tiny.corpus())?;
+    assert!(output.status.success() && text(&output).contains("step 1 of"), "{}", text(&output));
+    Ok(())
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_place() -> Anything {
     let tiny = Tiny::new()?;
     let config = tiny.write_config(&[("batch = 2", "batch = 0")])?;

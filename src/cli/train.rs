@@ -22,6 +22,9 @@ pub struct Arguments {
     /// The configuration; see docs/training.md and config/train/.
     #[arg(long)]
     config: PathBuf,
+    /// Learn from this corpus instead of the configuration's; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    data: Vec<PathBuf>,
     /// The folder of the run, which holds a folder for each stage.
     #[arg(long, default_value = "run")]
     out: PathBuf,
@@ -34,7 +37,10 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let config = Config::load(&arguments.config)?;
+    let mut config = Config::load(&arguments.config)?;
+    if !arguments.data.is_empty() {
+        config.learn_from(arguments.stage, &arguments.data)?;
+    }
     let options = Options {
         stage: arguments.stage,
         out: arguments.out.clone(),

@@ -366,6 +366,11 @@ fn the_presets_are_right_and_the_big_one_is_the_papers() -> Anything {
     assert_eq!(small.stage.len(), 4);
     let more = Config::load(&folder.join("small-more.toml"))?;
     assert_eq!(more.stage.keys().collect::<Vec<_>>(), ["3"]);
+    let mut ablation = Config::load(&folder.join("ablation.toml"))?;
+    assert_eq!(ablation.stage.keys().collect::<Vec<_>>(), ["1", "2", "3"]);
+    ablation.learn_from(3, &["elsewhere".into()])?;
+    assert_eq!(ablation.stage(3)?.data, [Path::new("elsewhere")]);
+    assert!(ablation.learn_from(4, &[]).expect_err("no such stage").to_string().contains("[stage.4]"));
     let big = Config::load(&folder.join("vicuna-7b.toml"))?;
     Manifest::parse(&std::fs::read_to_string(&big.model.manifest)?, &big.model.manifest)?;
     let numbers = |stage: u8| -> Result<_, Box<dyn std::error::Error>> {

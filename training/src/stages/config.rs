@@ -314,11 +314,25 @@ impl Config {
 
     /// The stage `number`.
     pub fn stage(&self, number: u8) -> Result<&Stage, ConfigError> {
-        self.stage.get(&number.to_string()).ok_or_else(|| {
-            let there: Vec<&str> = self.stage.keys().map(String::as_str).collect();
-            let message = format!("the configuration has no [stage.{number}]; it has {}", there.join(", "));
-            Places::default().problem("", message).into()
-        })
+        self.stage.get(&number.to_string()).ok_or_else(|| self.lacks(number))
+    }
+
+    /// Gives the stage `number` other corpora.
+    ///
+    /// # Errors
+    /// When there is no such stage.
+    pub fn learn_from(&mut self, number: u8, data: &[PathBuf]) -> Result<(), ConfigError> {
+        match self.stage.get_mut(&number.to_string()) {
+            Some(stage) => stage.data = data.to_vec(),
+            None => return Err(self.lacks(number)),
+        }
+        Ok(())
+    }
+
+    fn lacks(&self, number: u8) -> ConfigError {
+        let there: Vec<&str> = self.stage.keys().map(String::as_str).collect();
+        let message = format!("the configuration has no [stage.{number}]; it has {}", there.join(", "));
+        Places::default().problem("", message).into()
     }
 
     /// Makes paths relative to `folder`.
