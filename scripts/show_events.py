@@ -51,14 +51,17 @@ def compare(ended: list[dict], truth: dict) -> None:
         print(f"{event['label']:<20} {'':13}   {event['start']['stream']:5.1f} - {event['end']['stream']:5.1f}   not in the scene")
 
 
-def show(stream: str | None, ended: list[dict]) -> None:
-    """Prints the records of `stream`, or of all, and collects those of events that are over."""
-    last, still_open = False, set()
+def show(stream: str | None, newest: dict[str, dict]) -> None:
+    """Prints the records of `stream`, or of all, and keeps the newest of each event."""
+    last = False
+
+    def all_over() -> bool:
+        return all(record["phase"] == "ended" for record in newest.values())
 
     def settle(*_) -> None:
         nonlocal last
         last = True
-        if not still_open:
+        if all_over():
             raise Settled
 
     signal.signal(signal.SIGUSR1, settle)
@@ -67,12 +70,8 @@ def show(stream: str | None, ended: list[dict]) -> None:
         if stream and record["stream_id"] != stream:
             continue
         print(line(record), flush=True)
-        if record["phase"] == "ended":
-            ended.append(record)
-            still_open.discard(record["event_id"])
-        else:
-            still_open.add(record["event_id"])
-        if last and not still_open:
+        newest[record["event_id"]] = record
+        if last and all_over():
             raise Settled
 
 
@@ -82,12 +81,13 @@ def main() -> None:
     parser.add_argument("--stream", help="only this stream")
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ended: list[dict] = []
+    newest: dict[str, dict] = {}
     try:
-        show(args.stream, ended)
+        show(args.stream, newest)
     except Settled:
         pass
     if args.truth:
+        ended = [record for record in newest.values() if record["phase"] == "ended"]
         compare(ended, json.loads(args.truth.read_text()))
 
 
