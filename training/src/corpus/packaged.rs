@@ -1,8 +1,8 @@
 //! Trimmed clips composed from packaged pictures and sounds: something that moves, makes its sound, or both, before a background
 //! of any kind, with clutter, noise and talk.
 //!
-//! What is made follows the recipe of the default model (`training/seed/{classes,picture,sound,scene}.py`): the same classes, families and
-//! ranges, though other random numbers. Held out for test clips are two of nine families of backgrounds and two of seven of noise
+//! What is made follows the recipe of the demo's scene (`training/small/{classes,picture,sound,scene}.py`): the same classes, families
+//! and ranges, though other random numbers. Held out for test clips are two of nine families of backgrounds and two of seven of noise
 //! (which test clips show and play more often than the others), a quarter of the distractors, two of six languages of talk, and for
 //! 15 of the 48 classes a second picture. **Not** held out is the recording of a class, of which there is one: in test clips it
 //! is played at another speed, tone, level and starting point over other noise. The other 33 classes have one picture, which test

@@ -1,7 +1,7 @@
 """The audio encoder: a small CNN over one second of log-mel, trained to name the class sounds in noise, and its ONNX export.
 
-    python audio_encoder.py train --clips /tmp/seed/clips.npz --test /tmp/seed/clips_test.npz --out /tmp/seed/audio.pt
-    python audio_encoder.py export --weights /tmp/seed/audio.pt --out audio.onnx
+    python audio_encoder.py train --clips /tmp/small/clips.npz --test /tmp/small/clips_test.npz --out /tmp/small/audio.pt
+    python audio_encoder.py export --weights /tmp/small/audio.pt --out audio.onnx
 
 The embedding is L2-normalised; the cosine classifier it was trained with is thrown away at export. Targets are the share of the clip a
 class sounds for, so that an embedding also says how far into the clip an event reaches.

@@ -1,7 +1,7 @@
 """Renders the clips the audio encoder is trained and tested on.
 
-    python audio_data.py --out /tmp/seed/clips.npz --tracks 400
-    python audio_data.py --out /tmp/seed/clips_test.npz --tracks 60 --split test --seed 900001
+    python audio_data.py --out /tmp/small/clips.npz --tracks 400
+    python audio_data.py --out /tmp/small/clips_test.npz --tracks 60 --split test --seed 900001
 """
 
 import argparse
