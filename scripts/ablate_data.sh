@@ -25,9 +25,9 @@ build() { "$avicuna" dataset build --preset packaged "$@"; }
 
 # Trains a stage on the corpus of an arm, unless it has been.
 train() {
-    local run=$out/$1 data=$out/$2/data stage=$3
-    [ -d "$run/stage$stage/model" ] ||
-        "$avicuna" train --stage "$stage" --config config/train/ablation.toml --data "$data" --out "$run" --resume
+    local arm=$out/$1 stage=$2
+    [ -d "$arm/stage$stage/model" ] ||
+        "$avicuna" train --stage "$stage" --config config/train/ablation.toml --data "$arm/data" --out "$arm" --resume
 }
 
 for arm in "${arms[@]}"; do settings "$arm" >/dev/null; done
@@ -37,7 +37,7 @@ build --split train --seed 1 --out "$first/data"
 "$avicuna" dataset features "$first/data"
 build --split test --clips-per-label 1 --groups 5 --variants 2 --seed 31 --out "$out/test"
 # The adapters of all arms start from the same two stages.
-for stage in 1 2; do train pseudo-untrimmed pseudo-untrimmed "$stage"; done
+for stage in 1 2; do train pseudo-untrimmed "$stage"; done
 
 for arm in "${arms[@]}"; do
     if [ "$arm" != pseudo-untrimmed ]; then
@@ -49,6 +49,6 @@ for arm in "${arms[@]}"; do
         build --split train --seed 1 $(settings "$arm") --out "$out/$arm/data"
         cp -rn "$first/"stage[12] "$out/$arm/"
     fi
-    train "$arm" "$arm" 3
+    train "$arm" 3
     "$avicuna" eval --data "$out/test" --model "$out/$arm/stage3/model" --json "$out/$arm/figures.json"
 done

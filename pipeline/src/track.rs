@@ -115,7 +115,7 @@ impl WindowFacts {
     /// nothing rests on nothing.
     pub fn holds(&self, found: &Localization) -> bool {
         let (start, end) = (self.at(found.start.fraction()), self.at(found.end.end_fraction()));
-        self.held.iter().any(|span| span.start < end.max(start.plus(INSTANT)) && start < span.end)
+        self.held.iter().any(|span| span.contains(&start) || (start..end).contains(&span.start))
     }
 
     /// The stream time of a fraction of the window.
@@ -124,9 +124,6 @@ impl WindowFacts {
         StreamTime(self.start.0.saturating_add((fraction * nanos).round() as i64))
     }
 }
-
-/// What a localization lasts at least, whose first and last slot are one.
-const INSTANT: Duration = Duration::from_nanos(1);
 
 /// What the answers to one window say, whatever was asked.
 #[derive(Debug, Clone, PartialEq)]

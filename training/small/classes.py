@@ -17,10 +17,6 @@ class Class:
     train_pictures: tuple[str, ...]
     test_pictures: tuple[str, ...]
 
-    @property
-    def held_out_picture(self) -> bool:
-        return self.test_pictures != self.train_pictures
-
 
 def _class(label: str, stem: str, held_out: str | None = None, picture: str | None = None) -> Class:
     own = picture or f"{stem}.png"

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from PIL import Image
 
-SIZE, POOLED, CLASSES, DIM = 224, 1280, 1000, 2280
+SIZE, POOLED, DIM = 224, 1280, 2280
 MEAN, STD = 0.5, 0.5
 CACHE = Path(os.environ.get("AVICUNA_CACHE", Path.home() / ".cache" / "avicuna"))
 MODEL = CACHE / "models" / "efficientnet-lite0.onnx"
@@ -25,13 +24,3 @@ def encode(encoder: onnxruntime.InferenceSession, frames: np.ndarray, batch: int
     x = ((frames.astype(np.float32) / 255 - MEAN) / STD).transpose(0, 3, 1, 2)
     parts = [encoder.run(None, {"frames": np.ascontiguousarray(x[i : i + batch])})[0] for i in range(0, len(x), batch)]
     return np.concatenate(parts) if parts else np.zeros((0, DIM), np.float32)
-
-
-def shrink(picture: Image.Image, rng=None) -> np.ndarray:
-    """A scene's picture scaled to the encoder's input; with `rng`, by any of the filters a decoder's scaler may use."""
-    filters = (Image.BILINEAR, Image.BICUBIC, Image.BOX, Image.LANCZOS)
-    how = rng.integers(len(filters) + 1) if rng is not None else 1
-    if how == len(filters):  # without antialias
-        w, h = picture.size
-        return np.asarray(picture.transform((SIZE, SIZE), Image.AFFINE, (w / SIZE, 0, 0, 0, h / SIZE, 0), Image.BILINEAR))
-    return np.asarray(picture.resize((SIZE, SIZE), filters[how]))
