@@ -195,6 +195,9 @@ pub struct Windows {
     /// Share of windows that lack one of the senses.
     #[serde(default)]
     pub drop_sense: f64,
+    /// Share of windows with the sound of another video: what is seen there is not heard, and what is heard is not seen.
+    #[serde(default)]
+    pub other_sound: f64,
     /// Standard deviation of what is added to every feature, as a share of the features' own.
     #[serde(default)]
     pub noise: f32,
@@ -202,7 +205,7 @@ pub struct Windows {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { per_video: two(), grounding: three(), drop_sense: 0.0, noise: 0.0 }
+        Self { per_video: two(), grounding: three(), drop_sense: 0.0, other_sound: 0.0, noise: 0.0 }
     }
 }
 

@@ -3,6 +3,9 @@
 //! A window lies where the daemon's may lie: on the grid of its slots. What happens is cut at its edges; an event of
 //! which less than [`SHORTEST`] is left is neither told nor asked for.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -34,6 +37,14 @@ pub(super) struct Windows {
     window: WindowSpec,
     prompt: PromptSpec,
     settings: Settings,
+}
+
+/// Where one sense of a window comes from.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    timeline: &'a Timeline,
+    /// Its first instant, in seconds of the video.
+    start: f64,
 }
 
 /// An event as one window has it; seconds from its start.
@@ -77,21 +88,43 @@ impl Windows {
         &self.timelines[index / self.settings.per_video]
     }
 
-    /// Where a window starts: on the grid of slots, inside the video where it is long enough.
-    fn start(&self, timeline: &Timeline, random: &mut ChaCha8Rng) -> f64 {
+    /// A window that starts on the grid of slots, inside the video where that is long enough.
+    fn view<'a>(&self, timeline: &'a Timeline, random: &mut ChaCha8Rng) -> View<'a> {
         let slots = self.window.visual_tokens.max(self.window.audio_tokens).max(1);
         let step = self.window.seconds / slots as f64;
         let room = ((timeline.duration - self.window.seconds) / step).floor();
-        if room < 1.0 { 0.0 } else { random.random_range(0..=room as u64) as f64 * step }
+        let start = if room < 1.0 { 0.0 } else { random.random_range(0..=room as u64) as f64 * step };
+        View { timeline, start }
+    }
+
+    /// A window of any video, for its sound. `None` when an event of `seen` is in it, too: who saw and heard it at
+    /// different times could not say so.
+    fn other_sound(&self, seen: View<'_>, random: &mut ChaCha8Rng) -> Option<View<'_>> {
+        let heard = self.view(&self.timelines[random.random_range(0..self.timelines.len())], random);
+        let labels: BTreeSet<String> = self.segments(seen).map(Segment::event).collect();
+        self.segments(heard).all(|segment| !labels.contains(&segment.event())).then_some(heard)
+    }
+
+    /// What happens in a window.
+    fn segments<'a>(&self, view: View<'a>) -> impl Iterator<Item = &'a Segment> {
+        let end = view.start + self.window.seconds;
+        view.timeline.segments.iter().filter(move |s| s.start < end && s.end > view.start)
+    }
+
+    fn events(&self, view: View<'_>, sees: bool, hears: bool) -> Vec<Event> {
+        let event = |segment: &Segment| Event {
+            label: segment.event(),
+            start: segment.start - view.start,
+            end: segment.end - view.start,
+            seen: sees && segment.modality != Modality::Audio,
+            heard: hears && segment.modality != Modality::Visual,
+        };
+        self.segments(view).map(event).filter(|event| event.seen || event.heard).collect()
     }
 
     /// The features of the tokens of one sense.
-    fn tokens(
-        &self,
-        timeline: &Timeline,
-        start: f64,
-        sense: Sense,
-    ) -> Result<Vec<Option<Vec<f32>>>, TrainError> {
+    fn tokens(&self, view: View<'_>, sense: Sense) -> Result<Vec<Option<Vec<f32>>>, TrainError> {
+        let View { timeline, start } = view;
         let count = self.count(sense);
         if let Some(rows) = self.features.rows(sense, &timeline.id)? {
             let step = self.features.step(sense).unwrap_or(self.window.seconds / count as f64);
@@ -101,11 +134,8 @@ impl Windows {
             };
             return Ok(self.times(start, count).map(row).collect());
         }
-        let inside = |s: &&Segment| s.start < start + self.window.seconds && s.end > start;
-        let clips = timeline
-            .segments
-            .iter()
-            .filter(inside)
+        let clips = self
+            .segments(view)
             .map(|segment| Ok((segment, self.features.needed(sense, &segment.clip, &timeline.id)?)));
         let clips: Vec<(&Segment, Option<Rows>)> = clips.collect::<Result<_, TrainError>>()?;
         let row = |time: f64| {
@@ -219,10 +249,12 @@ impl Source for Windows {
     }
 
     fn sample(&self, index: usize, random: &mut ChaCha8Rng) -> Result<Sample, TrainError> {
-        let timeline = self.timeline(index);
-        let start = self.start(timeline, random);
-        let mut visual = self.tokens(timeline, start, Sense::Visual)?;
-        let mut audio = self.tokens(timeline, start, Sense::Audio)?;
+        let look = self.view(self.timeline(index), random);
+        // Not drawn where it is not wanted, so that a seed's windows are what they were.
+        let other = self.settings.other_sound > 0.0 && random.random_bool(self.settings.other_sound);
+        let other = if other { self.other_sound(look, random) } else { None };
+        let mut visual = self.tokens(look, Sense::Visual)?;
+        let mut audio = self.tokens(other.unwrap_or(look), Sense::Audio)?;
         let (mut sees, mut hears) = (!visual.is_empty(), !audio.is_empty());
         if sees && hears && random.random_bool(self.settings.drop_sense) {
             let blind = random.random_bool(0.5);
@@ -230,16 +262,10 @@ impl Source for Windows {
             let dropped = if blind { &mut visual } else { &mut audio };
             dropped.fill(None);
         }
-        let inside = |s: &&Segment| s.start < start + self.window.seconds && s.end > start;
-        let event = |s: &Segment| Event {
-            label: s.event(),
-            start: s.start - start,
-            end: s.end - start,
-            seen: sees && s.modality != Modality::Audio,
-            heard: hears && s.modality != Modality::Visual,
+        let events = match other {
+            None => self.events(look, sees, hears),
+            Some(listen) => [self.events(look, sees, false), self.events(listen, false, hears)].concat(),
         };
-        let mut events: Vec<Event> = timeline.segments.iter().filter(inside).map(event).collect();
-        events.retain(|event| event.seen || event.heard);
         if self.settings.noise > 0.0 {
             perturb(&mut visual, self.settings.noise, random);
             perturb(&mut audio, self.settings.noise, random);

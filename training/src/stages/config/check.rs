@@ -78,6 +78,9 @@ impl Stage {
                 if !share(windows.drop_sense) {
                     problem("windows.drop_sense", "is no share; it lies between 0 and 1".into());
                 }
+                if !share(windows.other_sound) {
+                    problem("windows.other_sound", "is no share; it lies between 0 and 1".into());
+                }
                 if !(0.0..=10.0).contains(&windows.noise) {
                     problem("windows.noise", "lies between 0 and 10".into());
                 }
