@@ -48,6 +48,7 @@ fn every_wrong_key_is_named() {
         ("template = \"vicuna-v1\"", "template = \"alpaca\"", "alpaca"),
         ("{event}", "it", "prompt.ground"),
         ("max_new_tokens = 12", "max_new_tokens = 0", "prompt.max_new_tokens"),
+        ("max_new_tokens = 12", "max_new_tokens = 12\nmin_query_score = 1.5", "prompt.min_query_score"),
         ("alpha = 4.0", "alpha = -1.0", "llm.lora.alpha"),
         ("file = \"vision.onnx\"", "file = \"../vision.onnx\"", "of `vision`"),
         ("file = \"base\"", "file = \"\"", "of `llm`"),

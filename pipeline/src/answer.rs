@@ -76,8 +76,11 @@ pub struct Localization {
     pub start: Slot,
     /// The slot it ends in; not before `start`.
     pub end: Slot,
-    /// 0..=1: the geometric mean probability of the tokens that spell the times, and the label where the answer names it.
+    /// 0..=1: the geometric mean probability of the tokens that spell the times, and the label where the answer names it;
+    /// for [`Asked::Ground`] times that of the token that decides that the event happens.
     pub score: f64,
+    /// Whether it answers [`Asked::Ground`]: such scores have a least one of their own.
+    pub queried: bool,
     /// What the answer says of the evidence; `None` when it says nothing.
     pub modality: Option<Modality>,
 }
@@ -175,13 +178,16 @@ impl<'a> Parts<'a> {
                 self.leave(&answer.text[segment.range]);
                 continue;
             }
-            let spelled = segment.digits.iter().chain(&sentence.label);
+            let spelled = score::of(&answer.tokens, segment.digits.iter().chain(&sentence.label));
+            let queried = matches!(asked, Asked::Ground { .. });
+            let decided = if queried { score::of_beginning(&answer.tokens) } else { 1.0 };
             self.localizations.push(Localization {
                 label: label.clone(),
                 text: words.to_owned(),
                 start: segment.start,
                 end: segment.end,
-                score: score::of(&answer.tokens, spelled),
+                score: decided * spelled,
+                queried,
                 modality: segment.modality,
             });
         }

@@ -32,8 +32,10 @@ pub struct TrackConfig {
     pub hop: Duration,
     /// Sightings of one label in different windows are one event when they overlap or are at most this far apart.
     pub merge_gap: Duration,
-    /// Localizations with a lower score count for nothing.
+    /// Localizations of what was not asked for count for nothing with a lower score.
     pub min_score: f64,
+    /// [Answers to a query](Localization::queried) count for nothing with a lower score.
+    pub min_query_score: f64,
     /// How many windows must have seen an event before it is published; at least 1.
     pub min_windows: u32,
     /// A start or end must move by more than this to be an update.
@@ -53,6 +55,7 @@ impl TrackConfig {
             hop,
             merge_gap: Duration::from_secs(1),
             min_score: 0.0,
+            min_query_score: 0.0,
             min_windows: 1,
             tolerance: Duration::from_millis(500),
             score_tolerance: 0.1,
@@ -113,7 +116,7 @@ impl WindowFacts {
 
     /// Whether there was anything to see or hear during `found`. What a model tells of an instant of which it was given
     /// nothing rests on nothing.
-    pub fn holds(&self, found: &Localization) -> bool {
+    fn holds(&self, found: &Localization) -> bool {
         let (start, end) = (self.at(found.start.fraction()), self.at(found.end.end_fraction()));
         self.held.iter().any(|span| span.contains(&start) || (start..end).contains(&span.start))
     }
@@ -157,12 +160,13 @@ impl Tracker {
         Self { config, watermark: None, events: BTreeMap::new(), identities, weak: 0, baseless: 0 }
     }
 
-    /// How many localizations were left out because of [`TrackConfig::min_score`].
+    /// How many localizations were left out because of [`TrackConfig::min_score`] and
+    /// [`TrackConfig::min_query_score`].
     pub fn weak(&self) -> u64 {
         self.weak
     }
 
-    /// How many were left out because [there was nothing](WindowFacts::holds) to see or hear.
+    /// How many were left out because their window held nothing to see or hear there.
     pub fn baseless(&self) -> u64 {
         self.baseless
     }
@@ -214,10 +218,11 @@ impl Tracker {
     fn trusted<'a>(&mut self, seen: &'a Seen) -> Vec<&'a Localization> {
         let mut trusted = Vec::with_capacity(seen.localizations.len());
         for found in &seen.localizations {
+            let least = if found.queried { self.config.min_query_score } else { self.config.min_score };
             if !seen.window.holds(found) {
                 self.baseless += 1;
                 tracing::debug!(window = %seen.window.id, said = found.text, "nothing was there to see or hear");
-            } else if found.score < self.config.min_score {
+            } else if found.score < least {
                 self.weak += 1;
             } else {
                 trusted.push(found);

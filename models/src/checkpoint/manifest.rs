@@ -43,6 +43,7 @@
 //! nothing = "Nothing happens."
 //! absent = "It does not happen."
 //! max_new_tokens = 160
+//! min_query_score = 0.75             # optional: answers to `ground` that score lower are more often wrong than right
 //! readable_times = false             # true: `From ` is followed by `20 to 55` whatever else the model would say
 //!
 //! [llm.file]                         # a .gguf file, or a folder with config.json, model*.safetensors and a tokenizer
@@ -184,6 +185,9 @@ pub struct PromptSpec {
     pub nothing: String,
     /// The answer to `ground` when it does not.
     pub absent: String,
+    /// Answers to `ground` with a lower score are more often wrong than right; chosen on a validation split. What streams
+    /// use that do not say otherwise.
+    pub min_query_score: Option<f64>,
     /// The longest answer, in tokens.
     pub max_new_tokens: usize,
     /// Whether an interval that an answer begins must be one that can be read, see
@@ -196,6 +200,11 @@ impl PromptSpec {
     /// The question when `event` happens.
     pub fn ground_question(&self, event: &str) -> String {
         self.ground.replace(EVENT, event)
+    }
+
+    /// The least score of answers to `ground`: what was `set`, or else the model's own, or else the one of other answers.
+    pub fn least_query_score(&self, set: Option<f64>, min_score: f64) -> f64 {
+        set.or(self.min_query_score).unwrap_or(min_score)
     }
 }
 

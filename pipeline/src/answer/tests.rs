@@ -218,6 +218,21 @@ fn the_score_is_the_geometric_mean_over_label_and_times() {
 }
 
 #[test]
+fn the_score_of_what_was_asked_for_counts_the_token_that_decides_that_it_happens() {
+    let text = "From 12 to 34, seen, and from 40 to 50, heard.";
+    let decided = answer(text, Finish::Stop, |at| if at == 0 { 0.5 } else { 1.0 });
+    let scores = |asked: &Asked| -> Vec<(f64, bool)> {
+        let read = read(asked, &decided, &phrases()).localizations;
+        read.iter().map(|found| ((found.score * 1e6).round() / 1e6, found.queried)).collect()
+    };
+    assert_eq!(scores(&ground("a dog")), [(0.5, true), (0.5, true)]);
+    let text = "From 12 to 34, a dog.";
+    let told = answer(text, Finish::Stop, |at| if at == 0 { 0.5 } else { 1.0 });
+    let told = read(&Asked::Detect, &told, &phrases());
+    assert_eq!((told.localizations[0].score, told.localizations[0].queried), (1.0, false));
+}
+
+#[test]
 fn a_score_without_evidence_is_zero() {
     let text = "From 12 to 34, a dog.";
     let silent = Answer { text: text.into(), tokens: Vec::new(), finish: Finish::Stop };

@@ -129,6 +129,8 @@ impl Check<'_> {
             );
         }
         self.ensure((0.0..=1.0).contains(&stream.min_score), at("min_score"), "must be from 0 to 1");
+        let query_score = stream.min_query_score.is_none_or(|score| (0.0..=1.0).contains(&score));
+        self.ensure(query_score, at("min_query_score"), "must be from 0 to 1");
         self.ensure(stream.stall_timeout > Duration::ZERO, at("stall_timeout"), "must be longer than 0");
         let reconnect = &stream.reconnect;
         self.ensure((0.0..=1.0).contains(&reconnect.jitter), at("reconnect.jitter"), "must be from 0 to 1");

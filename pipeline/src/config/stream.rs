@@ -47,9 +47,12 @@ pub struct StreamConfig {
     /// Ask the model when each of these happens.
     #[serde(default)]
     pub queries: Vec<String>,
-    /// Localizations with a lower score are not published.
+    /// Localizations of what happens that have a lower score are not published.
     #[serde(default = "min_score")]
     pub min_score: f64,
+    /// Answers to queries that have a lower score are not published; by default the model's own, or else `min_score`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_query_score: Option<f64>,
     /// Localizations of one label that are no farther apart than this are one event.
     #[serde(default = "merge_gap", with = "durations")]
     pub merge_gap: Duration,
@@ -136,6 +139,7 @@ impl StreamConfig {
             detect: true,
             queries: Vec::new(),
             min_score: min_score(),
+            min_query_score: None,
             merge_gap: merge_gap(),
             latency: latency(),
             stall_timeout: stall_timeout(),

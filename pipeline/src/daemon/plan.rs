@@ -92,6 +92,7 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
     let track = TrackConfig {
         merge_gap: stream.merge_gap,
         min_score: stream.min_score,
+        min_query_score: manifest.prompt.least_query_score(stream.min_query_score, stream.min_score),
         ..TrackConfig::new(windows.length, windows.hop)
     };
     Plan { stream: stream.id.as_str().into(), live: source.live, windows, source, questions, track }

@@ -61,7 +61,8 @@ fn facts(index: u64, hop: u64) -> WindowFacts {
 fn found(label: &str, start: u8, end: u8) -> Localization {
     let slot = |value| Slot::new(value).expect("a test writes two digits");
     let text = format!("From {start:02} to {end:02}, {label}.");
-    Localization { label: label.into(), text, start: slot(start), end: slot(end), score: 0.8, modality: None }
+    let (start, end) = (slot(start), slot(end));
+    Localization { label: label.into(), text, start, end, score: 0.8, queried: false, modality: None }
 }
 
 fn scored(score: f64, localization: Localization) -> Localization {
@@ -312,6 +313,16 @@ fn weak_localizations_count_for_nothing_and_are_counted() {
     assert_eq!(stream.window(&[scored(0.49, found("a dog", 50, 70))]), []);
     assert_eq!(stream.tracker.weak(), 1);
     assert_eq!(stream.window(&[scored(0.5, found("a dog", 50, 70))]).len(), 1);
+}
+
+#[test]
+fn answers_to_queries_have_a_least_score_of_their_own() {
+    let mut stream = Stream::with(2, |config| config.min_query_score = 0.9);
+    let asked = Localization { queried: true, ..found("a dog", 50, 70) };
+    assert_eq!(stream.window(std::slice::from_ref(&asked)), []);
+    assert_eq!(stream.tracker.weak(), 1);
+    assert_eq!(stream.window(&[scored(0.9, asked)]).len(), 1);
+    assert_eq!(stream.window(&[found("a cat", 50, 70)]).len(), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use avicuna_models::localizer::{LoadOptions, Localizer as Model};
 use avicuna_models::sample::RgbFrame;
 use avicuna_pipeline::timeline::StreamTime;
-use avicuna_pipeline::track::{TrackConfig, Tracker};
+use avicuna_pipeline::track::Tracker;
 use avicuna_pipeline::window::{Closed, StreamId};
 use gstreamer as gst;
 use gstreamer::glib;
@@ -128,7 +128,14 @@ impl ObjectImpl for Localizer {
                     .blurb("Leave out localizations with a lower score")
                     .minimum(0.0)
                     .maximum(1.0)
-                    .default_value(0.3)
+                    .default_value(0.2)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecDouble::builder("min-query-score")
+                    .blurb("Leave out answers to queries with a lower score; below 0: the model's own least score")
+                    .minimum(-1.0)
+                    .maximum(1.0)
+                    .default_value(-1.0)
                     .mutable_ready()
                     .build(),
             ]
@@ -150,7 +157,8 @@ impl ObjectImpl for Localizer {
                 let parts = parts.split(';').map(str::trim).filter(|part| !part.is_empty());
                 settings.queries = parts.map(str::to_owned).collect();
             }
-            "min-score" => settings.min_score = value.get().unwrap_or(0.3),
+            "min-score" => settings.min_score = value.get().unwrap_or(0.2),
+            "min-query-score" => settings.min_query_score = value.get().unwrap_or(-1.0),
             other => gst::error!(CAT, imp = self, "no property {other}"),
         }
     }
@@ -165,6 +173,7 @@ impl ObjectImpl for Localizer {
             "hop" => nanos(settings.hop).to_value(),
             "detect" => settings.detect.to_value(),
             "queries" => settings.queries.join(";").to_value(),
+            "min-query-score" => settings.min_query_score.to_value(),
             _ => settings.min_score.to_value(),
         }
     }
@@ -259,7 +268,7 @@ impl Localizer {
         let intake =
             Intake::new(spec, stream.clone(), has_video, has_audio).map_err(|error| error.to_string())?;
         let questions = settings.questions(model.manifest())?;
-        let track = TrackConfig { min_score: settings.min_score, ..TrackConfig::new(spec.length, spec.hop) };
+        let track = settings.track(model.manifest(), &spec);
         let stopping = Arc::new(AtomicBool::new(false));
         let worker = Worker {
             tracker: Tracker::new(stream.clone(), track),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use avicuna_models::manifest::Manifest;
 use avicuna_pipeline::answer::Asking;
+use avicuna_pipeline::track::TrackConfig;
 use avicuna_pipeline::window::WindowSpec;
 
 /// What the user sets.
@@ -24,6 +25,8 @@ pub struct Settings {
     pub queries: Vec<String>,
     /// 0..=1
     pub min_score: f64,
+    /// 0..=1; below 0: the model's.
+    pub min_query_score: f64,
 }
 
 impl Default for Settings {
@@ -35,7 +38,8 @@ impl Default for Settings {
             hop: Duration::ZERO,
             detect: true,
             queries: Vec::new(),
-            min_score: 0.3,
+            min_score: 0.2,
+            min_query_score: -1.0,
         }
     }
 }
@@ -45,6 +49,16 @@ impl Settings {
     pub fn window_spec(&self, manifest: &Manifest) -> WindowSpec {
         let set = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
         WindowSpec::of(manifest, set(self.window), set(self.hop), Duration::from_secs(1))
+    }
+
+    /// How localizations become events.
+    pub fn track(&self, manifest: &Manifest, windows: &WindowSpec) -> TrackConfig {
+        let set = Some(self.min_query_score).filter(|score| *score >= 0.0);
+        TrackConfig {
+            min_score: self.min_score,
+            min_query_score: manifest.prompt.least_query_score(set, self.min_score),
+            ..TrackConfig::new(windows.length, windows.hop)
+        }
     }
 
     /// What is asked of every window.

@@ -75,13 +75,13 @@ fn variants(arguments: &Arguments, corpus: &Corpus) -> anyhow::Result<Vec<Row>> 
         What::Interleaver => Variant::interleavers(),
         What::Window | What::Merging => Variant::windows(&manifest),
     };
-    let merging = arguments.merging.merging();
     let mut rows = Vec::new();
     for (index, variant) in variants.iter().enumerate() {
         eprintln!("{} of {}: {}", index + 1, variants.len(), variant.name);
         let dir = variant.model(model, &beside(out, "models"))?;
         let cache = beside(out, &format!("{index}.windows.jsonl"));
         let seen = watch(corpus, &dir, device, &cache, |manifest| variant.settings(manifest))?;
+        let merging = arguments.merging.merging(&seen.prompt);
         let report = seen.report(corpus, &seen.predictions(corpus, merging), merging)?;
         rows.push(Row { name: variant.name.clone(), report });
     }
@@ -95,15 +95,20 @@ fn merging(arguments: &Arguments, corpus: &Corpus) -> anyhow::Result<Vec<Row>> {
         let own = Settings::of(manifest);
         Ok(Settings { hop: own.window / 4.0, ..own })
     };
-    let Seen { model, settings, watched } =
+    let Seen { model, prompt, settings, watched } =
         watch(corpus, model, device, &beside(out, "windows.jsonl"), quarter)?;
     let mut rows = Vec::new();
     for hops in [1.0, 2.0, 4.0] {
         let settings = Settings { hop: settings.hop * hops, ..settings };
         let thin: Vec<Watched> = watched.iter().map(|watched| thinned(watched, settings.hop)).collect();
         for merge_gap in [0.5, 1.0, 2.0, 3.0] {
-            for min_score in [0.0, 0.2, 0.4, 0.6] {
-                let merging = Merging { merge_gap, min_score, ..arguments.merging.merging() };
+            for min_score in [0.0, 0.2, 0.4, 0.6, 0.8] {
+                let merging = Merging {
+                    merge_gap,
+                    min_score,
+                    min_query_score: min_score,
+                    ..arguments.merging.merging(&prompt)
+                };
                 let predictions = Predictions::new(corpus, &thin, settings, merging);
                 let report = Report::new(corpus, &predictions)?.of_model(&model, settings, merging, &thin);
                 let name = format!("hop {} s, gap {merge_gap} s, score {min_score}", settings.hop);

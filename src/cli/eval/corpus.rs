@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use avicuna_models::localizer::LoadOptions;
-use avicuna_models::manifest::{Manifest, sha256_of};
+use avicuna_models::manifest::{Manifest, PromptSpec, sha256_of};
 use avicuna_training::evaluation::EvaluationError;
 use avicuna_training::evaluation::cache::{Cache, Head};
 use avicuna_training::evaluation::events::Merging;
@@ -66,6 +66,9 @@ pub struct MergingArguments {
     /// Leave out what is less sure (0 to 1).
     #[arg(long)]
     min_score: Option<f64>,
+    /// Leave out answers to queries that are less sure (0 to 1).
+    #[arg(long)]
+    min_query_score: Option<f64>,
     /// How many windows must have seen an event.
     #[arg(long)]
     min_windows: Option<u32>,
@@ -80,11 +83,12 @@ enum Without {
 }
 
 impl MergingArguments {
-    pub fn merging(&self) -> Merging {
-        let own = Merging::default();
+    pub fn merging(&self, prompt: &PromptSpec) -> Merging {
+        let own = Merging::of(prompt);
         Merging {
             merge_gap: self.merge_gap.unwrap_or(own.merge_gap),
             min_score: self.min_score.unwrap_or(own.min_score),
+            min_query_score: self.min_query_score.unwrap_or(own.min_query_score),
             min_windows: self.min_windows.unwrap_or(own.min_windows),
         }
     }
@@ -99,7 +103,6 @@ impl Data {
 pub(super) fn run(data: &Data, arguments: &Watch) -> anyhow::Result<()> {
     let corpus = data.corpus()?;
     let Data { model, out, device, .. } = data;
-    let merging = arguments.merging.merging();
     let report = match &arguments.predictions {
         Some(path) => Report::new(&corpus, &Predictions::read(path)?)?,
         None => {
@@ -111,6 +114,7 @@ pub(super) fn run(data: &Data, arguments: &Watch) -> anyhow::Result<()> {
                 Ok(Settings { window, hop, audio, video })
             };
             let seen = watch(&corpus, model, device, &beside(out, "windows.jsonl"), settings)?;
+            let merging = arguments.merging.merging(&seen.prompt);
             let predictions = seen.predictions(&corpus, merging);
             write(&beside(out, "predictions.json"), &(serde_json::to_string(&predictions)? + "\n"))?;
             seen.report(&corpus, &predictions, merging)?
@@ -131,6 +135,7 @@ pub(super) fn run(data: &Data, arguments: &Watch) -> anyhow::Result<()> {
 /// A corpus that was watched.
 pub struct Seen {
     pub model: String,
+    pub prompt: PromptSpec,
     pub settings: Settings,
     pub watched: Vec<Watched>,
 }
@@ -190,7 +195,8 @@ pub fn watch(
         bar.set_position(done.round() as u64);
     }
     bar.finish_and_clear();
-    Ok(Seen { model: watcher.model().to_owned(), settings: watcher.settings(), watched })
+    let (model, prompt) = (watcher.model().to_owned(), watcher.manifest().prompt.clone());
+    Ok(Seen { model, prompt, settings: watcher.settings(), watched })
 }
 
 /// What a video is asked for: each label once.

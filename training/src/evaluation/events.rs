@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avicuna_models::manifest::PromptSpec;
 use avicuna_models::slots::Slot;
 use avicuna_pipeline::answer::Localization;
 use avicuna_pipeline::config::StreamConfig;
@@ -21,17 +22,24 @@ use super::watch::{Found, Settings, Watched, Window};
 pub struct Merging {
     /// Seconds between sightings of one label that are still one event.
     pub merge_gap: f64,
-    /// Localizations with a lower score count for nothing.
+    /// What was told with a lower score when nothing was asked for counts for nothing.
     pub min_score: f64,
+    /// Answers to queries with a lower score count for nothing.
+    pub min_query_score: f64,
     /// How many windows must have seen an event.
     pub min_windows: u32,
 }
 
-impl Default for Merging {
+impl Merging {
     /// As a stream has them when its configuration says nothing.
-    fn default() -> Self {
+    pub fn of(prompt: &PromptSpec) -> Self {
         let stream = StreamConfig::new("", "");
-        Self { merge_gap: stream.merge_gap.as_secs_f64(), min_score: stream.min_score, min_windows: 1 }
+        Self {
+            merge_gap: stream.merge_gap.as_secs_f64(),
+            min_score: stream.min_score,
+            min_query_score: prompt.least_query_score(None, stream.min_score),
+            min_windows: 1,
+        }
     }
 }
 
@@ -54,14 +62,17 @@ pub fn events(watched: &Watched, question: usize, settings: Settings, merging: M
     let config = TrackConfig {
         merge_gap: span(merging.merge_gap),
         min_score: merging.min_score,
+        min_query_score: merging.min_query_score,
         min_windows: merging.min_windows,
         ..TrackConfig::new(span(settings.window), span(settings.hop))
     };
+    let queried = watched.question(None) != Some(question);
     let mut tracker = Tracker::new(watched.video.as_str().into(), config);
     let mut records: Vec<EventRecord> = Vec::new();
     for window in &watched.windows {
         let Some(said) = window.answers.get(question) else { continue };
-        let localizations = said.found.iter().filter_map(|found| localization(found, &said.text)).collect();
+        let localizations = said.found.iter().filter_map(|found| localization(found, &said.text, queried));
+        let localizations = localizations.collect();
         records.extend(tracker.observe(&Seen { window: facts(watched, window), localizations }));
     }
     records.extend(tracker.finish(StreamTime::from_secs_f64(watched.seconds)));
@@ -93,7 +104,7 @@ fn event(record: EventRecord) -> Event {
     }
 }
 
-fn localization(found: &Found, text: &str) -> Option<Localization> {
+fn localization(found: &Found, text: &str, queried: bool) -> Option<Localization> {
     let [start, end] = found.slots;
     Some(Localization {
         label: found.label.clone(),
@@ -101,23 +112,23 @@ fn localization(found: &Found, text: &str) -> Option<Localization> {
         start: Slot::new(start)?,
         end: Slot::new(end)?,
         score: found.score,
+        queried,
         modality: found.modality,
     })
 }
 
 fn facts(watched: &Watched, window: &Window) -> WindowFacts {
-    let (start, end) = (StreamTime::from_secs_f64(window.start), StreamTime::from_secs_f64(window.end));
+    let time = StreamTime::from_secs_f64;
     WindowFacts {
         id: WindowId { stream: watched.video.as_str().into(), index: window.index },
-        start,
-        end,
+        start: time(window.start),
+        end: time(window.end),
         anchor: ClockAnchor { stream: StreamTime::ZERO, utc: UtcTime(0) },
         clock: ClockQuality::Pts,
         av_offset_ms: None,
         audio: window.audio,
         visual: window.visual,
-        // What was told of where nothing was is left out of `window`.
-        held: std::iter::once(start..end).collect(),
+        held: window.held.iter().map(|span| time(span[0])..time(span[1])).collect(),
         latency: Latency::default(),
         model: Arc::from(""),
     }
@@ -130,6 +141,8 @@ mod tests {
     use super::*;
     use crate::evaluation::watch::Said;
 
+    const MERGING: Merging =
+        Merging { merge_gap: 1.0, min_score: 0.2, min_query_score: 0.95, min_windows: 1 };
     const SETTINGS: Settings = Settings { window: 20.0, hop: 10.0, audio: true, video: true };
 
     fn window(index: u64, found: &[(u8, u8, f64)]) -> Window {
@@ -142,7 +155,8 @@ mod tests {
         });
         let said = Said { text: "From ...".into(), found: found.collect() };
         let (audio, visual) = (Presence::Present, Presence::Present);
-        Window { index, start, end: start + 20.0, audio, visual, answers: vec![said] }
+        let end = start + 20.0;
+        Window { index, start, end, audio, visual, held: vec![[start, end]], answers: vec![said] }
     }
 
     fn watched(windows: Vec<Window>) -> Watched {
@@ -167,10 +181,27 @@ mod tests {
             window(1, &[(25, 75, 0.9)]),
             window(2, &[(0, 25, 0.1)]),
         ]);
-        let found = events(&watched, 0, SETTINGS, Merging::default());
+        let found = events(&watched, 0, SETTINGS, MERGING);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].segment, found[0].score), (Segment::new(15.0, 25.0), 0.9));
         assert_eq!(found[0].modality, Some(Modality::Audio));
+    }
+
+    #[test]
+    fn answers_to_queries_have_a_least_score_of_their_own() {
+        let mut watched = watched(vec![window(0, &[(25, 75, 0.9)])]);
+        assert_eq!(events(&watched, 0, SETTINGS, MERGING).len(), 1);
+        watched.detect = false;
+        watched.asked.push("a dog".into());
+        assert_eq!(events(&watched, 0, SETTINGS, MERGING), []);
+        assert_eq!(events(&watched, 0, SETTINGS, Merging { min_query_score: 0.9, ..MERGING }).len(), 1);
+    }
+
+    #[test]
+    fn what_was_told_of_where_nothing_was_is_no_event() {
+        let mut told = window(0, &[(60, 80, 0.9)]);
+        told.held = vec![[0.0, 10.0]];
+        assert_eq!(events(&watched(vec![told]), 0, SETTINGS, MERGING), []);
     }
 
     #[test]
@@ -178,6 +209,6 @@ mod tests {
         let watched = watched(vec![window(0, &[]), window(1, &[(25, 75, 0.9)]), window(2, &[])]);
         let thin = thinned(&watched, 20.0);
         assert_eq!(thin.windows.iter().map(|window| window.index).collect::<Vec<_>>(), [0, 2]);
-        assert_eq!(events(&thin, 0, Settings { hop: 20.0, ..SETTINGS }, Merging::default()), []);
+        assert_eq!(events(&thin, 0, Settings { hop: 20.0, ..SETTINGS }, MERGING), []);
     }
 }

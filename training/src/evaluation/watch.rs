@@ -2,10 +2,12 @@
 //! code. Kept is what the model said of every window, so that one run answers what happens, answers every query, and can
 //! be merged into events in more than one way.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use avicuna_models::answer::Answer;
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_models::manifest::{FILE_NAME, Manifest, sha256_of};
 use avicuna_pipeline::answer::{self, Asked, Phrases};
@@ -15,6 +17,7 @@ use avicuna_pipeline::daemon::{self, Heard, Plan, Record};
 use avicuna_pipeline::record::{Modality, Presence, kind};
 use avicuna_pipeline::schedule::ScheduleConfig;
 use avicuna_pipeline::source::END_OF_FILE;
+use avicuna_pipeline::timeline::StreamTime;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +82,8 @@ pub struct Window {
     pub audio: Presence,
     /// How much video it held.
     pub visual: Presence,
+    /// Where it held either, in seconds.
+    pub held: Vec<[f64; 2]>,
     /// One for each question.
     pub answers: Vec<Said>,
 }
@@ -220,17 +225,18 @@ impl Watcher {
 
     fn window(&self, questions: &[Asked], heard: &Heard) -> Window {
         let facts = &heard.window;
-        let said = |(asked, answer): (&Asked, &avicuna_models::answer::Answer)| {
+        let said = |(asked, answer): (&Asked, &Answer)| {
             let read = answer::read(asked, answer, &self.phrases).localizations.into_iter();
-            let found = read.filter(|localization| facts.holds(localization)).map(found).collect();
-            Said { text: answer.text.clone(), found }
+            Said { text: answer.text.clone(), found: read.map(found).collect() }
         };
+        let seconds = |span: &Range<StreamTime>| [span.start.as_secs_f64(), span.end.as_secs_f64()];
         Window {
             index: facts.id.index,
             start: facts.start.as_secs_f64(),
             end: facts.end.as_secs_f64(),
             audio: facts.audio,
             visual: facts.visual,
+            held: facts.held.iter().map(seconds).collect(),
             answers: questions.iter().zip(&heard.answer.answers).map(said).collect(),
         }
     }

@@ -58,6 +58,9 @@ impl Manifest {
                 format!("must contain {EVENT}, which stands for what is looked for"),
             ));
         }
+        if self.prompt.min_query_score.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
+            return Err(("prompt.min_query_score", "must be from 0 to 1".into()));
+        }
         within("prompt.max_new_tokens", self.prompt.max_new_tokens, 1 << 16)?;
         if let Some(lora) = &self.llm.lora {
             within("llm.lora.r", lora.r, 1 << 16)?;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::Report;
 use crate::evaluation::detection::MeanAveragePrecision;
+use crate::evaluation::events::Merging;
 use crate::evaluation::grounding::Grounding;
 use crate::evaluation::watch::Settings;
 
@@ -115,7 +116,9 @@ impl Report {
             let _ = write!(text, "; {name}, windows of {window} s every {hop} s{senses}");
         }
         if let Some(merging) = self.merging {
-            let _ = write!(text, "; merge gap {} s, least score {}", merging.merge_gap, merging.min_score);
+            let Merging { merge_gap, min_score, min_query_score, .. } = merging;
+            let least = format!("least score {min_score}, of queries {min_query_score}");
+            let _ = write!(text, "; merge gap {merge_gap} s, {least}");
         }
         if let Some(watching) = &self.watching {
             let _ = write!(
