@@ -76,8 +76,8 @@ pub struct Localization {
     pub start: Slot,
     /// The slot it ends in; not before `start`.
     pub end: Slot,
-    /// 0..=1: the geometric mean probability of the tokens that spell the times, and the label where the answer names it;
-    /// for [`Asked::Ground`] times that of the token that decides that the event happens.
+    /// 0..=1, how probable the LLM found it. For [`Asked::Detect`] the geometric mean over the tokens that spell label and
+    /// times; for [`Asked::Ground`] the token with which the answer decides that it happens, or happens once more.
     pub score: f64,
     /// Whether it answers [`Asked::Ground`]: such scores have a least one of their own.
     pub queried: bool,
@@ -120,7 +120,7 @@ pub fn read(asked: &Asked, answer: &Answer, phrases: &Phrases) -> Reading {
         } else if says(words, phrase) {
             parts.absent.push(words);
         } else {
-            parts.read(sentence::parse(asked, text, &piece), words, asked, answer);
+            parts.read(sentence::parse(asked, text, &piece), &piece, asked, answer);
         }
     }
     parts.into_reading(text)
@@ -163,30 +163,37 @@ impl<'a> Parts<'a> {
     fn read(
         &mut self,
         sentence: Option<sentence::Sentence>,
-        words: &'a str,
+        piece: &sentence::Piece,
         asked: &Asked,
         answer: &'a Answer,
     ) {
+        let words = &answer.text[piece.range.clone()];
         let Some(sentence) = sentence else { return self.leave(words) };
         let label = match (asked, &sentence.label) {
             (Asked::Ground { label }, _) => label.clone(),
             (Asked::Detect, Some(range)) => single_spaced(&answer.text[range.clone()]),
             (Asked::Detect, None) => return self.leave(words),
         };
+        // Where the answer could still have said that there is nothing, or nothing more.
+        let mut decision = piece.range.start;
         for segment in sentence.segments {
+            let decided = std::mem::replace(&mut decision, segment.range.end);
             if segment.end < segment.start {
                 self.leave(&answer.text[segment.range]);
                 continue;
             }
-            let spelled = score::of(&answer.tokens, segment.digits.iter().chain(&sentence.label));
             let queried = matches!(asked, Asked::Ground { .. });
-            let decided = if queried { score::of_beginning(&answer.tokens) } else { 1.0 };
+            let score = if queried {
+                score::of(&answer.tokens, std::iter::once(&(decided..decided + 1)))
+            } else {
+                score::of(&answer.tokens, segment.digits.iter().chain(&sentence.label))
+            };
             self.localizations.push(Localization {
                 label: label.clone(),
                 text: words.to_owned(),
                 start: segment.start,
                 end: segment.end,
-                score: decided * spelled,
+                score,
                 queried,
                 modality: segment.modality,
             });

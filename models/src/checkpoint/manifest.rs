@@ -43,7 +43,7 @@
 //! nothing = "Nothing happens."
 //! absent = "It does not happen."
 //! max_new_tokens = 160
-//! min_query_score = 0.75             # optional: answers to `ground` that score lower are more often wrong than right
+//! min_query_score = 0.9              # optional: answers to `ground` that score lower are more often wrong than right
 //! readable_times = false             # true: `From ` is followed by `20 to 55` whatever else the model would say
 //!
 //! [llm.file]                         # a .gguf file, or a folder with config.json, model*.safetensors and a tokenizer

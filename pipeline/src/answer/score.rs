@@ -4,12 +4,6 @@ use std::ops::Range;
 
 use avicuna_models::answer::AnswerToken;
 
-/// The probability, 0..=1, of the token with which `tokens` begin: an answer to [`Asked::Ground`](super::Asked) decides
-/// there whether the event happens. 0 when there is none, or the probability is no number.
-pub(super) fn of_beginning(tokens: &[AnswerToken]) -> f64 {
-    tokens.first().map_or(0.0, |token| probability(f64::from(token.logprob)))
-}
-
 /// The geometric mean probability, 0..=1, of the tokens that spell any of `ranges` (bytes of the answer); 0 when there
 /// is none, or a probability is no number.
 pub(super) fn of<'a>(tokens: &[AnswerToken], ranges: impl Iterator<Item = &'a Range<usize>> + Clone) -> f64 {
@@ -18,11 +12,8 @@ pub(super) fn of<'a>(tokens: &[AnswerToken], ranges: impl Iterator<Item = &'a Ra
         .iter()
         .filter(spells)
         .fold((0.0, 0u32), |(sum, count), token| (sum + f64::from(token.logprob), count + 1));
-    probability(sum / f64::from(count))
-}
-
-fn probability(logprob: f64) -> f64 {
-    if logprob.is_nan() { 0.0 } else { logprob.exp().clamp(0.0, 1.0) }
+    let mean = sum / f64::from(count);
+    if mean.is_nan() { 0.0 } else { mean.exp().clamp(0.0, 1.0) }
 }
 
 /// A token without bytes belongs to the character that its successor completes.

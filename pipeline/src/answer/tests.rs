@@ -218,18 +218,23 @@ fn the_score_is_the_geometric_mean_over_label_and_times() {
 }
 
 #[test]
-fn the_score_of_what_was_asked_for_counts_the_token_that_decides_that_it_happens() {
-    let text = "From 12 to 34, seen, and from 40 to 50, heard.";
-    let decided = answer(text, Finish::Stop, |at| if at == 0 { 0.5 } else { 1.0 });
-    let scores = |asked: &Asked| -> Vec<(f64, bool)> {
-        let read = read(asked, &decided, &phrases()).localizations;
-        read.iter().map(|found| ((found.score * 1e6).round() / 1e6, found.queried)).collect()
+fn the_score_of_what_was_asked_for_is_that_of_the_token_that_decides_that_it_happens() {
+    let text = "From 12 to 34, seen, and from 40 to 50, heard. And from 60 to 70.";
+    let (comma, and) = (text.find(", and").expect("it is there"), text.find("And").expect("it is there"));
+    let probability = |at| match at {
+        0 => 0.5,
+        at if at == comma => 0.25,
+        at if at == and => 0.125,
+        _ => 0.75,
     };
-    assert_eq!(scores(&ground("a dog")), [(0.5, true), (0.5, true)]);
-    let text = "From 12 to 34, a dog.";
-    let told = answer(text, Finish::Stop, |at| if at == 0 { 0.5 } else { 1.0 });
-    let told = read(&Asked::Detect, &told, &phrases());
-    assert_eq!((told.localizations[0].score, told.localizations[0].queried), (1.0, false));
+    let answered = answer(text, Finish::Stop, probability);
+    let reading = read(&ground("a dog"), &answered, &phrases());
+    let scores: Vec<f64> =
+        reading.localizations.iter().map(|found| (found.score * 1e6).round() / 1e6).collect();
+    assert_eq!(scores, [0.5, 0.25, 0.125], "{reading:?}");
+    assert!(reading.localizations.iter().all(|found| found.queried));
+    let told = read(&Asked::Detect, &answer("From 12 to 34, a dog.", Finish::Stop, |_| 1.0), &phrases());
+    assert!(!told.localizations[0].queried);
 }
 
 #[test]
