@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avicuna_models::manifest::PromptSpec;
 use avicuna_models::slots::Slot;
-use avicuna_pipeline::answer::Localization;
+use avicuna_pipeline::answer::{Localization, label_key};
 use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::record::{EventRecord, Latency, Modality, Phase};
 use avicuna_pipeline::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
@@ -59,6 +59,30 @@ pub struct Event {
 /// The events that the answers to one question tell of a video, in order of time; `question` is its place among the
 /// answers of a window.
 pub fn events(watched: &Watched, question: usize, settings: Settings, merging: Merging) -> Vec<Event> {
+    tracked(watched, &[question], |_| true, settings, merging)
+}
+
+/// The events of `label` that a stream tells which asks for it and for everything: both answers in one tracker. `None`
+/// unless both were asked.
+pub fn events_of_stream(
+    watched: &Watched,
+    label: &str,
+    settings: Settings,
+    merging: Merging,
+) -> Option<Vec<Event>> {
+    let questions = [watched.question(None)?, watched.question(Some(label))?];
+    let key = label_key(label);
+    Some(tracked(watched, &questions, |found| label_key(&found.label) == key, settings, merging))
+}
+
+/// The events that the answers to `questions` tell, as far as they are `wanted`.
+fn tracked(
+    watched: &Watched,
+    questions: &[usize],
+    wanted: impl Fn(&Found) -> bool,
+    settings: Settings,
+    merging: Merging,
+) -> Vec<Event> {
     let config = TrackConfig {
         merge_gap: span(merging.merge_gap),
         min_score: merging.min_score,
@@ -66,13 +90,16 @@ pub fn events(watched: &Watched, question: usize, settings: Settings, merging: M
         min_windows: merging.min_windows,
         ..TrackConfig::new(span(settings.window), span(settings.hop))
     };
-    let queried = watched.question(None) != Some(question);
     let mut tracker = Tracker::new(watched.video.as_str().into(), config);
     let mut records: Vec<EventRecord> = Vec::new();
     for window in &watched.windows {
-        let Some(said) = window.answers.get(question) else { continue };
-        let localizations = said.found.iter().filter_map(|found| localization(found, &said.text, queried));
-        let localizations = localizations.collect();
+        let mut localizations = Vec::new();
+        for &question in questions {
+            let queried = watched.question(None) != Some(question);
+            let Some(said) = window.answers.get(question) else { continue };
+            let found = said.found.iter().filter(|found| wanted(found));
+            localizations.extend(found.filter_map(|found| localization(found, &said.text, queried)));
+        }
         records.extend(tracker.observe(&Seen { window: facts(watched, window), localizations }));
     }
     records.extend(tracker.finish(StreamTime::from_secs_f64(watched.seconds)));
@@ -195,6 +222,24 @@ mod tests {
         watched.asked.push("a dog".into());
         assert_eq!(events(&watched, 0, SETTINGS, MERGING), []);
         assert_eq!(events(&watched, 0, SETTINGS, Merging { min_query_score: 0.9, ..MERGING }).len(), 1);
+    }
+
+    #[test]
+    fn a_stream_tells_of_a_label_what_either_question_found() {
+        let asked = window(0, &[(75, 99, 0.99)]).answers;
+        let mut windows = vec![window(0, &[]), window(1, &[(25, 75, 0.5), (80, 90, 0.1)])];
+        let cat = Found { label: "A cat".into(), ..windows[1].answers[0].found[0].clone() };
+        windows[1].answers[0].found.push(cat);
+        windows[0].answers.extend(asked);
+        windows[1].answers.push(Said { text: "It does not happen.".into(), found: Vec::new() });
+        let watched = Watched { asked: vec!["a dog".into()], ..watched(windows) };
+        let told = events_of_stream(&watched, "a dog", SETTINGS, MERGING).expect("both were asked");
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].segment, told[0].score), (Segment::new(15.0, 25.0), 0.99));
+        let alone = |question| events(&watched, question, SETTINGS, MERGING).len();
+        assert_eq!((alone(0), alone(1)), (2, 1));
+        let deaf = Watched { detect: false, ..watched.clone() };
+        assert_eq!(events_of_stream(&deaf, "a dog", SETTINGS, MERGING), None);
     }
 
     #[test]

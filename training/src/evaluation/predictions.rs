@@ -2,7 +2,8 @@
 //!
 //! ```json
 //! {"results": {"VIDEO": [{"segment": [1.5, 7.0], "label": "a dog", "score": 0.9, "modality": "both"}]},
-//!  "grounding": {"QUERY": [{"segment": [1.5, 7.0], "label": "a dog", "score": 0.9, "modality": null}]}}
+//!  "grounding": {"QUERY": [{"segment": [1.5, 7.0], "label": "a dog", "score": 0.9, "modality": null}]},
+//!  "together": {"QUERY": [{"segment": [1.5, 7.0], "label": "a dog", "score": 0.9, "modality": "both"}]}}
 //! ```
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use avicuna_pipeline::answer::label_key;
 use serde::{Deserialize, Serialize};
 
 use super::detection::{Detection, Occurrence};
-use super::events::{Event, Merging, events};
+use super::events::{Event, Merging, events, events_of_stream};
 use super::grounding::{Answered, Located};
 use super::truth::Corpus;
 use super::watch::{Settings, Watched};
@@ -27,6 +28,9 @@ pub struct Predictions {
     /// When it happens, by query; a query that is not here found nothing.
     #[serde(default)]
     pub grounding: BTreeMap<String, Vec<Event>>,
+    /// The same of a stream that asks what happens, too; `None` where that was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<BTreeMap<String, Vec<Event>>>,
 }
 
 impl Predictions {
@@ -42,6 +46,9 @@ impl Predictions {
             for query in corpus.of(&watched.video) {
                 let found = watched.question(Some(&query.label)).map(told).unwrap_or_default();
                 predictions.grounding.insert(query.id.clone(), found);
+                if let Some(found) = events_of_stream(watched, &query.label, settings, merging) {
+                    predictions.together.get_or_insert_default().insert(query.id.clone(), found);
+                }
             }
         }
         predictions
@@ -53,7 +60,8 @@ impl Predictions {
     /// When it cannot be read, has another form, or an event of it is no span of time.
     pub fn read(path: &Path) -> Result<Self, EvaluationError> {
         let predictions: Self = read_json(path)?;
-        let told = predictions.results.iter().flatten().chain(&predictions.grounding);
+        let told =
+            predictions.results.iter().chain([&predictions.grounding]).chain(&predictions.together).flatten();
         for (name, events) in told {
             let unsound =
                 events.iter().position(|event| !event.segment.is_sound() || !event.score.is_finite());
@@ -82,15 +90,15 @@ impl Predictions {
         Some(detections.collect())
     }
 
-    /// The queries of a corpus in their order, with their truth and what was found.
-    pub fn answered(&self, corpus: &Corpus) -> Vec<Answered> {
+    /// The queries of a corpus in their order, with their truth and what was `found`.
+    pub fn answered(corpus: &Corpus, found: &BTreeMap<String, Vec<Event>>) -> Vec<Answered> {
         let answered = |query: &super::truth::Query| Answered {
             truth: query
                 .segments
                 .iter()
                 .map(|segment| (*segment, corpus.modality(query, *segment)))
                 .collect(),
-            found: self.grounding.get(&query.id).into_iter().flatten().map(located).collect(),
+            found: found.get(&query.id).into_iter().flatten().map(located).collect(),
         };
         corpus.queries.iter().map(answered).collect()
     }

@@ -32,6 +32,8 @@ pub struct Report {
     pub watching: Option<Watching>,
     /// When does it happen?
     pub grounding: GroundingReport,
+    /// The same, told by a stream that asks what happens, too; `None` where that was not asked.
+    pub together: Option<GroundingReport>,
     /// What happens? `None` where that was not asked.
     pub detection: Option<MeanAveragePrecision>,
 }
@@ -74,6 +76,7 @@ impl Report {
     pub fn new(corpus: &Corpus, predictions: &Predictions) -> Result<Self, EvaluationError> {
         let truth = corpus.occurrences()?;
         let detections = predictions.detections(&truth);
+        let grounding = |found| GroundingReport::new(corpus, &Predictions::answered(corpus, found));
         Ok(Self {
             model: None,
             settings: None,
@@ -81,7 +84,8 @@ impl Report {
             videos: corpus.videos.len(),
             seconds: corpus.videos.values().map(|video| video.duration).sum(),
             watching: None,
-            grounding: GroundingReport::new(corpus, &predictions.answered(corpus)),
+            grounding: grounding(&predictions.grounding),
+            together: predictions.together.as_ref().map(grounding),
             detection: detections.map(|found| mean_average_precision(&truth, &found)),
         })
     }

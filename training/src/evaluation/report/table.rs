@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Report;
+use super::{GroundingReport, Report};
 use crate::evaluation::detection::MeanAveragePrecision;
 use crate::evaluation::events::Merging;
 use crate::evaluation::grounding::Grounding;
@@ -87,19 +87,27 @@ pub fn detection_table(detection: &MeanAveragePrecision) -> Table {
     table
 }
 
+fn grounding_tables(title: &str, grounding: &GroundingReport) -> [Table; 2] {
+    let header: Vec<&str> = std::iter::once("").chain(GROUNDING).collect();
+    let mut parts = Table::new(title, &header);
+    for (name, part) in grounding.rows() {
+        parts.rows.push(std::iter::once(name.to_owned()).chain(grounding_cells(part)).collect());
+    }
+    let mut absent = Table::new(format!("{title} What does not"), &["queries", "called absent"]);
+    absent.rows.push(vec![grounding.absent.to_string(), figure(grounding.absence_accuracy)]);
+    [parts, absent]
+}
+
 impl Report {
     /// Its tables.
     pub fn tables(&self) -> Vec<Table> {
-        let grounding = &self.grounding;
-        let header: Vec<&str> = std::iter::once("").chain(GROUNDING).collect();
-        let mut parts = Table::new("When does it happen?", &header);
-        for (name, part) in grounding.rows() {
-            parts.rows.push(std::iter::once(name.to_owned()).chain(grounding_cells(part)).collect());
-        }
-        let mut absent = Table::new("What does not happen", &["queries", "called absent"]);
-        absent.rows.push(vec![grounding.absent.to_string(), figure(grounding.absence_accuracy)]);
+        let ways = [
+            ("When does it happen?", Some(&self.grounding)),
+            ("When does it happen, told by a stream that asks what happens, too?", self.together.as_ref()),
+        ];
+        let ways = ways.into_iter().filter_map(|(title, grounding)| Some((title, grounding?)));
         let detection = self.detection.as_ref().map(detection_table);
-        [parts, absent].into_iter().chain(detection).collect()
+        ways.flat_map(|(title, grounding)| grounding_tables(title, grounding)).chain(detection).collect()
     }
 
     /// What was measured, and on what, in a few lines.
