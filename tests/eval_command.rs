@@ -64,6 +64,9 @@ fn a_corpus_is_watched_once_and_measured_as_localize_tells_it() {
     let report = read(&out);
     assert_eq!((&report["videos"], &report["grounding"]["absent"]), (&json!(1), &json!(1)));
     assert_eq!(report["grounding"]["all"]["queries"], 1);
+    // The dog is told by either question, and by both together.
+    assert_eq!(report["together"]["all"]["queries"], 1);
+    assert!(printed.contains("told by a stream that asks what happens, too"), "{printed}");
     assert_eq!(report["watching"]["trouble"], json!({}));
     assert!(report["watching"]["unwatched"].as_f64().expect("a number") < 0.6, "{report}");
     assert!(report["detection"]["average"].is_number());

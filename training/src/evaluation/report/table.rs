@@ -87,13 +87,14 @@ pub fn detection_table(detection: &MeanAveragePrecision) -> Table {
     table
 }
 
-fn grounding_tables(title: &str, grounding: &GroundingReport) -> [Table; 2] {
+/// `by`: who told it, where that is not the question alone.
+fn grounding_tables(by: &str, grounding: &GroundingReport) -> [Table; 2] {
     let header: Vec<&str> = std::iter::once("").chain(GROUNDING).collect();
-    let mut parts = Table::new(title, &header);
+    let mut parts = Table::new(format!("When does it happen{by}?"), &header);
     for (name, part) in grounding.rows() {
         parts.rows.push(std::iter::once(name.to_owned()).chain(grounding_cells(part)).collect());
     }
-    let mut absent = Table::new(format!("{title} What does not"), &["queries", "called absent"]);
+    let mut absent = Table::new(format!("What does not happen{by}"), &["queries", "called absent"]);
     absent.rows.push(vec![grounding.absent.to_string(), figure(grounding.absence_accuracy)]);
     [parts, absent]
 }
@@ -101,13 +102,10 @@ fn grounding_tables(title: &str, grounding: &GroundingReport) -> [Table; 2] {
 impl Report {
     /// Its tables.
     pub fn tables(&self) -> Vec<Table> {
-        let ways = [
-            ("When does it happen?", Some(&self.grounding)),
-            ("When does it happen, told by a stream that asks what happens, too?", self.together.as_ref()),
-        ];
-        let ways = ways.into_iter().filter_map(|(title, grounding)| Some((title, grounding?)));
-        let detection = self.detection.as_ref().map(detection_table);
-        ways.flat_map(|(title, grounding)| grounding_tables(title, grounding)).chain(detection).collect()
+        let alone = grounding_tables("", &self.grounding);
+        let by = ", told by a stream that asks what happens, too";
+        let together = self.together.iter().flat_map(|grounding| grounding_tables(by, grounding));
+        alone.into_iter().chain(together).chain(self.detection.as_ref().map(detection_table)).collect()
     }
 
     /// What was measured, and on what, in a few lines.
