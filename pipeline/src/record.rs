@@ -40,8 +40,8 @@ pub struct EventRecord {
     pub start: Instant,
     /// When the event ends, as far as seen yet.
     pub end: Instant,
-    /// 0 to 1: the geometric mean probability of the answer's tokens that say label and times; the best of the windows
-    /// that saw it.
+    /// 0 to 1, how probable the model found it: of a query the token that decides that it happens, else the geometric
+    /// mean of the tokens that say label and times; the best of the windows that saw it.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub score: f64,
     /// Which modality carries the evidence.
