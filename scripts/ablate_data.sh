@@ -50,5 +50,6 @@ for arm in "${arms[@]}"; do
         cp -rn "$first/"stage[12] "$out/$arm/"
     fi
     train "$arm" 3
-    "$avicuna" eval --data "$out/test" --model "$out/$arm/stage3/model" --json "$out/$arm/figures.json"
+    # The least score in the manifest is that of another model.
+    "$avicuna" eval --data "$out/test" --model "$out/$arm/stage3/model" --min-query-score 0 --json "$out/$arm/figures.json"
 done
