@@ -120,7 +120,7 @@ pub fn read(asked: &Asked, answer: &Answer, phrases: &Phrases) -> Reading {
         } else if says(words, phrase) {
             parts.absent.push(words);
         } else {
-            parts.read(sentence::parse(asked, text, &piece), &piece, asked, answer);
+            parts.read(&piece, asked, answer);
         }
     }
     parts.into_reading(text)
@@ -160,15 +160,9 @@ impl<'a> Parts<'a> {
         self.unparsed.push(words);
     }
 
-    fn read(
-        &mut self,
-        sentence: Option<sentence::Sentence>,
-        piece: &sentence::Piece,
-        asked: &Asked,
-        answer: &'a Answer,
-    ) {
+    fn read(&mut self, piece: &sentence::Piece, asked: &Asked, answer: &'a Answer) {
         let words = &answer.text[piece.range.clone()];
-        let Some(sentence) = sentence else { return self.leave(words) };
+        let Some(sentence) = sentence::parse(asked, &answer.text, piece) else { return self.leave(words) };
         let label = match (asked, &sentence.label) {
             (Asked::Ground { label }, _) => label.clone(),
             (Asked::Detect, Some(range)) => single_spaced(&answer.text[range.clone()]),
@@ -182,11 +176,9 @@ impl<'a> Parts<'a> {
                 self.leave(&answer.text[segment.range]);
                 continue;
             }
-            let queried = matches!(asked, Asked::Ground { .. });
-            let score = if queried {
-                score::of(&answer.tokens, std::iter::once(&(decided..decided + 1)))
-            } else {
-                score::of(&answer.tokens, segment.digits.iter().chain(&sentence.label))
+            let score = match asked {
+                Asked::Ground { .. } => score::of(&answer.tokens, std::iter::once(&(decided..decided + 1))),
+                Asked::Detect => score::of(&answer.tokens, segment.digits.iter().chain(&sentence.label)),
             };
             self.localizations.push(Localization {
                 label: label.clone(),
@@ -194,7 +186,7 @@ impl<'a> Parts<'a> {
                 start: segment.start,
                 end: segment.end,
                 score,
-                queried,
+                queried: matches!(asked, Asked::Ground { .. }),
                 modality: segment.modality,
             });
         }

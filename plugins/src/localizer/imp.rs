@@ -104,6 +104,7 @@ impl ObjectImpl for Localizer {
 
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let defaults = Settings::default();
             let text = |name: &str, blurb: &str| {
                 glib::ParamSpecString::builder(name).blurb(blurb).mutable_ready().build()
             };
@@ -128,14 +129,14 @@ impl ObjectImpl for Localizer {
                     .blurb("Leave out localizations with a lower score")
                     .minimum(0.0)
                     .maximum(1.0)
-                    .default_value(0.2)
+                    .default_value(defaults.min_score)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecDouble::builder("min-query-score")
                     .blurb("Leave out answers to queries with a lower score; below 0: the model's own least score")
                     .minimum(-1.0)
                     .maximum(1.0)
-                    .default_value(-1.0)
+                    .default_value(defaults.min_query_score)
                     .mutable_ready()
                     .build(),
             ]
@@ -157,8 +158,10 @@ impl ObjectImpl for Localizer {
                 let parts = parts.split(';').map(str::trim).filter(|part| !part.is_empty());
                 settings.queries = parts.map(str::to_owned).collect();
             }
-            "min-score" => settings.min_score = value.get().unwrap_or(0.2),
-            "min-query-score" => settings.min_query_score = value.get().unwrap_or(-1.0),
+            "min-score" => settings.min_score = value.get().unwrap_or(settings.min_score),
+            "min-query-score" => {
+                settings.min_query_score = value.get().unwrap_or(settings.min_query_score);
+            }
             other => gst::error!(CAT, imp = self, "no property {other}"),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use avicuna_models::manifest::Manifest;
 use avicuna_pipeline::answer::Asking;
+use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::track::TrackConfig;
 use avicuna_pipeline::window::WindowSpec;
 
@@ -23,7 +24,7 @@ pub struct Settings {
     pub detect: bool,
     /// Ask when each of these happens.
     pub queries: Vec<String>,
-    /// 0..=1
+    /// 0..=1; as a stream's, when nothing is set.
     pub min_score: f64,
     /// 0..=1; below 0: the model's.
     pub min_query_score: f64,
@@ -38,7 +39,7 @@ impl Default for Settings {
             hop: Duration::ZERO,
             detect: true,
             queries: Vec::new(),
-            min_score: 0.2,
+            min_score: StreamConfig::new("", "").min_score,
             min_query_score: -1.0,
         }
     }

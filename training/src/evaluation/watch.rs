@@ -135,8 +135,7 @@ impl Watcher {
         let file = dir.join(FILE_NAME);
         let checksum = sha256_of(&file).map_err(|source| EvaluationError::io(&file, source))?;
         let model = format!("{} {}", manifest.id(), checksum);
-        let prompt = &manifest.prompt;
-        let phrases = Phrases { nothing: prompt.nothing.clone(), absent: prompt.absent.clone() };
+        let phrases = Phrases::of(&manifest.prompt);
         let runtime = tokio::runtime::Runtime::new().map_err(|source| EvaluationError::io(dir, source))?;
         Ok(Self { settings, phrases, runtime, model, localizer: Arc::new(localizer) })
     }

@@ -1,8 +1,8 @@
 use avicuna_models::manifest::Manifest;
+use candle_core::{Device, Tensor};
 
 use super::super::source;
 use super::*;
-use crate::pu_valor::Gap;
 
 /// Ten videos of 30 s, in each another thing that is seen and heard all the time, and its features: the number of the video.
 fn corpus(settings: Settings) -> (tempfile::TempDir, Windows) {
@@ -25,18 +25,14 @@ fn corpus(settings: Settings) -> (tempfile::TempDir, Windows) {
             variant: 0,
             duration: 30.0,
             segments: vec![segment],
-            gaps: Vec::<Gap>::new(),
+            gaps: Vec::new(),
         };
         lines += &(serde_json::to_string(&timeline).expect("it is JSON") + "\n");
         for sense in ["visual", "audio"] {
             let folder = dir.path().join("features").join(sense);
             std::fs::create_dir_all(&folder).expect("a folder");
-            let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (60, 1), }\n";
-            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-            bytes.extend((header.len() as u16).to_le_bytes());
-            bytes.extend(header.as_bytes());
-            bytes.extend([f32::from(number); 60].iter().flat_map(|value| value.to_le_bytes()));
-            std::fs::write(folder.join(format!("{id}.npy")), bytes).expect("a file");
+            let rows = Tensor::full(f32::from(number), (60, 1), &Device::Cpu).expect("rows");
+            rows.write_npy(folder.join(format!("{id}.npy"))).expect("a file");
         }
     }
     std::fs::write(dir.path().join(Timeline::FILE), lines).expect("a file");
