@@ -158,3 +158,27 @@ fn the_papers_statistics_are_shown() -> Anything {
     assert!(printed.contains("| seconds of a segment | 12."), "{printed}");
     Ok(())
 }
+
+#[test]
+fn evidence_is_simulated() -> Anything {
+    let dir = tempfile::tempdir()?;
+    let vocabulary = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/models/avicuna-natural/vocabulary.toml");
+    let simulate = |name: &str, videos: &str| {
+        let out = dir.path().join(name).to_string_lossy().into_owned();
+        let rest = ["--videos", videos, "--seconds", "30", "--seed", "4", "--out", &out];
+        dataset(&[&["simulate", "--vocabulary", vocabulary], &rest[..]].concat())
+    };
+    for name in ["one", "other"] {
+        let output = simulate(name, "6")?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout)?;
+        assert!(said.contains("6 videos, of which") && said.contains("is complete"), "{said}");
+    }
+    for folder in ["", "features", "features/visual", "features/audio"] {
+        let read = |name: &str| files(&dir.path().join(name).join(folder));
+        assert!(!read("one")?.is_empty() && read("one")? == read("other")?, "{folder} differs");
+    }
+    let said = String::from_utf8(simulate("none", "0")?.stderr)?;
+    assert!(said.contains("`videos` is 0"), "{said}");
+    Ok(())
+}

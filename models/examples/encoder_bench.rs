@@ -23,14 +23,17 @@ fn main() -> Anything<()> {
     let runtime = Runtime::open(&cache, Placement::Cpu, threads)?;
     let (vision, audio) = (manifest.vision.as_ref(), manifest.audio.as_ref());
     let (vision, audio) = (vision.ok_or("it does not see")?, audio.ok_or("it does not hear")?);
-    let encoder = VisionEncoder::load(vision, &manifest.locate("vision", &vision.file, &cache)?, &runtime)?;
-    let listener = AudioEncoder::load(audio, &manifest.locate("audio", &audio.file, &cache)?, &runtime)?;
+    let seeing = manifest.locate("vision", &vision.parts[0].file, &cache)?;
+    let hearing = manifest.locate("audio", &audio.parts[0].file, &cache)?;
+    let encoder = VisionEncoder::load(vision, &[seeing], None, &runtime)?;
+    let listener = AudioEncoder::load(audio, &[hearing], None, &runtime)?;
 
     // What it shows or sounds like does not change the time.
     let size = vision.input_size as usize;
     let frame = |seed: usize| RgbFrame {
         width: size,
         height: size,
+        aspect: 1.0,
         data: (0..size * size * 3).map(|i| ((i * 7919 + seed * 104_729) % 251) as u8).collect(),
     };
     let clip = |seed: usize| AudioClip {

@@ -5,6 +5,7 @@ pub mod adapter;
 pub mod answer;
 pub mod checkpoint;
 pub mod encoder;
+pub mod evidence;
 pub mod interleave;
 pub mod labels;
 pub mod llm;
@@ -13,7 +14,10 @@ pub mod preprocess;
 pub mod prompt;
 pub mod resample;
 pub mod sample;
+pub mod sentence;
 pub mod slots;
 pub mod tokenizer;
+pub mod vocabulary;
+pub mod wording;
 
 pub use checkpoint::manifest;

@@ -1,6 +1,6 @@
 //! The assembled model: windows in, answers with token probabilities out.
 //!
-//! One batch's way: samples that no window has encoded yet go through the encoders ([`gather`]); adapters and
+//! One batch's way: samples that no window has encoded yet go through the [encoders](crate::encoder::Encoders); adapters and
 //! interleaver make each window's prefix ([`assemble`]); the LLM reads every prefix once and answers all questions of
 //! all windows together.
 
@@ -12,21 +12,22 @@ use candle_core::Tensor;
 
 use crate::adapter::AdapterError;
 use crate::answer::Answer;
-use crate::encoder::{DeviceChoice, EncoderError};
+use crate::encoder::{Cells, DeviceChoice, EncoderError, Encoders, EncodersError, Trouble};
+use crate::evidence::Evidence;
 use crate::interleave::InterleaveError;
 use crate::llm::{Generated, Llm, LlmError};
 use crate::manifest::{Manifest, ManifestError};
 use crate::prompt;
 use crate::sample::{AudioClip, EncodeOnce, RgbFrame};
 use crate::tokenizer::TokenizerError;
+use crate::vocabulary::{Vocabulary, VocabularyError};
+use crate::wording::{Meant, Wording, WordingError};
 
 mod assemble;
-mod gather;
 mod load;
 mod tails;
 
 use assemble::Assembler;
-use gather::Encoders;
 use tails::Tails;
 
 /// How a model is loaded.
@@ -51,6 +52,13 @@ pub struct WindowInput {
     pub questions: Vec<Question>,
 }
 
+impl WindowInput {
+    /// Its samples.
+    pub fn cells(&self) -> Cells<'_> {
+        Cells { visual: &self.visual, audio: &self.audio }
+    }
+}
+
 /// A question about a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -65,6 +73,8 @@ pub struct Question {
 pub struct WindowAnswer {
     /// One for each question, in their order.
     pub answers: Vec<Answer>,
+    /// What the encoders' own classes say; `None`: they have none.
+    pub evidence: Option<Evidence>,
     /// What the window's batch took.
     pub timing: Timing,
 }
@@ -93,6 +103,12 @@ pub enum LocalizerError {
     /// An encoder.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// What the encoders' classes are called.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
+    /// What queries mean.
+    #[error(transparent)]
+    Wording(#[from] WordingError),
     /// The adapters.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
@@ -128,6 +144,21 @@ pub enum LocalizerError {
     },
 }
 
+impl From<EncodersError> for LocalizerError {
+    fn from(error: EncodersError) -> Self {
+        match error {
+            EncodersError::Manifest(error) => error.into(),
+            EncodersError::Encoder(error) => error.into(),
+        }
+    }
+}
+
+impl From<Trouble> for LocalizerError {
+    fn from(Trouble { modality, slot, error }: Trouble) -> Self {
+        Self::Sample { modality, slot, source: error }
+    }
+}
+
 impl From<candle_core::Error> for LocalizerError {
     fn from(error: candle_core::Error) -> Self {
         Self::Llm(error.into())
@@ -139,6 +170,8 @@ impl From<candle_core::Error> for LocalizerError {
 /// It is shared between threads as it is: each encoder runs one call at a time, the LLM as many as come.
 pub struct Localizer {
     manifest: Manifest,
+    vocabulary: Option<Arc<Vocabulary>>,
+    wording: Option<Wording>,
     encoders: Encoders,
     assembler: Assembler,
     llm: Llm,
@@ -159,6 +192,27 @@ impl Localizer {
         &self.manifest
     }
 
+    /// What the encoders' classes are called; `None`: they have none.
+    pub fn vocabulary(&self) -> Option<&Arc<Vocabulary>> {
+        self.vocabulary.as_ref()
+    }
+
+    /// The phrases of the vocabulary that a query in free words means; none where it is about something else, or the model has no
+    /// vocabulary.
+    ///
+    /// # Errors
+    /// When the query cannot be read.
+    pub fn meaning(&self, query: &str) -> Result<Vec<Meant>, LocalizerError> {
+        match (&self.wording, &self.vocabulary) {
+            (Some(wording), _) => Ok(wording.meaning(query)?),
+            (None, Some(vocabulary)) => {
+                let meant = vocabulary.find(query).map(|phrase| Meant { phrase, similarity: 1.0 });
+                Ok(meant.into_iter().collect())
+            }
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
     /// The language model.
     pub fn llm(&self) -> &Llm {
         &self.llm
@@ -173,13 +227,14 @@ impl Localizer {
         let checked: Vec<_> =
             windows.iter().map(|window| self.assembler.check(window).map(|()| window)).collect();
         let whole: Vec<&WindowInput> = checked.iter().flatten().copied().collect();
-        let encoded = self.encoders.encode(&whole);
+        let cells: Vec<Cells<'_>> = whole.iter().map(|window| window.cells()).collect();
+        let encoded = self.encoders.encode(&cells);
         let encode = start.elapsed();
 
         let start = Instant::now();
         let mut troubles = encoded.troubles.into_iter();
         let mut prepare = |window| match troubles.next().flatten() {
-            Some(trouble) => Err(trouble),
+            Some(trouble) => Err(trouble.into()),
             None => self.prepare(window),
         };
         let prepared: Vec<_> = checked.into_iter().map(|window| window.and_then(&mut prepare)).collect();
@@ -191,8 +246,9 @@ impl Localizer {
             clips_encoded: encoded.clips,
             batch: windows.len(),
         };
-        let finish = |generated: Vec<Generated>| WindowAnswer {
+        let finish = |(generated, evidence): (Vec<Generated>, _)| WindowAnswer {
             answers: generated.iter().map(|g| prompt::answer(self.llm.tokenizer(), g)).collect(),
+            evidence,
             timing,
         };
         generated.into_iter().map(|window| window.map(finish)).collect()
@@ -205,18 +261,22 @@ impl Localizer {
             Ok((tail.to_vec(), question.max_new_tokens))
         });
         let questions = questions.collect::<Result<Vec<_>, LocalizerError>>()?;
-        Ok(Prepared { prefix: self.assembler.prefix(window)?, questions })
+        let rows = self.encoders.rows(window.cells()).map_err(|(modality, slot)| {
+            LocalizerError::Window(format!("{modality} sample {slot} is not encoded"))
+        })?;
+        let evidence = self.vocabulary.as_deref().map(|vocabulary| Evidence::of(&rows, vocabulary));
+        Ok(Prepared { prefix: self.assembler.prefix(&rows)?, questions, evidence })
     }
 
     /// The LLM's answers for every window that got so far.
     fn generate(
         &self,
         prepared: Vec<Result<Prepared, LocalizerError>>,
-    ) -> Vec<Result<Vec<Generated>, LocalizerError>> {
+    ) -> Vec<Result<(Vec<Generated>, Option<Evidence>), LocalizerError>> {
         let (prefixes, questions): (Vec<Tensor>, Vec<_>) =
             prepared.iter().flatten().map(|p| (p.prefix.clone(), p.questions.clone())).unzip();
         let mut together = match self.llm.generate(&prefixes, &questions) {
-            Ok(generated) => generated.into_iter().map(Ok).collect::<Vec<_>>(),
+            Ok(generated) => generated.into_iter().map(Ok::<_, LocalizerError>).collect::<Vec<_>>(),
             // The batch fails as a whole where one window is too long: each is asked alone then.
             Err(error) if prefixes.len() > 1 => {
                 tracing::warn!(%error, windows = prefixes.len(), "a batch failed; asking window by window");
@@ -231,7 +291,9 @@ impl Localizer {
         }
         .into_iter();
         let results = prepared.into_iter().map(|window| {
-            window.and_then(|_| together.next().expect("one result for every prepared window"))
+            let window = window?;
+            let generated = together.next().expect("one result for every prepared window")?;
+            Ok((generated, window.evidence))
         });
         results.collect()
     }
@@ -243,4 +305,5 @@ struct Prepared {
     prefix: Tensor,
     /// The ids of each question and its limit.
     questions: Vec<(Vec<u32>, usize)>,
+    evidence: Option<Evidence>,
 }

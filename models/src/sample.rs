@@ -2,16 +2,34 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// One embedding as an encoder returned it, `[dim]` f32, shared by every window that covers its grid time.
+/// One embedding, `[dim]` f32, shared by every window that covers its grid time.
 pub type Embedding = Arc<[f32]>;
 
+/// What the parts of an encoder made of one sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoding {
+    /// The parts' rows one behind the other; zeros where a part did not run.
+    pub row: Embedding,
+    /// Which parts ran, a bit each.
+    pub ran: u32,
+}
+
+impl Encoding {
+    /// Of an encoder all of whose parts ran.
+    pub fn whole(row: Embedding) -> Self {
+        Self { row, ran: u32::MAX }
+    }
+}
+
 /// A decoded frame: packed 8-bit RGB, `height * width * 3` bytes, rows top to bottom without padding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RgbFrame {
     /// Pixels per row.
     pub width: usize,
     /// Rows.
     pub height: usize,
+    /// Width over height as the picture is to be shown: another than `width / height` where it was stretched.
+    pub aspect: f32,
     /// `height * width * 3` bytes.
     pub data: Vec<u8>,
 }
@@ -30,23 +48,28 @@ pub struct AudioClip {
 #[derive(Debug)]
 pub struct EncodeOnce<I> {
     input: Mutex<Option<I>>,
-    embedding: OnceLock<Embedding>,
+    encoding: OnceLock<Encoding>,
 }
 
 impl<I> EncodeOnce<I> {
     /// A sample that is not encoded yet.
     pub fn new(input: I) -> Self {
-        Self { input: Mutex::new(Some(input)), embedding: OnceLock::new() }
+        Self { input: Mutex::new(Some(input)), encoding: OnceLock::new() }
     }
 
     /// A sample whose embedding is known already (cached features).
     pub fn encoded(embedding: Embedding) -> Self {
-        Self { input: Mutex::new(None), embedding: OnceLock::from(embedding) }
+        Self { input: Mutex::new(None), encoding: OnceLock::from(Encoding::whole(embedding)) }
     }
 
-    /// The embedding, if [`EncodeOnce::fill`] was called.
+    /// What the encoder made of it, if [`EncodeOnce::fill`] was called.
+    pub fn encoding(&self) -> Option<&Encoding> {
+        self.encoding.get()
+    }
+
+    /// The row of [`EncodeOnce::encoding`].
     pub fn embedding(&self) -> Option<&Embedding> {
-        self.embedding.get()
+        self.encoding.get().map(|encoding| &encoding.row)
     }
 
     /// Takes the input out for encoding. `None` when it is encoded, or another caller holds it.
@@ -59,9 +82,9 @@ impl<I> EncodeOnce<I> {
         *self.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
     }
 
-    /// Stores the embedding; the first one wins.
-    pub fn fill(&self, embedding: Embedding) {
-        let _first_wins = self.embedding.set(embedding);
+    /// Stores what the encoder made of it; the first one wins.
+    pub fn fill(&self, encoding: Encoding) {
+        let _first_wins = self.encoding.set(encoding);
     }
 }
 
@@ -75,8 +98,8 @@ mod tests {
         assert!(sample.embedding().is_none());
         assert!(sample.take_input().is_some());
         assert!(sample.take_input().is_none(), "a second window must not encode it again");
-        sample.fill(Arc::from([1.0f32].as_slice()));
-        sample.fill(Arc::from([2.0f32].as_slice()));
+        sample.fill(Encoding::whole(Arc::from([1.0f32].as_slice())));
+        sample.fill(Encoding::whole(Arc::from([2.0f32].as_slice())));
         assert_eq!(sample.embedding().map(|e| e[0]), Some(1.0));
     }
 

@@ -85,9 +85,9 @@ fn see(path: &Path) -> Result<(), avicuna_models::encoder::EncoderError> {
     let runtime = Runtime::open(&cache_dir().expect("a cache"), Placement::Cpu, Some(1))?;
     let text = std::fs::read_to_string(tiny("model.toml")).expect("the manifest");
     let spec = Manifest::parse(&text, path).expect("it is right").vision.expect("it sees");
-    let encoder = VisionEncoder::load(&spec, path, &runtime)?;
+    let encoder = VisionEncoder::load(&spec, &[path.to_owned()], None, &runtime)?;
     let size = spec.input_size as usize;
-    let frame = RgbFrame { width: size, height: size, data: vec![77; size * size * 3] };
+    let frame = RgbFrame { width: size, height: size, aspect: 1.0, data: vec![77; size * size * 3] };
     let _embedding = encoder.encode(&[&frame]);
     Ok(())
 }

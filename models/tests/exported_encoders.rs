@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use avicuna_models::encoder::{AudioEncoder, Placement, Runtime, VisionEncoder};
 use avicuna_models::manifest::{
-    AudioFrontend, AudioSpec, ClipResize, ClipSpec, FileRef, Fit, VisionPreprocess, VisionSpec, cache_dir,
+    AudioFrontend, AudioPart, AudioSpec, ClipResize, ClipSpec, FileRef, Fit, OutputSpec, VisionPart,
+    VisionPreprocess, VisionSpec, cache_dir,
 };
 use avicuna_models::sample::{AudioClip, Embedding, RgbFrame};
 use serde_json::Value;
@@ -38,28 +39,33 @@ fn runtime() -> Anything<Runtime> {
 
 fn clip(resize: ClipResize) -> Anything<VisionEncoder> {
     let spec = VisionSpec {
-        file: file("clip.onnx"),
         input_size: SIZE,
         fit: Fit::Crop,
-        preprocess: VisionPreprocess::Clip(ClipSpec { resize }),
         dim: 12,
-        input: "frames".into(),
-        output: "embedding".into(),
+        parts: vec![VisionPart {
+            file: file("clip.onnx"),
+            input_size: SIZE,
+            preprocess: VisionPreprocess::Clip(ClipSpec { resize }),
+            input: "frames".into(),
+            output: OutputSpec::whole("embedding", 12),
+        }],
     };
-    Ok(VisionEncoder::load(&spec, &fixture("clip.onnx"), &runtime()?)?)
+    Ok(VisionEncoder::load(&spec, &[fixture("clip.onnx")], None, &runtime()?)?)
 }
 
 fn clap() -> Anything<AudioEncoder> {
     let spec = AudioSpec {
-        file: file("clap.onnx"),
         sample_rate: 48_000,
         clip_seconds: 10.0,
-        frontend: AudioFrontend::Clap,
         dim: 10,
-        input: "mel".into(),
-        output: "embedding".into(),
+        parts: vec![AudioPart {
+            file: file("clap.onnx"),
+            frontend: AudioFrontend::Clap,
+            input: "mel".into(),
+            output: OutputSpec::whole("embedding", 10),
+        }],
     };
-    Ok(AudioEncoder::load(&spec, &fixture("clap.onnx"), &runtime()?)?)
+    Ok(AudioEncoder::load(&spec, &[fixture("clap.onnx")], None, &runtime()?)?)
 }
 
 /// The picture of `make.py`.
@@ -68,7 +74,7 @@ fn picture(width: usize, height: usize) -> RgbFrame {
         let (x, y, colour) = (i / 3 % width, i / 3 / width, i % 3);
         ((x * 5 + y * 3 + (x * y) % 17 * 9) * (colour + 1) % 256) as u8
     };
-    RgbFrame { width, height, data: (0..width * height * 3).map(byte).collect() }
+    RgbFrame { width, height, aspect: 1.0, data: (0..width * height * 3).map(byte).collect() }
 }
 
 /// The sound of `make.py` before it is cut to 16 bits.
@@ -131,16 +137,19 @@ fn clap_hears_what_torch_hears_of_a_clip_that_is_not_longer() -> Anything {
 #[test]
 fn an_export_for_another_encoder_is_named() {
     let spec = VisionSpec {
-        file: file("clap.onnx"),
         input_size: SIZE,
         fit: Fit::Crop,
-        preprocess: VisionPreprocess::Clip(ClipSpec { resize: ClipResize::Pil }),
         dim: 10,
-        input: "frames".into(),
-        output: "embedding".into(),
+        parts: vec![VisionPart {
+            file: file("clap.onnx"),
+            input_size: SIZE,
+            preprocess: VisionPreprocess::Clip(ClipSpec { resize: ClipResize::Pil }),
+            input: "frames".into(),
+            output: OutputSpec::whole("embedding", 10),
+        }],
     };
     let runtime = runtime().expect("ONNX Runtime is there");
-    let error = VisionEncoder::load(&spec, &fixture("clap.onnx"), &runtime);
+    let error = VisionEncoder::load(&spec, &[fixture("clap.onnx")], None, &runtime);
     let said = error.map(drop).expect_err("it hears").to_string();
     assert!(said.contains("clap.onnx") && said.contains("`frames`") && said.contains("`mel`"), "{said}");
 }

@@ -10,7 +10,7 @@ use avicuna_models::answer::Answer;
 use avicuna_models::interleave::{Interleaver, Item, Strategy};
 use avicuna_models::localizer::{LoadOptions, Localizer, LocalizerError, WindowAnswer, WindowInput};
 use avicuna_models::prompt::{Template, answer};
-use avicuna_models::sample::{Embedding, EncodeOnce, RgbFrame};
+use avicuna_models::sample::{Embedding, EncodeOnce, Encoding, RgbFrame};
 use avicuna_models::tokenizer::Specials;
 use candle_core::{Device, Tensor};
 use tiny::{TinyModel, clip, frame, golden, golden_clip, golden_frame, question, window};
@@ -195,7 +195,7 @@ fn pictures_and_sounds_both_count_and_either_may_be_missing() -> Anything {
 /// Each of these windows fails, and the good one beside it does not.
 #[test]
 fn a_windows_trouble_is_its_own() -> Anything {
-    let small = RgbFrame { width: 2, height: 2, data: vec![0; 12] };
+    let small = RgbFrame { width: 2, height: 2, aspect: 1.0, data: vec![0; 12] };
     let bad_frame = Arc::new(EncodeOnce::new(small));
     let short = Arc::new(EncodeOnce::new(avicuna_models::sample::AudioClip { samples: vec![0.0; 7] }));
     let change = |change: &dyn Fn(&mut WindowInput)| {
@@ -250,7 +250,7 @@ fn a_sample_in_another_threads_hands_is_waited_for_or_taken_over() -> Anything {
         std::thread::sleep(Duration::from_millis(100));
         assert!(!answering.is_finished(), "two pictures are not there yet");
         // One comes back encoded, the other as it was.
-        held[0].fill([0.25f32; 24].as_slice().into());
+        held[0].fill(Encoding::whole([0.25f32; 24].as_slice().into()));
         held[1].put_back(inputs[1].clone());
         answering.join().expect("no panic")
     })?;

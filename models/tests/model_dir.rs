@@ -201,7 +201,7 @@ fn a_model_may_take_pictures_of_any_size() {
         "clip = { resize = \"antialias\" }",
     );
     let localizer = model.load().expect("it loads");
-    let wide = RgbFrame { width: 90, height: 40, data: vec![77; 90 * 40 * 3] };
+    let wide = RgbFrame { width: 90, height: 40, aspect: 1.0, data: vec![77; 90 * 40 * 3] };
     let mut window = tiny::window(0);
     window.visual[1] = Some(Arc::new(EncodeOnce::new(wide)));
     localizer.answer(&[window]).remove(0).expect("an answer");

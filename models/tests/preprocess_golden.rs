@@ -53,7 +53,7 @@ fn frames(tensors: &SafeTensors) -> Result<Vec<(String, RgbFrame)>, Box<dyn std:
         let name = frame["name"].as_str().expect("a name").to_owned();
         let view = tensors.tensor(&format!("{name}.input_hwc_u8"))?;
         let (height, width) = (view.shape()[0], view.shape()[1]);
-        frames.push((name, RgbFrame { width, height, data: view.data().to_vec() }));
+        frames.push((name, RgbFrame { width, height, aspect: 1.0, data: view.data().to_vec() }));
     }
     Ok(frames)
 }

@@ -29,7 +29,7 @@ fn localizer() -> &'static Localizer {
 fn frame(shift: usize) -> Arc<EncodeOnce<RgbFrame>> {
     let pixel = |x: usize, y: usize, c: usize| ((37 * c + 3 * x + 5 * y + x * y / 16 + shift) % 256) as u8;
     let rows = (0..SIZE).flat_map(|y| (0..SIZE).flat_map(move |x| (0..3).map(move |c| pixel(x, y, c))));
-    Arc::new(EncodeOnce::new(RgbFrame { width: SIZE, height: SIZE, data: rows.collect() }))
+    Arc::new(EncodeOnce::new(RgbFrame { width: SIZE, height: SIZE, aspect: 1.0, data: rows.collect() }))
 }
 
 /// The sound of `tests/fixtures/small/encoders.json`, moved up by `shift` Hz.

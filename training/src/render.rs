@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
+pub(crate) use self::playing::Retimed;
 use self::playing::{Ahead, Playing};
 use crate::corpus::Clip;
 use crate::corpus::packaged::{self, Background as Empty, PackagedError, Scenery};

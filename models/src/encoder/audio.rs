@@ -1,57 +1,56 @@
 //! Clips to embeddings.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use super::runtime::{Interface, Model};
-use super::{EncoderError, MAX_BATCH, Prepared, Runtime};
-use crate::manifest::{AudioFrontend, AudioSpec};
+use super::parts::{Encoder, Part};
+use super::runtime::Interface;
+use super::{EncoderError, Runtime};
+use crate::manifest::{AudioFrontend, AudioPart, AudioSpec};
 use crate::preprocess::mel::LogMel;
-use crate::sample::{AudioClip, Embedding};
+use crate::sample::AudioClip;
+use crate::vocabulary::Vocabulary;
 
 const PART: &str = "audio";
 
 /// The audio encoder.
-pub struct AudioEncoder {
-    model: Model,
-    mel: LogMel,
-    samples: usize,
-}
+pub type AudioEncoder = Encoder<AudioClip>;
 
-impl AudioEncoder {
-    /// Loads the ONNX file that lies at `path` and checks it against `spec`.
-    pub fn load(spec: &AudioSpec, path: &Path, runtime: &Runtime) -> Result<Self, EncoderError> {
-        let mel = match spec.frontend {
-            AudioFrontend::Clap => LogMel::clap(),
-        };
+impl Encoder<AudioClip> {
+    /// Loads the ONNX files of `spec`, which lie at `paths`, one for each part, and checks them against it.
+    pub fn load(
+        spec: &AudioSpec,
+        paths: &[PathBuf],
+        vocabulary: Option<&Vocabulary>,
+        runtime: &Runtime,
+    ) -> Result<Self, EncoderError> {
         let samples = spec.clip_samples();
-        let interface = Interface {
-            part: PART,
-            input: &spec.input,
-            output: &spec.output,
-            row: &[mel.frames(samples), mel.spec().mels],
-            dim: spec.dim,
+        let load = |(part, path): (&AudioPart, &PathBuf)| {
+            let mel = match part.frontend {
+                AudioFrontend::Clap => Some(LogMel::clap()),
+                AudioFrontend::Waveform => None,
+            };
+            let row = match &mel {
+                Some(mel) => vec![mel.frames(samples), mel.spec().mels],
+                None => vec![samples],
+            };
+            let interface = Interface {
+                part: PART,
+                input: &part.input,
+                output: &part.output.name,
+                row: &row,
+                dim: part.output.dim,
+            };
+            let tensor = move |clip: &AudioClip| {
+                if clip.samples.len() != samples {
+                    let reason = format!("a clip of {} samples, not {samples}", clip.samples.len());
+                    return Err(EncoderError::Input { part: PART, reason });
+                }
+                Ok(mel.as_ref().map_or_else(|| clip.samples.clone(), |mel| mel.run(&clip.samples)))
+            };
+            Part::load(path, &interface, runtime, Box::new(tensor))
         };
-        Ok(Self { model: Model::load(runtime, path, &interface)?, mel, samples })
-    }
-
-    /// One embedding `[dim]` for each clip, or what is wrong with that clip.
-    pub fn encode(&self, clips: &[&AudioClip]) -> Vec<Result<Embedding, EncoderError>> {
-        clips.chunks(MAX_BATCH).flat_map(|chunk| self.encode_prepared(self.prepare(chunk))).collect()
-    }
-
-    /// The first half of [`encode`](Self::encode): clips to log-mels.
-    pub fn prepare(&self, clips: &[&AudioClip]) -> Prepared {
-        self.model.prepare(clips, |clip| {
-            if clip.samples.len() != self.samples {
-                let reason = format!("a clip of {} samples, not {}", clip.samples.len(), self.samples);
-                return Err(EncoderError::Input { part: PART, reason });
-            }
-            Ok(self.mel.run(&clip.samples))
-        })
-    }
-
-    /// The second half: the model itself, in one call.
-    pub fn encode_prepared(&self, clips: Prepared) -> Vec<Result<Embedding, EncoderError>> {
-        self.model.encode(clips)
+        let parts = spec.parts.iter().zip(paths).map(load).collect::<Result<_, _>>()?;
+        let outputs: Vec<_> = spec.parts.iter().map(|part| &part.output).collect();
+        Self::new(PART, parts, &outputs, vocabulary, spec.dim)
     }
 }

@@ -1,14 +1,19 @@
-//! The ONNX encoders: a frame or a clip in, one embedding `[dim]` out, many at a time.
+//! The ONNX encoders: a frame or a clip in, one embedding `[dim]` out, many at a time. An encoder may be put together from several
+//! graphs, each with a rate of its own.
 
 use std::path::PathBuf;
 
 mod audio;
 mod device;
+mod gather;
+mod parts;
 mod runtime;
 mod vision;
 
 pub use audio::AudioEncoder;
 pub use device::{DeviceChoice, Devices, Placement};
+pub use gather::{Cells, Encoded, Encoders, EncodersError, Rows, Slots, Trouble};
+pub use parts::Encoder;
 pub use runtime::{MAX_BATCH, Prepared, Runtime};
 pub use vision::VisionEncoder;
 
@@ -49,6 +54,14 @@ pub enum EncoderError {
         part: &'static str,
         /// The file.
         path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The parts do not make the embedding that the manifest says.
+    #[error("[{part}] of the manifest does not fit its parts: {reason}")]
+    Columns {
+        /// `vision` or `audio`.
+        part: &'static str,
         /// What does not fit.
         reason: String,
     },

@@ -1,71 +1,84 @@
 //! Frames to embeddings.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use super::runtime::{Interface, Model};
-use super::{EncoderError, MAX_BATCH, Prepared, Runtime};
-use crate::manifest::{ClipResize, VisionPreprocess, VisionSpec};
+use super::parts::{Encoder, Part};
+use super::runtime::Interface;
+use super::{EncoderError, Runtime};
+use crate::manifest::{ClipResize, VisionPart, VisionPreprocess, VisionSpec};
 use crate::preprocess::{clip, scale};
-use crate::sample::{Embedding, RgbFrame};
+use crate::sample::RgbFrame;
+use crate::vocabulary::Vocabulary;
 
 const PART: &str = "vision";
 
 /// The visual encoder.
-pub struct VisionEncoder {
-    model: Model,
-    size: usize,
-    preprocess: VisionPreprocess,
+pub type VisionEncoder = Encoder<RgbFrame>;
+
+impl Encoder<RgbFrame> {
+    /// Loads the ONNX files of `spec`, which lie at `paths`, one for each part, and checks them against it.
+    pub fn load(
+        spec: &VisionSpec,
+        paths: &[PathBuf],
+        vocabulary: Option<&Vocabulary>,
+        runtime: &Runtime,
+    ) -> Result<Self, EncoderError> {
+        let load = |(part, path): (&VisionPart, &PathBuf)| {
+            let size = part.input_size as usize;
+            let row = [3, size, size];
+            let interface = Interface {
+                part: PART,
+                input: &part.input,
+                output: &part.output.name,
+                row: &row,
+                dim: part.output.dim,
+            };
+            let (preprocess, arrives) = (part.preprocess, spec.input_size as usize);
+            Part::load(
+                path,
+                &interface,
+                runtime,
+                Box::new(move |frame| tensor(frame, preprocess, arrives, size)),
+            )
+        };
+        let parts = spec.parts.iter().zip(paths).map(load).collect::<Result<_, _>>()?;
+        let outputs: Vec<_> = spec.parts.iter().map(|part| &part.output).collect();
+        Self::new(PART, parts, &outputs, vocabulary, spec.dim)
+    }
 }
 
-impl VisionEncoder {
-    /// Loads the ONNX file that lies at `path` and checks it against `spec`.
-    pub fn load(spec: &VisionSpec, path: &Path, runtime: &Runtime) -> Result<Self, EncoderError> {
-        let size = spec.input_size as usize;
-        let interface = Interface {
-            part: PART,
-            input: &spec.input,
-            output: &spec.output,
-            row: &[3, size, size],
-            dim: spec.dim,
-        };
-        Ok(Self { model: Model::load(runtime, path, &interface)?, size, preprocess: spec.preprocess })
-    }
-
-    /// One embedding `[dim]` for each frame, or what is wrong with that frame.
-    pub fn encode(&self, frames: &[&RgbFrame]) -> Vec<Result<Embedding, EncoderError>> {
-        frames.chunks(MAX_BATCH).flat_map(|chunk| self.encode_prepared(self.prepare(chunk))).collect()
-    }
-
-    /// The first half of [`encode`](Self::encode): frames to input tensors.
-    pub fn prepare(&self, frames: &[&RgbFrame]) -> Prepared {
-        self.model.prepare(frames, |frame| self.tensor(frame))
-    }
-
-    /// The second half: the model itself, in one call.
-    pub fn encode_prepared(&self, frames: Prepared) -> Vec<Result<Embedding, EncoderError>> {
-        self.model.encode(frames)
-    }
-
-    /// `[3, size, size]`
-    fn tensor(&self, frame: &RgbFrame) -> Result<Vec<f32>, EncoderError> {
-        let bad = |reason: String| EncoderError::Input { part: PART, reason };
-        match self.preprocess {
-            VisionPreprocess::Scale(numbers) => {
-                let size = self.size;
-                if (frame.width, frame.height) != (size, size) {
-                    let (width, height) = (frame.width, frame.height);
-                    return Err(bad(format!("a frame of {width}x{height} was not scaled to {size}x{size}")));
-                }
-                scale::tensor(frame, numbers.mean, numbers.std).map_err(|e| bad(e.to_string()))
+/// `[3, size, size]` of a frame that must be `arrives` pixels wide and high, unless it is to be cropped.
+fn tensor(
+    frame: &RgbFrame,
+    preprocess: VisionPreprocess,
+    arrives: usize,
+    size: usize,
+) -> Result<Vec<f32>, EncoderError> {
+    let bad = |reason: String| EncoderError::Input { part: PART, reason };
+    match preprocess {
+        VisionPreprocess::Scale(numbers) | VisionPreprocess::Letterbox(numbers) => {
+            if (frame.width, frame.height) != (arrives, arrives) {
+                let (width, height) = (frame.width, frame.height);
+                return Err(bad(format!(
+                    "a frame of {width}x{height} was not scaled to {arrives}x{arrives}"
+                )));
             }
-            VisionPreprocess::Clip(numbers) => {
-                let resize = match numbers.resize {
-                    ClipResize::Antialias => clip::Resize::Antialias,
-                    ClipResize::NoAntialias => clip::Resize::NoAntialias,
-                    ClipResize::Pil => clip::Resize::Pil,
-                };
-                clip::tensor(frame, self.size, resize).map_err(|e| bad(e.to_string()))
-            }
+            let scaled = if let VisionPreprocess::Letterbox(_) = preprocess {
+                scale::letterboxed(frame, size, numbers.mean, numbers.std)
+            } else if size == arrives {
+                scale::tensor(frame, numbers.mean, numbers.std)
+            } else {
+                scale::resized(frame, size, numbers.mean, numbers.std)
+            };
+            scaled.map_err(|e| bad(e.to_string()))
+        }
+        VisionPreprocess::Clip(numbers) => {
+            let resize = match numbers.resize {
+                ClipResize::Antialias => clip::Resize::Antialias,
+                ClipResize::NoAntialias => clip::Resize::NoAntialias,
+                ClipResize::Pil => clip::Resize::Pil,
+            };
+            clip::tensor(frame, size, resize).map_err(|e| bad(e.to_string()))
         }
     }
 }

@@ -1,15 +1,15 @@
 //! One window's prefix: prompt head, then the audio-visual sequence in the interleaver's order.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use super::{LocalizerError, WindowInput};
 use crate::adapter::Adapter;
+use crate::encoder::Rows;
 use crate::interleave::{Interleaver, Item};
 use crate::llm::Llm;
-use crate::sample::{Embedding, EncodeOnce};
+use crate::sample::Embedding;
 use crate::tokenizer::Specials;
 
 /// Makes prefixes.
@@ -67,18 +67,17 @@ impl Assembler {
         Err(LocalizerError::Window("it holds neither a picture nor a sound".into()))
     }
 
-    /// `[length, hidden]` of `window`, which passed [`Self::check`] and whose samples are all encoded.
-    pub(super) fn prefix(&self, window: &WindowInput) -> Result<Tensor, LocalizerError> {
-        let visual = Tokens::of(&window.visual, "visual")?;
-        let audio = Tokens::of(&window.audio, "audio")?;
+    /// `[length, hidden]` of a window that passed [`Self::check`], from its embeddings.
+    pub(super) fn prefix(&self, rows: &Rows) -> Result<Tensor, LocalizerError> {
+        let (visual, audio) = (Tokens::of(&rows.visual), Tokens::of(&rows.audio));
         let items = self.interleaver.sequence(&visual.present, &audio.present)?;
         // All rows that occur, one below the other, are put in their order by one lookup.
-        let mut rows = vec![self.words.clone()];
+        let mut table = vec![self.words.clone()];
         let mut offset = self.words.dim(0)? as u32;
         let mut place = |adapter: &Option<Adapter>, tokens: &Tokens<'_>| -> Result<u32, LocalizerError> {
             let start = offset;
             if let (Some(adapter), false) = (adapter, tokens.embeddings.is_empty()) {
-                rows.push(adapter.project(&tokens.embeddings)?);
+                table.push(adapter.project(&tokens.embeddings)?);
                 offset += tokens.embeddings.len() as u32;
             }
             Ok(start)
@@ -96,7 +95,7 @@ impl Assembler {
                 },
             }
         }
-        let table = Tensor::cat(&rows, 0)?;
+        let table = Tensor::cat(&table, 0)?;
         Ok(table.index_select(&Tensor::new(order, table.device())?, 0)?)
     }
 }
@@ -110,21 +109,13 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    fn of<I>(
-        slots: &'a [Option<Arc<EncodeOnce<I>>>],
-        modality: &'static str,
-    ) -> Result<Self, LocalizerError> {
+    fn of(slots: &'a [Option<Embedding>]) -> Self {
         let mut tokens = Self { present: Vec::new(), embeddings: Vec::new(), rank: Vec::new() };
-        for (slot, sample) in slots.iter().enumerate() {
+        for row in slots {
             tokens.rank.push(tokens.embeddings.len() as u32);
-            tokens.present.push(sample.is_some());
-            if let Some(sample) = sample {
-                let embedding = sample.embedding().ok_or_else(|| {
-                    LocalizerError::Window(format!("{modality} sample {slot} is not encoded"))
-                })?;
-                tokens.embeddings.push(embedding);
-            }
+            tokens.present.push(row.is_some());
+            tokens.embeddings.extend(row);
         }
-        Ok(tokens)
+        tokens
     }
 }

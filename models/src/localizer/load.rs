@@ -1,14 +1,18 @@
 //! Loading a model directory, part by part.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Assembler, Encoders, LoadOptions, Localizer, LocalizerError, Tails};
+use super::{Assembler, LoadOptions, Localizer, LocalizerError, Tails};
 use crate::adapter::Adapter;
-use crate::encoder::{AudioEncoder, Devices, Runtime, VisionEncoder};
+use crate::encoder::{Devices, Encoders, Runtime};
 use crate::interleave::Interleaver;
 use crate::llm::{Llm, Lora};
-use crate::manifest::{Manifest, cache_dir};
+use crate::manifest::{Manifest, WordingSpec, cache_dir};
 use crate::prompt::Template;
+use crate::sentence::{SentenceEncoder, SentenceFiles};
+use crate::vocabulary::Vocabulary;
+use crate::wording::{Wording, WordingError};
 
 /// See [`Localizer::load`].
 pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, LocalizerError> {
@@ -31,10 +35,9 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
 
     let devices = Devices::open(options.device)?;
     let runtime = Runtime::open(&cache, devices.encoders, options.threads)?;
-    let vision = manifest.vision.as_ref();
-    let vision = vision.map(|spec| VisionEncoder::load(spec, path("vision"), &runtime)).transpose()?;
-    let audio = manifest.audio.as_ref();
-    let audio = audio.map(|spec| AudioEncoder::load(spec, path("audio"), &runtime)).transpose()?;
+    let vocabulary =
+        manifest.vocabulary.as_ref().map(|_| Vocabulary::load(path("vocabulary"))).transpose()?;
+    let encoders = Encoders::load(&manifest, vocabulary.as_ref(), &cache, &runtime)?;
 
     let lora = manifest.llm.lora.as_ref();
     let lora = lora.map(|lora| Lora { path: path("lora").to_owned(), r: lora.r, alpha: lora.alpha });
@@ -64,7 +67,28 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
         llm_mb = llm.weight_bytes() >> 20,
         "model loaded"
     );
-    Ok(Localizer { manifest, encoders: Encoders { vision, audio }, assembler, llm, tails })
+    let wording = match (&manifest.wording, &vocabulary) {
+        (Some(spec), Some(vocabulary)) => Some(load_wording(&manifest, spec, vocabulary, &cache)?),
+        _ => None,
+    };
+    let vocabulary = vocabulary.map(Arc::new);
+    Ok(Localizer { manifest, vocabulary, wording, encoders, assembler, llm, tails })
+}
+
+fn load_wording(
+    manifest: &Manifest,
+    spec: &WordingSpec,
+    vocabulary: &Vocabulary,
+    cache: &Path,
+) -> Result<Wording, LocalizerError> {
+    let locate = |file| manifest.locate("wording", file, cache);
+    let files = SentenceFiles {
+        config: locate(&spec.config)?,
+        tokenizer: locate(&spec.tokenizer)?,
+        weights: locate(&spec.weights)?,
+    };
+    let encoder = SentenceEncoder::open(&files).map_err(WordingError::from)?;
+    Ok(Wording::load(encoder, vocabulary, &locate(&spec.vectors)?, spec.least_similarity)?)
 }
 
 /// An answer must be able to end: the template's stop token is one of the LLM's.

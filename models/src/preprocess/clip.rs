@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_frame_without_its_bytes_is_refused() {
-        let frame = RgbFrame { width: 4, height: 3, data: vec![0; 35] };
+        let frame = RgbFrame { width: 4, height: 3, aspect: 1.0, data: vec![0; 35] };
         let error = FrameError::Bytes { width: 4, height: 3, bytes: 35 };
         assert_eq!(tensor(&frame, 2, Resize::Pil), Err(error));
     }
@@ -223,7 +223,7 @@ mod tests {
         fn one_colour_stays_one_colour(
             width in 1usize..90, height in 1usize..90, size in 1usize..24, pixel in any::<[u8; 3]>(),
         ) {
-            let frame = RgbFrame { width, height, data: pixel.repeat(width * height) };
+            let frame = RgbFrame { width, height, aspect: 1.0, data: pixel.repeat(width * height) };
             let tables = normalised(MEAN, STD);
             for resize in [Resize::Antialias, Resize::NoAntialias, Resize::Pil] {
                 let found = tensor(&frame, size, resize).expect("all its bytes are there");

@@ -73,7 +73,7 @@ pub fn golden(name: &str) -> Vec<f32> {
 
 pub fn golden_frame() -> RgbFrame {
     let data = (0..SIZE * SIZE * 3).map(|i| (i * 37 % 251) as u8).collect();
-    RgbFrame { width: SIZE, height: SIZE, data }
+    RgbFrame { width: SIZE, height: SIZE, aspect: 1.0, data }
 }
 
 pub fn golden_clip() -> AudioClip {
@@ -88,7 +88,7 @@ pub fn golden_clip() -> AudioClip {
 pub fn frame(seed: usize) -> Arc<EncodeOnce<RgbFrame>> {
     let byte = |i: usize| ((i / 97 + 1) * (seed * 53 + 11) % 256) as u8;
     let data = (0..SIZE * SIZE * 3).map(byte).collect();
-    Arc::new(EncodeOnce::new(RgbFrame { width: SIZE, height: SIZE, data }))
+    Arc::new(EncodeOnce::new(RgbFrame { width: SIZE, height: SIZE, aspect: 1.0, data }))
 }
 
 /// A clip unlike those of other seeds.

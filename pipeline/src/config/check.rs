@@ -128,9 +128,10 @@ impl Check<'_> {
                 format!("\"{query}\" is asked twice"),
             );
         }
-        self.ensure((0.0..=1.0).contains(&stream.min_score), at("min_score"), "must be from 0 to 1");
-        let query_score = stream.min_query_score.is_none_or(|score| (0.0..=1.0).contains(&score));
-        self.ensure(query_score, at("min_query_score"), "must be from 0 to 1");
+        for (field, score) in [("min_score", stream.min_score), ("min_query_score", stream.min_query_score)] {
+            let right = score.is_none_or(|score| (0.0..=1.0).contains(&score));
+            self.ensure(right, at(field), "must be from 0 to 1");
+        }
         self.ensure(stream.stall_timeout > Duration::ZERO, at("stall_timeout"), "must be longer than 0");
         let reconnect = &stream.reconnect;
         self.ensure((0.0..=1.0).contains(&reconnect.jitter), at("reconnect.jitter"), "must be from 0 to 1");

@@ -47,9 +47,9 @@ pub struct StreamConfig {
     /// Ask the model when each of these happens.
     #[serde(default)]
     pub queries: Vec<String>,
-    /// Localizations of what happens that have a lower score are not published.
-    #[serde(default = "min_score")]
-    pub min_score: f64,
+    /// Localizations of what happens that have a lower score are not published; by default the model's own, or else 0.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_score: Option<f64>,
     /// Answers to queries that have a lower score are not published; by default the model's own, or else `min_score`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_query_score: Option<f64>,
@@ -73,10 +73,6 @@ fn yes() -> bool {
 
 fn patience() -> Duration {
     Duration::from_secs(2)
-}
-
-fn min_score() -> f64 {
-    0.2
 }
 
 fn merge_gap() -> Duration {
@@ -138,7 +134,7 @@ impl StreamConfig {
             patience: patience(),
             detect: true,
             queries: Vec::new(),
-            min_score: min_score(),
+            min_score: None,
             min_query_score: None,
             merge_gap: merge_gap(),
             latency: latency(),

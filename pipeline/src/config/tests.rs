@@ -92,8 +92,8 @@ fn defaults_fill_what_a_stream_does_not_say() {
     let facts = |s: &StreamConfig| {
         (s.hop.map(|hop| hop.as_secs()), s.min_score, s.reconnect.max.as_secs(), s.reconnect.jitter)
     };
-    assert_eq!(facts(&streams[0]), (Some(5), 0.5, 60, 0.0));
-    assert_eq!(facts(&streams[1]), (Some(2), 0.5, 60, 0.1));
+    assert_eq!(facts(&streams[0]), (Some(5), Some(0.5), 60, 0.0));
+    assert_eq!(facts(&streams[1]), (Some(2), Some(0.5), 60, 0.1));
     let said = wrong(&format!("[defaults]\nhopp = \"5s\"\n{STREAM}"), &[]);
     assert!(said.starts_with("a.toml:2:1: stream[0].hopp: unknown field"), "{said}");
 }
@@ -118,7 +118,7 @@ fn the_environment_goes_before_the_file() {
     let [cam, new] = &config.stream[..] else { panic!("{:?}", config.stream) };
     assert_eq!(
         (cam.hop, &cam.queries[..], cam.min_score),
-        (Some(Duration::from_secs(2)), &["a bell".to_owned()][..], 0.9)
+        (Some(Duration::from_secs(2)), &["a bell".to_owned()][..], Some(0.9))
     );
     assert_eq!((new.id.as_str(), new.uri.as_str()), ("new", "test://"));
 }

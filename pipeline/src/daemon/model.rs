@@ -35,7 +35,7 @@ type Results = Vec<Result<WindowAnswer, LocalizerError>>;
 
 /// The real model: what streams need to know of it, and how it is asked.
 pub(super) fn of(localizer: Arc<Localizer>) -> (ModelFacts, impl Answer) {
-    (ModelFacts::new(localizer.manifest()), move |windows: &[WindowInput]| localizer.answer(windows))
+    (ModelFacts::new(&localizer), move |windows: &[WindowInput]| localizer.answer(windows))
 }
 
 /// Answers batches until the schedule is closed and empty. Blocks; `answer` is called with one batch after the other.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use avicuna_models::localizer::Localizer;
 use avicuna_models::manifest::{self, Manifest};
 
-use crate::answer::{Asking, Phrases};
+use crate::answer::{Asking, Inquiry, Reader};
 use crate::config::{ConfigError, Loaded, Problem, StreamConfig};
 use crate::source::{Fit, SourceConfig};
 use crate::track::TrackConfig;
@@ -28,22 +29,36 @@ pub struct Plan {
 }
 
 /// What the streams need to know of the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) struct ModelFacts {
     /// Its name, for records.
     pub name: Arc<str>,
-    /// Its words for nothing.
-    pub phrases: Arc<Phrases>,
+    /// How its answers are read.
+    pub reader: Arc<Reader>,
+    /// How questions are put to it.
+    pub inquire: Arc<dyn Fn(&[Asking]) -> Vec<Inquiry> + Send + Sync>,
     /// The longest answer, in tokens.
     pub max_new_tokens: usize,
 }
 
+impl std::fmt::Debug for ModelFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModelFacts").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl ModelFacts {
-    /// From its manifest.
-    pub fn new(manifest: &Manifest) -> Self {
-        let phrases = Arc::new(Phrases::of(&manifest.prompt));
-        let max_new_tokens = manifest.prompt.max_new_tokens;
-        Self { name: manifest.name.as_str().into(), phrases, max_new_tokens }
+    /// Of the model that is loaded.
+    pub fn new(localizer: &Arc<Localizer>) -> Self {
+        let manifest = localizer.manifest();
+        let reader = Arc::new(Reader::of(localizer));
+        let (own, asked) = (reader.clone(), localizer.clone());
+        Self {
+            name: manifest.name.as_str().into(),
+            inquire: Arc::new(move |asking| own.inquiries(asking, &asked)),
+            reader,
+            max_new_tokens: manifest.prompt.max_new_tokens,
+        }
     }
 }
 
@@ -89,10 +104,11 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         reconnect: (&stream.reconnect).into(),
         stall_timeout: stream.stall_timeout,
     };
+    let min_score = manifest.prompt.least_score(stream.min_score);
     let track = TrackConfig {
         merge_gap: stream.merge_gap,
-        min_score: stream.min_score,
-        min_query_score: manifest.prompt.least_query_score(stream.min_query_score, stream.min_score),
+        min_score,
+        min_query_score: manifest.prompt.least_query_score(stream.min_query_score, min_score),
         ..TrackConfig::new(windows.length, windows.hop)
     };
     Plan { stream: stream.id.as_str().into(), live: source.live, windows, source, questions, track }

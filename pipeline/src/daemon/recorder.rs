@@ -5,7 +5,7 @@ use std::sync::Arc;
 use avicuna_models::localizer::{LocalizerError, WindowAnswer};
 
 use super::record::Record;
-use crate::answer::{self, Asked, Phrases};
+use crate::answer::{self, Asked, Inquiry, Reader, Voices};
 use crate::control::StreamMetrics;
 use crate::coverage::{Held, Ledger, LedgerConfig, Outcome, Span};
 use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Latency, Phase};
@@ -48,8 +48,8 @@ pub(super) struct Settled {
 #[derive(Debug)]
 pub(super) struct Recorder {
     stream: StreamId,
-    asked: Vec<Asked>,
-    phrases: Arc<Phrases>,
+    inquiries: Vec<Inquiry>,
+    reader: Arc<Reader>,
     live: bool,
     track: TrackConfig,
     /// Of a live stream: when its stream time began; known with its first window.
@@ -60,16 +60,16 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// A stream's beginning. `asked` are the questions of every window, in order.
+    /// A stream's beginning. `inquiries` are the questions of every window, in order.
     pub fn new(
         stream: StreamId,
-        asked: Vec<Asked>,
-        phrases: Arc<Phrases>,
+        inquiries: Vec<Inquiry>,
+        reader: Arc<Reader>,
         track: TrackConfig,
         live: bool,
     ) -> Self {
         let ledger = Ledger::new(stream.clone(), LedgerConfig::new(track.length, track.hop));
-        Self { stream, asked, phrases, live, track, era: None, tracker: None, ledger }
+        Self { stream, inquiries, reader, live, track, era: None, tracker: None, ledger }
     }
 
     /// Takes the next window. Windows come in the order of their index.
@@ -154,13 +154,17 @@ impl Recorder {
         records: &mut Vec<Record>,
     ) -> Vec<answer::Localization> {
         let mut localizations = Vec::new();
-        for (asked, answer) in self.asked.iter().zip(&answer.answers) {
-            let reading = answer::read(asked, answer, &self.phrases);
+        let seconds = facts.end.since(facts.start).as_secs_f64();
+        let readings = self.reader.read(&self.inquiries, answer, seconds, Voices::Both);
+        for (inquiry, reading) in self.inquiries.iter().zip(readings) {
             localizations.extend(reading.localizations);
             if !reading.unparsed.is_empty() {
                 metrics.unparsed();
-                let message =
-                    format!("window {}: a part of the answer to {} follows no rule", facts.id, shown(asked));
+                let message = format!(
+                    "window {}: a part of the answer to {} follows no rule",
+                    facts.id,
+                    shown(&inquiry.asked)
+                );
                 records.push(self.error("parse", message, Some(reading.unparsed.join("\n")), metrics));
             }
         }

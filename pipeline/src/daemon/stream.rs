@@ -81,11 +81,11 @@ impl Stream {
     /// A stream that has not begun.
     pub fn new(plan: Plan, shared: Shared) -> Result<Self, SpecError> {
         let max_new_tokens = shared.model.max_new_tokens;
-        let texts = plan.questions.iter().map(|question| question.text.clone());
+        let inquiries = (shared.model.inquire)(&plan.questions);
+        let texts = inquiries.iter().map(|inquiry| inquiry.text.clone());
         let questions = texts.map(|text| Question { text, max_new_tokens }).collect();
-        let asked = plan.questions.iter().map(|question| question.asked.clone()).collect();
-        let phrases = shared.model.phrases.clone();
-        let recorder = Recorder::new(plan.stream.clone(), asked, phrases, plan.track, plan.live);
+        let reader = shared.model.reader.clone();
+        let recorder = Recorder::new(plan.stream.clone(), inquiries, reader, plan.track, plan.live);
         Ok(Self {
             questions,
             assembler: Assembler::new(plan.stream.clone(), plan.windows)?,

@@ -13,7 +13,7 @@ use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
 use super::record::Record;
 use super::stream::{Shared, Stream};
-use crate::answer::{Asked, Asking, Phrases};
+use crate::answer::{Asked, Asking, Phrases, Reader};
 use crate::control::Control;
 use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase};
 use crate::schedule::{ScheduleConfig, Scheduler, Shed};
@@ -63,14 +63,23 @@ fn plan(id: &str, seconds: u32, live: bool) -> Plan {
 
 fn facts() -> ModelFacts {
     let phrases = Phrases { nothing: "Nothing happens.".into(), absent: "It does not happen.".into() };
-    ModelFacts { name: "fake".into(), phrases: Arc::new(phrases), max_new_tokens: 9 }
+    let reader = Arc::new(Reader::of_words(phrases));
+    let own = reader.clone();
+    ModelFacts {
+        name: "fake".into(),
+        reader,
+        inquire: Arc::new(move |asking| {
+            asking.iter().map(|asking| own.inquire(asking, Vec::new())).collect()
+        }),
+        max_new_tokens: 9,
+    }
 }
 
 /// An answer whose every word is certain.
 fn says(text: &str) -> Result<WindowAnswer, LocalizerError> {
     let tokens = vec![AnswerToken { id: 0, logprob: 0.0, bytes: 0..text.len() }];
     let answer = Answer { text: text.to_owned(), tokens, finish: Finish::Stop };
-    Ok(WindowAnswer { answers: vec![answer], timing: Timing::default() })
+    Ok(WindowAnswer { answers: vec![answer], evidence: None, timing: Timing::default() })
 }
 
 fn one_at_a_time() -> ScheduleConfig {

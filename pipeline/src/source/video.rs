@@ -180,6 +180,12 @@ impl State {
     }
 }
 
+/// Width over height as a picture is to be shown: scaling keeps it by way of the shape of a pixel.
+fn shown_aspect(info: &gst_video::VideoInfo) -> f32 {
+    let (numerator, denominator) = (info.par().numer().max(1), info.par().denom().max(1));
+    (info.width() as f32 * numerator as f32) / (info.height().max(1) as f32 * denominator as f32)
+}
+
 /// Copies a frame out of the graph, rows packed.
 fn rgb(sample: &gst::Sample) -> Option<RgbFrame> {
     let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
@@ -197,5 +203,5 @@ fn rgb(sample: &gst::Sample) -> Option<RgbFrame> {
         }
         data
     };
-    Some(RgbFrame { width, height, data })
+    Some(RgbFrame { width, height, aspect: shown_aspect(&info), data })
 }

@@ -44,7 +44,7 @@ fn connected(has_audio: bool, has_video: bool) -> SourceEvent {
 /// The frame of second `at`; its pixel says so.
 fn frame(at: i64) -> SourceEvent {
     let stream = ms(at * 1000);
-    let frame = RgbFrame { width: 1, height: 1, data: vec![at as u8; 3] };
+    let frame = RgbFrame { width: 1, height: 1, aspect: 1.0, data: vec![at as u8; 3] };
     SourceEvent::Frame(TimedFrame { at: GridIndex(at), stream, capture: utc(stream), frame })
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use avicuna_models::localizer::{LoadOptions, Localizer as Model};
 use avicuna_models::sample::RgbFrame;
+use avicuna_pipeline::answer::Reader;
 use avicuna_pipeline::timeline::StreamTime;
 use avicuna_pipeline::track::Tracker;
 use avicuna_pipeline::window::{Closed, StreamId};
@@ -126,8 +127,8 @@ impl ObjectImpl for Localizer {
                     .build(),
                 text("queries", "Ask when each of these happens, separated by semicolons"),
                 glib::ParamSpecDouble::builder("min-score")
-                    .blurb("Leave out localizations with a lower score")
-                    .minimum(0.0)
+                    .blurb("Leave out localizations with a lower score; below 0: the model's own least score")
+                    .minimum(-1.0)
                     .maximum(1.0)
                     .default_value(defaults.min_score)
                     .mutable_ready()
@@ -270,14 +271,16 @@ impl Localizer {
         let (has_video, has_audio) = (self.video.is_linked(), self.audio.is_linked());
         let intake =
             Intake::new(spec, stream.clone(), has_video, has_audio).map_err(|error| error.to_string())?;
-        let questions = settings.questions(model.manifest())?;
+        let reader = Reader::of(&model);
+        let inquiries = reader.inquiries(&settings.questions(model.manifest())?, &model);
         let track = settings.track(model.manifest(), &spec);
         let stopping = Arc::new(AtomicBool::new(false));
         let worker = Worker {
             tracker: Tracker::new(stream.clone(), track),
             model,
             stream,
-            questions,
+            inquiries,
+            reader,
             stopping: stopping.clone(),
         };
         let (jobs, received) = sync_channel(WAITING);
@@ -340,7 +343,11 @@ impl Localizer {
         }
         let data =
             data.chunks_exact(stride).take(height).flat_map(|row| &row[..width * 3]).copied().collect();
-        Some(RgbFrame { width, height, data })
+        // Where a pixel is no square, the picture was stretched.
+        let pixel = structure.get::<gst::Fraction>("pixel-aspect-ratio").ok();
+        let pixel = pixel.map_or(1.0, |pixel| pixel.numer().max(1) as f32 / pixel.denom().max(1) as f32);
+        let aspect = width as f32 / height as f32 * pixel;
+        Some(RgbFrame { width, height, aspect, data })
     }
 
     /// Samples, and how long they last.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use avicuna_models::manifest::Manifest;
 use avicuna_pipeline::answer::Asking;
-use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::track::TrackConfig;
 use avicuna_pipeline::window::WindowSpec;
 
@@ -24,7 +23,7 @@ pub struct Settings {
     pub detect: bool,
     /// Ask when each of these happens.
     pub queries: Vec<String>,
-    /// 0..=1; as a stream's, when nothing is set.
+    /// 0..=1; below 0: the model's.
     pub min_score: f64,
     /// 0..=1; below 0: the model's.
     pub min_query_score: f64,
@@ -39,7 +38,7 @@ impl Default for Settings {
             hop: Duration::ZERO,
             detect: true,
             queries: Vec::new(),
-            min_score: StreamConfig::new("", "").min_score,
+            min_score: -1.0,
             min_query_score: -1.0,
         }
     }
@@ -54,10 +53,11 @@ impl Settings {
 
     /// How localizations become events.
     pub fn track(&self, manifest: &Manifest, windows: &WindowSpec) -> TrackConfig {
-        let set = Some(self.min_query_score).filter(|score| *score >= 0.0);
+        let set = |score: f64| Some(score).filter(|score| *score >= 0.0);
+        let min_score = manifest.prompt.least_score(set(self.min_score));
         TrackConfig {
-            min_score: self.min_score,
-            min_query_score: manifest.prompt.least_query_score(set, self.min_score),
+            min_score,
+            min_query_score: manifest.prompt.least_query_score(set(self.min_query_score), min_score),
             ..TrackConfig::new(windows.length, windows.hop)
         }
     }

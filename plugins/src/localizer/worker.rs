@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use avicuna_models::localizer::{Localizer, LocalizerError, Question, WindowInput};
-use avicuna_pipeline::answer::{self, Asking, Phrases};
+use avicuna_pipeline::answer::{Inquiry, Reader, Voices};
 use avicuna_pipeline::record::{EventRecord, Latency};
 use avicuna_pipeline::timeline::StreamTime;
 use avicuna_pipeline::track::{Seen, Tracker, WindowFacts};
@@ -40,7 +40,9 @@ pub struct Worker {
     /// Joins what overlapping windows say.
     pub tracker: Tracker,
     /// What is asked of every window.
-    pub questions: Vec<Asking>,
+    pub inquiries: Vec<Inquiry>,
+    /// Reads the answers.
+    pub reader: Reader,
     /// The element is being stopped: windows are left out.
     pub stopping: Arc<AtomicBool>,
 }
@@ -72,9 +74,9 @@ impl Worker {
         }
     }
 
-    fn question(&self, asking: &Asking) -> Question {
+    fn question(&self, inquiry: &Inquiry) -> Question {
         let max_new_tokens = self.model.manifest().prompt.max_new_tokens;
-        Question { text: asking.text.clone(), max_new_tokens }
+        Question { text: inquiry.text.clone(), max_new_tokens }
     }
 
     fn ask(&mut self, window: Window, say: &mut impl FnMut(Said)) {
@@ -82,7 +84,7 @@ impl Worker {
         let input = WindowInput {
             visual: window.visual.slots.clone(),
             audio: window.audio.slots.clone(),
-            questions: self.questions.iter().map(|asking| self.question(asking)).collect(),
+            questions: self.inquiries.iter().map(|inquiry| self.question(inquiry)).collect(),
         };
         let answered = match self.model.answer(std::slice::from_ref(&input)).pop() {
             Some(Ok(answered)) => answered,
@@ -93,10 +95,9 @@ impl Worker {
             }
             None => return,
         };
-        let phrases = Phrases::of(&self.model.manifest().prompt);
+        let seconds = window.end.since(window.start).as_secs_f64();
         let mut localizations = Vec::new();
-        for (Asking { asked, .. }, answer) in self.questions.iter().zip(&answered.answers) {
-            let reading = answer::read(asked, answer, &phrases);
+        for reading in self.reader.read(&self.inquiries, &answered, seconds, Voices::Both) {
             localizations.extend(reading.localizations);
             reading.unparsed.into_iter().for_each(|part| say(Said::Unparsed(part)));
         }

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use avicuna_training::cluster::Bounds;
+use avicuna_training::corpus::import::{Dataset, Imported};
 use avicuna_training::corpus::{self, Catalogue, MediaCheck, ReadOptions, Split, packaged};
 use avicuna_training::pu_valor::build::Settings;
 use clap::{Args, ValueEnum};
 
+use super::import::{Lists, tell};
 use super::media::Packaged;
 
 /// One list of clips, and which of them to use.
@@ -18,10 +20,12 @@ pub(super) struct Source {
     list: List,
     #[command(flatten)]
     packaged: Packaged,
-    /// The folder with the media of --valor or --table.
+    #[command(flatten)]
+    lists: Lists,
+    /// The folder with the media of --valor, --table or --dataset.
     #[arg(long, value_name = "DIR")]
     media: Option<PathBuf>,
-    /// Take clips of --valor or --table whose media are not there: their features may be.
+    /// Take clips of --valor, --table or --dataset whose media are not there: their features may be.
     #[arg(long)]
     without_media: bool,
     /// Seconds of a clip of --valor or --table, where the list does not say.
@@ -50,6 +54,9 @@ struct List {
     /// A table, CSV or JSON lines, with at least `id` and `caption`.
     #[arg(long, value_name = "FILE", requires = "media")]
     table: Option<PathBuf>,
+    /// A public dataset of trimmed clips, by its own annotations (--list): ave, vggsound, esc50 or valor.
+    #[arg(long, value_name = "NAME", requires = "media", requires = "list")]
+    dataset: Option<Dataset>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,7 +66,7 @@ enum Preset {
 }
 
 /// What was left out is listed here.
-const SKIPPED: &str = "skipped.jsonl";
+pub(super) const SKIPPED: &str = "skipped.jsonl";
 
 impl Source {
     /// The clips of the split. What was left out is said, and listed in `out`.
@@ -68,14 +75,7 @@ impl Source {
         let all = catalogue.clips.len();
         catalogue.clips.retain(|clip| clip.split == self.split);
         println!("{} of {all} clips are in the split {}", catalogue.clips.len(), self.split);
-        if !catalogue.skipped.is_empty() {
-            println!("{} were left out, see {SKIPPED}:", catalogue.skipped.len());
-            for (reason, count) in catalogue.skipped_by_reason() {
-                println!("  {count:6}  {reason}");
-            }
-        }
-        let lines: Result<Vec<String>, _> = catalogue.skipped.iter().map(serde_json::to_string).collect();
-        std::fs::write(out.join(SKIPPED), lines?.into_iter().map(|line| line + "\n").collect::<String>())?;
+        tell(&catalogue.skipped, out)?;
         if catalogue.clips.is_empty() {
             bail!("there are no clips of the split {}; choose another with --split", self.split);
         }
@@ -91,14 +91,22 @@ impl Source {
             media: if self.without_media { MediaCheck::Nothing } else { MediaCheck::Exists },
             duration: self.clip_seconds,
         };
-        let List { preset: _, catalogue, valor, table } = &self.list;
+        let List { preset: _, catalogue, valor, table, dataset } = &self.list;
+        if let (Some(dataset), Some(media)) = (dataset, &self.media) {
+            return match self.lists.read(*dataset, media, &self.lists.names()?, &options)? {
+                Imported::Clips(catalogue) => Ok(catalogue),
+                Imported::Videos(_) => bail!(
+                    "the videos of {dataset} have events at known times, and are no clips to make videos of; use `avicuna dataset import`"
+                ),
+            };
+        }
         Ok(match (catalogue, valor, table, &self.media) {
             (Some(path), ..) => Catalogue::read(path)?,
             (_, Some(list), _, Some(media)) => corpus::valor(list, media, &options)?,
             (_, _, Some(list), Some(media)) => corpus::table(list, media, &options)?,
             // The arguments' own rules leave nothing else.
             _ => bail!(
-                "name the clips: --preset packaged, --catalogue FILE, --valor JSON --media DIR, or --table FILE --media DIR"
+                "name the clips: --preset packaged, --catalogue FILE, --valor JSON --media DIR, --table FILE --media DIR, or --dataset NAME --list FILE --media DIR"
             ),
         })
     }

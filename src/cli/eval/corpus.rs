@@ -7,7 +7,7 @@ use avicuna_models::localizer::LoadOptions;
 use avicuna_models::manifest::{Manifest, PromptSpec, sha256_of};
 use avicuna_training::evaluation::EvaluationError;
 use avicuna_training::evaluation::cache::{Cache, Head};
-use avicuna_training::evaluation::events::Merging;
+use avicuna_training::evaluation::events::{Merging, Voice};
 use avicuna_training::evaluation::predictions::Predictions;
 use avicuna_training::evaluation::report::Report;
 use avicuna_training::evaluation::truth::Corpus;
@@ -72,6 +72,17 @@ pub struct MergingArguments {
     /// How many windows must have seen an event.
     #[arg(long)]
     min_windows: Option<u32>,
+    /// Measure one of the two voices of a model alone, by the same watching.
+    #[arg(long, value_enum)]
+    baseline: Option<Baseline>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Baseline {
+    /// The encoders' own classes, without the LLM.
+    Taggers,
+    /// The LLM, without the evidence of the encoders' own classes.
+    Llm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,6 +101,11 @@ impl MergingArguments {
             min_score: self.min_score.unwrap_or(own.min_score),
             min_query_score: self.min_query_score.unwrap_or(own.min_query_score),
             min_windows: self.min_windows.unwrap_or(own.min_windows),
+            voice: match self.baseline {
+                None => Voice::Model,
+                Some(Baseline::Taggers) => Voice::Taggers,
+                Some(Baseline::Llm) => Voice::Llm,
+            },
         }
     }
 }

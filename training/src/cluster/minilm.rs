@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 
 use avicuna_models::checkpoint::{FetchError, Fetcher, Progress};
 use avicuna_models::manifest::{Fetch, FileRef, Wheel, sha256_of};
-use candle_core::{DType, Device, Tensor};
-use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config};
-use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
+use avicuna_models::sentence::{SentenceEncoder, SentenceFiles};
 
 use super::{ClusterError, Embeddings};
 
@@ -19,15 +16,6 @@ pub const NAME: &str = "all-MiniLM-L6-v2";
 /// Values of an embedding.
 pub const DIM: usize = 384;
 
-/// Tokens of a caption that are read, as its makers set it.
-const MAX_TOKENS: usize = 256;
-
-/// Captions that are read together: more does not help on a CPU.
-const BATCH: usize = 32;
-
-/// Captions that are sorted by length together, so that short ones are not filled up to long ones.
-const SORTED: usize = 1024;
-
 /// Its files with their checksums.
 const FILES: [(&str, &str); 3] = [
     ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
@@ -36,10 +24,7 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 /// The encoder, in memory.
-pub struct CaptionEncoder {
-    model: BertModel,
-    tokenizer: Tokenizer,
-}
+pub struct CaptionEncoder(SentenceEncoder);
 
 /// Fetches what is missing of the encoder to `cache`; nothing when all is there.
 pub fn pull(cache: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Vec<PathBuf>, FetchError> {
@@ -69,54 +54,13 @@ impl CaptionEncoder {
     /// Loads it from `cache`, where [`pull`] put it.
     pub fn open(cache: &Path) -> Result<Self, ClusterError> {
         let [config, tokenizer, weights] = FILES.map(|(name, sha256)| locate(cache, name, sha256));
-        let (config, tokenizer, weights) = (config?, tokenizer?, weights?);
-        let config = std::fs::read(&config).map_err(wrong)?;
-        let config: Config = serde_json::from_slice(&config).map_err(wrong)?;
-        let weights = candle_core::safetensors::load(&weights, &Device::Cpu).map_err(wrong)?;
-        let weights = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
-        let mut tokenizer = Tokenizer::from_file(&tokenizer).map_err(wrong)?;
-        let truncation = TruncationParams { max_length: MAX_TOKENS, ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(wrong)?;
-        // Filled up to the longest of a batch; its own `[PAD]` is token 0 too.
-        tokenizer.with_padding(Some(PaddingParams::default()));
-        Ok(Self { model: BertModel::load(weights, &config).map_err(wrong)?, tokenizer })
+        let files = SentenceFiles { config: config?, tokenizer: tokenizer?, weights: weights? };
+        Ok(Self(SentenceEncoder::open(&files).map_err(wrong)?))
     }
 
     /// Embeds texts; `progress` gets the number of texts done since its last call.
     pub fn embed(&self, texts: &[&str], progress: &mut dyn FnMut(u64)) -> Result<Embeddings, ClusterError> {
-        let mut values = vec![0f32; texts.len() * DIM];
-        for (start, part) in (0..).step_by(SORTED).zip(texts.chunks(SORTED)) {
-            let mut order: Vec<usize> = (0..part.len()).collect();
-            order.sort_by_key(|index| part[*index].len());
-            for batch in order.chunks(BATCH) {
-                let texts: Vec<&str> = batch.iter().map(|index| part[*index]).collect();
-                let rows = self.means(&texts).map_err(wrong)?;
-                for (index, row) in batch.iter().zip(rows) {
-                    let at = (start + index) * DIM;
-                    values[at..at + DIM].copy_from_slice(&row);
-                }
-                progress(batch.len() as u64);
-            }
-        }
-        Embeddings::new(values, DIM)
-    }
-
-    /// The mean over each text's tokens, without the fillers.
-    fn means(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Box<dyn std::error::Error + Send + Sync>> {
-        let encoded = self.tokenizer.encode_batch(texts.to_vec(), true)?;
-        let tokens = encoded.first().map_or(0, |text| text.get_ids().len());
-        let shape = (texts.len(), tokens);
-        let tensor = |of: fn(&tokenizers::Encoding) -> &[u32]| {
-            let values: Vec<u32> = encoded.iter().flat_map(of).copied().collect();
-            Tensor::from_vec(values, shape, &Device::Cpu)
-        };
-        let (ids, kinds) = (tensor(|text| text.get_ids())?, tensor(|text| text.get_type_ids())?);
-        let mask = tensor(|text| text.get_attention_mask())?;
-        // [texts, tokens, 384]
-        let hidden = self.model.forward(&ids, &kinds, Some(&mask))?;
-        let mask = mask.to_dtype(DType::F32)?.unsqueeze(2)?;
-        let sum = hidden.broadcast_mul(&mask)?.sum(1)?;
-        Ok(sum.broadcast_div(&mask.sum(1)?)?.to_vec2()?)
+        Embeddings::new(self.0.embed(texts, progress).map_err(wrong)?, DIM)
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Record {
     pub id: String,
     pub caption: String,
     pub media: Option<PathBuf>,
+    /// Other names than the id that its file may have before the ending.
+    pub stems: Vec<String>,
     pub duration: Option<f64>,
     pub label: Option<String>,
     pub modality: Option<Sense>,
@@ -57,6 +59,33 @@ pub(super) struct Record {
 const ENDINGS: [&str; 14] =
     ["mp4", "mkv", "webm", "mov", "avi", "m4v", "ts", "wav", "flac", "mp3", "m4a", "ogg", "opus", "aac"];
 
+/// Records, and what was left out of the list before it came to its media.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    records: Vec<Record>,
+    skipped: Vec<Skipped>,
+}
+
+impl Candidates {
+    pub fn add(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    pub fn skip(&mut self, id: &str, reason: String) {
+        self.skipped.push(Skipped { id: id.to_owned(), reason });
+    }
+
+    /// See [`admit`].
+    pub fn admit(self, list: &Path, folder: &Path, options: &ReadOptions) -> Result<Catalogue, CorpusError> {
+        let mut catalogue = look(self.records, folder, options)?;
+        catalogue.skipped.splice(0..0, self.skipped);
+        if catalogue.clips.is_empty() {
+            return Err(CorpusError::nothing(list, &catalogue.skipped));
+        }
+        Ok(catalogue)
+    }
+}
+
 /// Makes clips of `records`; those that are none are skipped with a reason.
 ///
 /// # Errors
@@ -67,6 +96,10 @@ pub(super) fn admit(
     folder: &Path,
     options: &ReadOptions,
 ) -> Result<Catalogue, CorpusError> {
+    Candidates { records, skipped: Vec::new() }.admit(list, folder, options)
+}
+
+fn look(records: Vec<Record>, folder: &Path, options: &ReadOptions) -> Result<Catalogue, CorpusError> {
     let files = if options.media == MediaCheck::Nothing { BTreeMap::new() } else { media_files(folder)? };
     let mut admission = Admission { files, folder, options, ids: BTreeSet::new(), captions: BTreeSet::new() };
     let looked = |record: &Record| -> Option<Result<Probe, MediaError>> {
@@ -82,18 +115,11 @@ pub(super) fn admit(
             Err(reason) => catalogue.skipped.push(Skipped { id, reason }),
         }
     }
-    if catalogue.clips.is_empty() {
-        let counts = catalogue.skipped_by_reason();
-        let reasons: Vec<String> =
-            counts.iter().map(|(reason, count)| format!("{count} x {reason}")).collect();
-        let reasons = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join(", ") };
-        return Err(CorpusError::Nothing { path: list.to_owned(), reasons });
-    }
     Ok(catalogue)
 }
 
 /// The media files of `folder` by the name before their ending. Of two with the same name, the first ending in our list.
-fn media_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CorpusError> {
+pub(super) fn media_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, CorpusError> {
     let rank = |path: &Path| {
         let ending = path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase();
         ENDINGS.iter().position(|known| *known == ending)
@@ -148,8 +174,9 @@ impl Admission<'_> {
         if !self.ids.insert(record.id.clone()) {
             return Err("the id stands there twice".to_owned());
         }
-        // Asked when this happens, nobody could say which of two clips is meant.
-        if !self.captions.insert(caption.to_lowercase()) {
+        let label = record.label.filter(|label| !label.trim().is_empty());
+        // Asked when this happens, nobody could say which of two clips is meant; clips with labels are asked for by these.
+        if label.is_none() && !self.captions.insert(caption.to_lowercase()) {
             return Err("the caption stands there twice".to_owned());
         }
         Ok(Clip {
@@ -157,7 +184,7 @@ impl Admission<'_> {
             media,
             duration,
             caption,
-            label: record.label.filter(|label| !label.trim().is_empty()),
+            label,
             modality: record.modality.unwrap_or(sense),
             split: record.split.unwrap_or(self.options.split),
             tags,
@@ -172,9 +199,12 @@ impl Admission<'_> {
         match named {
             Some(path) if path.is_file() => Ok(path),
             Some(path) => Err(format!("no media file: {} is not there", path.display())),
-            None => self.files.get(&record.id).cloned().ok_or_else(|| {
-                format!("no media file: {}.mp4, or with another ending, is not in the folder", record.id)
-            }),
+            None => {
+                let found = std::iter::once(&record.id).chain(&record.stems).find_map(|s| self.files.get(s));
+                found.cloned().ok_or_else(|| {
+                    format!("no media file: {}.mp4, or with another ending, is not in the folder", record.id)
+                })
+            }
         }
     }
 }

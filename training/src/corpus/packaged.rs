@@ -21,7 +21,11 @@ mod stamps;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(super) use self::backdrop::Backdrop;
 pub use self::clips::{Options, Progress, build};
+pub(super) use self::dice::Dice;
+pub(super) use self::effect::rms;
+pub(super) use self::noise::{Noise, raw as noise};
 pub use self::stamps::{Class, FOLDER, PACKAGE, Stamps, classes};
 use super::Split;
 use crate::media::MediaError;

@@ -40,7 +40,7 @@ fn from_lines(list: &Path) -> Result<Vec<Record>, CorpusError> {
         let Line { id, caption, media, duration, label, modality, split, tags } =
             jsonl::object(list, number, &line)?;
         let place = format!("line {number}");
-        Ok(Record { place, id, caption, media, duration, label, modality, split, tags })
+        Ok(Record { place, id, caption, media, duration, label, modality, split, tags, ..Record::default() })
     };
     jsonl::lines(list)?.into_iter().map(record).collect()
 }
@@ -94,6 +94,7 @@ fn from_csv(list: &Path) -> Result<Vec<Record>, CorpusError> {
             tags: text(tags)
                 .map(|text| text.split(';').map(|tag| tag.trim().to_owned()).collect())
                 .unwrap_or_default(),
+            ..Record::default()
         });
     }
     Ok(records)

@@ -27,7 +27,7 @@ pub struct Head {
 impl Head {
     /// For this model and these settings.
     pub fn new(model: &str, settings: Settings) -> Self {
-        Self { format: 2, model: model.to_owned(), settings }
+        Self { format: 3, model: model.to_owned(), settings }
     }
 }
 

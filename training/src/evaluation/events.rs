@@ -28,17 +28,34 @@ pub struct Merging {
     pub min_query_score: f64,
     /// How many windows must have seen an event.
     pub min_windows: u32,
+    /// Whose word counts.
+    pub voice: Voice,
+}
+
+/// Whose word counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Voice {
+    /// The model's, as a stream tells it.
+    #[default]
+    Model,
+    /// The LLM's alone.
+    Llm,
+    /// That of the encoders' own classes alone: the baseline.
+    Taggers,
 }
 
 impl Merging {
     /// As a stream has them when its configuration says nothing.
     pub fn of(prompt: &PromptSpec) -> Self {
         let stream = StreamConfig::new("", "");
+        let min_score = prompt.least_score(None);
         Self {
             merge_gap: stream.merge_gap.as_secs_f64(),
-            min_score: stream.min_score,
-            min_query_score: prompt.least_query_score(None, stream.min_score),
+            min_score,
+            min_query_score: prompt.least_query_score(None, min_score),
             min_windows: 1,
+            voice: Voice::Model,
         }
     }
 }
@@ -97,7 +114,12 @@ fn tracked(
         for &question in questions {
             let queried = watched.question(None) != Some(question);
             let Some(said) = window.answers.get(question) else { continue };
-            let found = said.found.iter().filter(|found| wanted(found));
+            let found = match merging.voice {
+                Voice::Model => &said.found,
+                Voice::Llm => &said.llm,
+                Voice::Taggers => &said.taggers,
+            };
+            let found = found.iter().filter(|found| wanted(found));
             localizations.extend(found.filter_map(|found| localization(found, &said.text, queried)));
         }
         records.extend(tracker.observe(&Seen { window: facts(watched, window), localizations }));
@@ -168,8 +190,13 @@ mod tests {
     use super::*;
     use crate::evaluation::watch::Said;
 
-    const MERGING: Merging =
-        Merging { merge_gap: 1.0, min_score: 0.2, min_query_score: 0.95, min_windows: 1 };
+    const MERGING: Merging = Merging {
+        merge_gap: 1.0,
+        min_score: 0.2,
+        min_query_score: 0.95,
+        min_windows: 1,
+        voice: Voice::Model,
+    };
     const SETTINGS: Settings = Settings { window: 20.0, hop: 10.0, audio: true, video: true };
 
     fn window(index: u64, found: &[(u8, u8, f64)]) -> Window {
@@ -180,10 +207,20 @@ mod tests {
             score: *score,
             modality: Some(Modality::Audio),
         });
-        let said = Said { text: "From ...".into(), found: found.collect() };
+        let found: Vec<Found> = found.collect();
+        let said = Said { text: "From ...".into(), llm: found.clone(), taggers: Vec::new(), found };
         let (audio, visual) = (Presence::Present, Presence::Present);
         let end = start + 20.0;
-        Window { index, start, end, audio, visual, held: vec![[start, end]], answers: vec![said] }
+        Window {
+            index,
+            start,
+            end,
+            audio,
+            visual,
+            held: vec![[start, end]],
+            answers: vec![said],
+            evidence: None,
+        }
     }
 
     fn watched(windows: Vec<Window>) -> Watched {
@@ -231,7 +268,7 @@ mod tests {
         let cat = Found { label: "A cat".into(), ..windows[1].answers[0].found[0].clone() };
         windows[1].answers[0].found.push(cat);
         windows[0].answers.extend(asked);
-        windows[1].answers.push(Said { text: "It does not happen.".into(), found: Vec::new() });
+        windows[1].answers.push(Said { text: "It does not happen.".into(), ..Said::default() });
         let watched = Watched { asked: vec!["a dog".into()], ..watched(windows) };
         let told = events_of_stream(&watched, "a dog", SETTINGS, MERGING).expect("both were asked");
         assert_eq!(told.len(), 1);

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avicuna_models::answer::Answer;
+use avicuna_models::evidence::Evidence;
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_models::manifest::{FILE_NAME, Manifest, sha256_of};
-use avicuna_pipeline::answer::{self, Asked, Phrases};
+use avicuna_pipeline::answer::{self, Asked, Inquiry, Reader, Reading, Voices};
 use avicuna_pipeline::config::{Config, Loaded, Places, StreamConfig};
 use avicuna_pipeline::control::Control;
 use avicuna_pipeline::daemon::{self, Heard, Plan, Record};
@@ -86,15 +87,21 @@ pub struct Window {
     pub held: Vec<[f64; 2]>,
     /// One for each question.
     pub answers: Vec<Said>,
+    /// What the encoders' own classes say, where they have any.
+    pub evidence: Option<Evidence>,
 }
 
 /// One answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Said {
     /// Word by word.
     pub text: String,
-    /// What was read of it.
+    /// What a stream tells of it.
     pub found: Vec<Found>,
+    /// What the LLM alone says.
+    pub llm: Vec<Found>,
+    /// What the encoders' own classes alone say.
+    pub taggers: Vec<Found>,
 }
 
 /// One localization of an answer.
@@ -114,7 +121,7 @@ pub struct Found {
 pub struct Watcher {
     localizer: Arc<Localizer>,
     settings: Settings,
-    phrases: Phrases,
+    reader: Reader,
     runtime: tokio::runtime::Runtime,
     model: String,
 }
@@ -135,9 +142,9 @@ impl Watcher {
         let file = dir.join(FILE_NAME);
         let checksum = sha256_of(&file).map_err(|source| EvaluationError::io(&file, source))?;
         let model = format!("{} {}", manifest.id(), checksum);
-        let phrases = Phrases::of(&manifest.prompt);
+        let reader = Reader::of(&localizer);
         let runtime = tokio::runtime::Runtime::new().map_err(|source| EvaluationError::io(dir, source))?;
-        Ok(Self { settings, phrases, runtime, model, localizer: Arc::new(localizer) })
+        Ok(Self { settings, reader, runtime, model, localizer: Arc::new(localizer) })
     }
 
     /// The model directory's manifest.
@@ -169,7 +176,7 @@ impl Watcher {
     ) -> Result<Watched, EvaluationError> {
         let checksum = sha256_of(media).map_err(|source| EvaluationError::io(media, source))?;
         let plan = self.plan(video, media, labels)?;
-        let questions = plan.questions.iter().map(|question| question.asked.clone()).collect::<Vec<_>>();
+        let inquiries = self.reader.inquiries(&plan.questions, &self.localizer);
         let started = Instant::now();
         let schedule = ScheduleConfig {
             max_batch: 4,
@@ -188,14 +195,14 @@ impl Watcher {
         let mut watched = Watched {
             video: video.to_owned(),
             media: checksum,
-            detect: questions.first() == Some(&Asked::Detect),
+            detect: inquiries.first().is_some_and(|inquiry| inquiry.asked == Asked::Detect),
             asked: labels.to_vec(),
             seconds: 0.0,
             unwatched: 0.0,
             unparsed: 0,
             trouble: Vec::new(),
             took: started.elapsed().as_secs_f64(),
-            windows: heard.iter().map(|heard| self.window(&questions, heard)).collect(),
+            windows: heard.iter().map(|heard| self.window(&inquiries, heard)).collect(),
         };
         watched.windows.sort_by_key(|window| window.index);
         records.iter().for_each(|record| watched.account(record));
@@ -222,11 +229,17 @@ impl Watcher {
         Ok(plans.into_iter().next().expect("one stream has one plan"))
     }
 
-    fn window(&self, questions: &[Asked], heard: &Heard) -> Window {
-        let facts = &heard.window;
-        let said = |(asked, answer): (&Asked, &Answer)| {
-            let read = answer::read(asked, answer, &self.phrases).localizations.into_iter();
-            Said { text: answer.text.clone(), found: read.map(found).collect() }
+    fn window(&self, inquiries: &[Inquiry], heard: &Heard) -> Window {
+        let (facts, answers) = (&heard.window, &heard.answer.answers);
+        let seconds = facts.end.since(facts.start).as_secs_f64();
+        let read = |voices| self.reader.read(inquiries, &heard.answer, seconds, voices).into_iter();
+        let all = |reading: Reading| reading.localizations.into_iter().map(found).collect();
+        let voices = read(Voices::Both).zip(read(Voices::Llm)).zip(read(Voices::Taggers));
+        let said = |(((both, llm), taggers), answer): (_, &Answer)| Said {
+            text: answer.text.clone(),
+            found: all(both),
+            llm: all(llm),
+            taggers: all(taggers),
         };
         let seconds = |span: &Range<StreamTime>| [span.start.as_secs_f64(), span.end.as_secs_f64()];
         Window {
@@ -236,7 +249,8 @@ impl Watcher {
             audio: facts.audio,
             visual: facts.visual,
             held: facts.held.iter().map(seconds).collect(),
-            answers: questions.iter().zip(&heard.answer.answers).map(said).collect(),
+            answers: voices.zip(answers).map(said).collect(),
+            evidence: heard.answer.evidence.clone(),
         }
     }
 }

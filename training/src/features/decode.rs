@@ -22,11 +22,10 @@ pub(super) enum Decoded {
     End(Option<String>),
 }
 
-/// Samples by their row.
-#[derive(Default)]
+/// The samples of a window by slot, and the row that its first slot is.
 pub(super) struct Window {
-    pub visual: Vec<(usize, Arc<EncodeOnce<RgbFrame>>)>,
-    pub audio: Vec<(usize, Arc<EncodeOnce<AudioClip>>)>,
+    pub visual: (usize, Vec<Option<Arc<EncodeOnce<RgbFrame>>>>),
+    pub audio: (usize, Vec<Option<Arc<EncodeOnce<AudioClip>>>>),
 }
 
 /// A decoder that delivers nothing for so long is stuck; a loaded machine is slow.
@@ -93,12 +92,5 @@ fn plan(media: &Media, manifest: &Manifest) -> Result<Plan, String> {
 fn samples(closed: Closed, (visual, audio): (usize, usize)) -> Option<Window> {
     let Closed::Window(window) = closed else { return None };
     let index = usize::try_from(window.id.index).ok()?;
-    Some(Window {
-        visual: (index * visual..).zip(window.visual.slots).filter_map(there).collect(),
-        audio: (index * audio..).zip(window.audio.slots).filter_map(there).collect(),
-    })
-}
-
-fn there<T>((row, sample): (usize, Option<T>)) -> Option<(usize, T)> {
-    Some((row, sample?))
+    Some(Window { visual: (index * visual, window.visual.slots), audio: (index * audio, window.audio.slots) })
 }

@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::FeaturesError;
+use super::{FeaturesError, npy};
 use crate::corpus::Skipped;
 use crate::whole;
 
@@ -67,7 +67,7 @@ struct Note {
 
 /// Features of one modality.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Table {
+pub(crate) struct Table {
     pub rows: usize,
     pub dim: usize,
     /// Row by row.
@@ -80,11 +80,13 @@ const MODALITIES: [&str; 2] = ["visual", "audio"];
 const NOTE: &str = "features.json";
 
 /// A folder of features.
-pub(super) struct Store {
+pub(crate) struct Store {
     folder: PathBuf,
     format: Format,
     /// The modality that is written last: a file that has it has all.
     last: usize,
+    /// Of the numbers that are written.
+    numbers: DType,
 }
 
 impl Store {
@@ -99,8 +101,8 @@ impl Store {
             fs::create_dir_all(&folder).map_err(file(&folder))?;
         }
         let note = folder.join(NOTE);
-        let store =
-            Self { folder: folder.to_owned(), format, last: usize::from(description.vision.is_none()) };
+        let last = usize::from(description.vision.is_none());
+        let store = Self { folder: folder.to_owned(), format, last, numbers: DType::F32 };
         if note.is_file() {
             let text = fs::read(&note).map_err(file(&note))?;
             let found: Note = serde_json::from_slice(&text)
@@ -117,6 +119,11 @@ impl Store {
         Ok(store)
     }
 
+    /// Writes numbers of 16 bits from now on.
+    pub fn in_halves(self) -> Self {
+        Self { numbers: DType::F16, ..self }
+    }
+
     /// Whether all of a file's features are there.
     pub fn has(&self, id: &str) -> bool {
         self.path(id, self.last).is_file()
@@ -131,7 +138,9 @@ impl Store {
 
     /// Writes the visual and the audio table of a file.
     pub fn write(&self, id: &str, tables: &[Option<Table>; 2]) -> Result<(), FeaturesError> {
-        let tensor = |table: &Table| Tensor::from_slice(&table.data, (table.rows, table.dim), &Device::Cpu);
+        let tensor = |table: &Table| {
+            Tensor::from_slice(&table.data, (table.rows, table.dim), &Device::Cpu)?.to_dtype(self.numbers)
+        };
         if self.format == Format::Safetensors {
             return self.finished(self.path(id, 0), |part| {
                 let named = MODALITIES
@@ -146,7 +155,9 @@ impl Store {
         // Sight last: where it is, sound is.
         for modality in [1, 0] {
             if let Some(table) = &tables[modality] {
-                self.finished(self.path(id, modality), |part| tensor(table)?.write_npy(part))?;
+                self.finished(self.path(id, modality), |part| {
+                    Ok(npy::write(&mut fs::File::create(part)?, table, self.numbers == DType::F16)?)
+                })?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Clips while they play: decoded ahead, re-timed.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::thread::JoinHandle;
 
 use super::{AudioScaling, Entry, RenderError, at_sample};
@@ -31,8 +32,7 @@ impl Playing {
             None => Vec::new(),
         };
         let seconds = (end - start).max(1) as f64 / f64::from(shape.fps);
-        let pictures =
-            Retimed { pictures: Pictures::open(&clip.media, shape)?, shown: None, next: None, ended: false };
+        let pictures = Retimed::open(&clip.media, shape)?;
         Ok(Self { start: *start, end: *end, pictures, sound, fps: shape.fps, speed: clip.duration / seconds })
     }
 
@@ -60,7 +60,7 @@ fn whole(clip: &Clip) -> Result<Option<Vec<f32>>, MediaError> {
 }
 
 /// The pictures of a clip at any rising times.
-struct Retimed {
+pub(crate) struct Retimed {
     pictures: Pictures,
     shown: Option<Frame>,
     next: Option<(f64, Frame)>,
@@ -71,8 +71,13 @@ struct Retimed {
 const EXACT: f64 = 1e-3;
 
 impl Retimed {
+    /// Opens a file.
+    pub fn open(media: &Path, shape: Shape) -> Result<Self, MediaError> {
+        Ok(Self { pictures: Pictures::open(media, shape)?, shown: None, next: None, ended: false })
+    }
+
     /// The picture shown `seconds` after the clip's beginning: the last one that begins at or before it.
-    fn at(&mut self, seconds: f64) -> Result<Option<Frame>, MediaError> {
+    pub fn at(&mut self, seconds: f64) -> Result<Option<Frame>, MediaError> {
         loop {
             if self.next.is_none() && !self.ended {
                 self.next = self.pictures.next()?;

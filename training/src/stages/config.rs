@@ -64,6 +64,8 @@ pub enum Start {
     Random,
     /// At the LLM's own embeddings of the words that the data tells of the features: a ridge regression.
     Words,
+    /// At the LLM's own embeddings of the phrases of the model's vocabulary, for encoders whose embeddings are the evidence for them.
+    Vocabulary,
     /// At what a file holds: `vision.weight` and so on, or the reference's `mm_projector`.
     File(PathBuf),
 }
@@ -301,7 +303,7 @@ impl Config {
         let (config, places): (Self, Places) = parse(text, file)?;
         let mut problems = Vec::new();
         let mut problem = |field: &str, message: String| problems.push(places.problem(field, message));
-        if matches!(config.model.adapters, Start::Random | Start::File(_)) && config.model.words.is_some() {
+        if config.model.adapters != Start::Words && config.model.words.is_some() {
             problem("model.words", "belongs to adapters = \"words\" only".into());
         }
         for (name, stage) in &config.stage {

@@ -7,6 +7,7 @@ use avicuna_models::interleave::Interleaver;
 use avicuna_models::llm::{Config as LlmConfig, Lora, LoraWeights, Parameter, Products, Trainable, open};
 use avicuna_models::manifest::{Manifest, cache_dir};
 use avicuna_models::tokenizer::Tokenizer;
+use avicuna_models::vocabulary::{Vocabulary, VocabularyError};
 
 use super::TrainError;
 use super::adapters::{self, Adapters};
@@ -117,6 +118,19 @@ impl Plan {
                     let missing = || TrainError::run(path, format!("it has no {} adapter", sense.name()));
                     adapters::read(sense, path, shape)?.ok_or_else(missing).map(Some)
                 }
+                Start::Vocabulary => {
+                    if directions.is_none() {
+                        directions = Some(Directions::new(llm, tokenizer)?);
+                    }
+                    let directions = directions.as_mut().expect("it was just made");
+                    let vocabulary = vocabulary(&self.manifest)?.ok_or_else(|| {
+                        TrainError::run(
+                            &config.model.manifest,
+                            "it has no [vocabulary] for adapters to start at",
+                        )
+                    })?;
+                    words::phrases(sense, shape, &vocabulary, directions).map(Some)
+                }
                 // Windows hold both senses; of captions, what is not in the samples neither has words nor needs any.
                 Start::Words
                     if stage.form == Form::Windows
@@ -143,6 +157,14 @@ impl Plan {
         };
         Ok(Adapters { vision: of(Sense::Visual)?, audio: of(Sense::Audio)? })
     }
+}
+
+/// What the encoders' classes are called, where the model has such.
+pub(super) fn vocabulary(manifest: &Manifest) -> Result<Option<Vocabulary>, TrainError> {
+    let Some(file) = &manifest.vocabulary else { return Ok(None) };
+    let path = manifest.locate("vocabulary", file, &cache_dir()?)?;
+    let read = |error: VocabularyError| TrainError::malformed(&path, error.to_string());
+    Vocabulary::load(&path).map(Some).map_err(read)
 }
 
 /// The LoRAs of the stages before `number`, in their order.

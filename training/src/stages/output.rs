@@ -102,7 +102,7 @@ fn model_dir(
         write_matrices(&dir.join("lora.safetensors"), lora, stored)?;
     }
     let mut table = read(&config.model.manifest)?;
-    place_parts(&plan.manifest, &mut table, &dir)?;
+    place_parts(&plan.manifest, &dir)?;
     let file = |name: &str| -> Result<Table, TrainError> {
         let path = dir.join(name);
         let sum = sha256_of(&path).map_err(|e| TrainError::read(&path, e))?;
@@ -139,19 +139,16 @@ fn read(path: &Path) -> Result<Table, TrainError> {
     text.parse().map_err(|e: toml::de::Error| TrainError::malformed(path, e.to_string()))
 }
 
-/// Copies the encoders that lie beside the manifest; what lies in the cache is found there by the new model too.
-fn place_parts(manifest: &Manifest, table: &mut Table, dir: &Path) -> Result<(), TrainError> {
+/// Copies what lies beside the manifest and is not trained; what lies in the cache is found there by the new model too.
+fn place_parts(manifest: &Manifest, dir: &Path) -> Result<(), TrainError> {
     for (part, file) in manifest.parts() {
-        let from = manifest.dir.join(&file.file);
-        if !matches!(part, "vision" | "audio") || !from.is_file() {
+        let (from, to) = (manifest.dir.join(&file.file), dir.join(&file.file));
+        if !matches!(part, "vision" | "audio" | "vocabulary") || from == to || !from.is_file() {
             continue;
         }
-        let name = from.file_name().and_then(|name| name.to_str()).unwrap_or(part).to_owned();
-        let to = dir.join(&name);
+        let folder = to.parent().unwrap_or(dir);
+        std::fs::create_dir_all(folder).map_err(|e| TrainError::write(folder, e))?;
         std::fs::copy(&from, &to).map_err(|e| TrainError::write(&to, e))?;
-        if let Some(Value::Table(file)) = table.get_mut(part).and_then(|part| part.get_mut("file")) {
-            file.insert("file".into(), name.into());
-        }
     }
     Ok(())
 }

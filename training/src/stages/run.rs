@@ -15,7 +15,7 @@ use super::checkpoint::{self, State};
 use super::config::{Config, Form, Missing, Part, Stage};
 use super::features::{Features, Sense};
 use super::journal::{Entry, Journal};
-use super::model::{Model, Plan};
+use super::model::{self, Model, Plan};
 use super::optimizer::{self, AdamW, Share};
 use super::order::{of_epoch, steps};
 use super::output::{self, folder};
@@ -142,7 +142,9 @@ fn source(plan: &Plan, stage: &Stage) -> Result<Joined, TrainError> {
         sources.push(match (&stage.form, &stage.windows) {
             (Form::Windows, settings) => {
                 let settings = settings.clone().unwrap_or_default();
-                Box::new(Windows::open(corpus, features, window, plan.manifest.prompt.clone(), settings)?)
+                let prompt = plan.manifest.prompt.clone();
+                let vocabulary = model::vocabulary(&plan.manifest)?;
+                Box::new(Windows::open(corpus, features, (window, prompt, vocabulary), settings)?)
             }
             (Form::Captions, _) => Box::new(Records::captions(corpus, features, split)?),
             (form, _) => Box::new(Records::open(corpus, features, split, (*form, stage.timing))?),

@@ -13,6 +13,7 @@ use avicuna_models::labels::VIDEO;
 use avicuna_models::manifest::{PromptSpec, WindowSpec};
 use avicuna_models::prompt::Template;
 use avicuna_models::slots::Slot;
+use avicuna_models::vocabulary::Vocabulary;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -36,6 +37,8 @@ pub(super) struct Windows {
     features: Features,
     window: WindowSpec,
     prompt: PromptSpec,
+    /// Knows what is a kind of what.
+    vocabulary: Option<Vocabulary>,
     settings: Settings,
 }
 
@@ -62,8 +65,7 @@ impl Windows {
     pub(super) fn open(
         corpus: &Path,
         features: Features,
-        window: WindowSpec,
-        prompt: PromptSpec,
+        (window, prompt, vocabulary): (WindowSpec, PromptSpec, Option<Vocabulary>),
         settings: Settings,
     ) -> Result<Self, TrainError> {
         let mut timelines: Vec<Timeline> = Vec::new();
@@ -81,7 +83,7 @@ impl Windows {
         let names: BTreeSet<String> =
             timelines.iter().flat_map(|t| &t.segments).map(Segment::event).collect();
         let labels = names.into_iter().collect();
-        Ok(Self { timelines, labels, features, window, prompt, settings })
+        Ok(Self { timelines, labels, features, window, prompt, vocabulary, settings })
     }
 
     fn timeline(&self, index: usize) -> &Timeline {
@@ -185,7 +187,7 @@ impl Windows {
         let few = if random.random_bool(0.9) { asked.saturating_sub(1) } else { asked };
         happens.truncate(few.max(1).min(asked));
         let mut absent: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        absent.retain(|label| events.iter().all(|e| e.label != *label));
+        absent.retain(|label| events.iter().all(|e| !self.akin(&e.label, label)));
         absent.shuffle(random);
         absent.truncate(asked - happens.len());
         let gap = if self.prompt.template == Template::ChatMl { "\n" } else { "\n " };
@@ -196,6 +198,16 @@ impl Windows {
             vec![question(&self.prompt.ground_question(label)), self.grounded(&own)]
         });
         detect.chain(ground).collect()
+    }
+
+    /// Whether one is the other or a kind of it: where a dog barks, "an animal" is not absent.
+    fn akin(&self, one: &str, other: &str) -> bool {
+        let find = |text: &str| self.vocabulary.as_ref().and_then(|words| words.find(text));
+        let related = || {
+            let (words, one, other) = (self.vocabulary.as_ref()?, find(one)?, find(other)?);
+            Some(words.is_a(one, other) || words.is_a(other, one))
+        };
+        one == other || related().unwrap_or(false)
     }
 
     fn detected(&self, events: &[&Event]) -> String {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use avicuna_models::llm::{Projection, Trainable};
 use avicuna_models::tokenizer::{Specials, Tokenizer};
+use avicuna_models::vocabulary::Vocabulary;
 
 use super::TrainError;
 use super::adapters::adapter;
@@ -71,10 +72,45 @@ impl<'a> Directions<'a> {
         if texts.is_empty() {
             add(self.word("nothing")?, 1.0);
         }
-        let kind = if sense == Sense::Visual { "picture" } else { "sound" };
-        add(self.word(kind)?, SENSE_SHARE);
+        add(self.word(kind(sense))?, SENSE_SHARE);
         Ok(out)
     }
+}
+
+/// How long a token is that shows one phrase for certain, in words.
+const CERTAIN: f32 = 1.3;
+
+/// An adapter of shape (hidden, phrases) that says the phrases themselves, each as loud as the evidence for it.
+pub(super) fn phrases(
+    sense: Sense,
+    [hidden, dim]: [usize; 2],
+    vocabulary: &Vocabulary,
+    directions: &mut Directions<'_>,
+) -> Result<Projection, TrainError> {
+    let columns = if sense == Sense::Visual { vocabulary.seen() } else { vocabulary.heard() };
+    if columns.len() != dim {
+        return Err(TrainError::run(
+            Path::new("model.adapters"),
+            format!(
+                "\"vocabulary\" needs embeddings that are the evidence for its {} phrases; {} ones have {dim} values",
+                columns.len(),
+                sense.name()
+            ),
+        ));
+    }
+    let mut weight = vec![0.0; hidden * dim];
+    for (column, phrase) in columns.iter().enumerate() {
+        let word = directions.word(&vocabulary.phrases()[*phrase].text)?;
+        word.iter().enumerate().for_each(|(row, value)| weight[row * dim + column] = CERTAIN * value);
+    }
+    let kind = directions.word(kind(sense))?;
+    let bias = kind.iter().map(|value| SENSE_SHARE * value).collect();
+    Ok(adapter(sense, [hidden, dim], weight, bias))
+}
+
+/// The word for what a sense gives.
+fn kind(sense: Sense) -> &'static str {
+    if sense == Sense::Visual { "picture" } else { "sound" }
 }
 
 /// Names of the last columns of a feature, which are probabilities.

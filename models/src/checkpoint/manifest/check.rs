@@ -3,9 +3,13 @@
 use std::path::{Component, Path};
 
 use super::{
-    AudioFrontend, EVENT, Fetch, FileRef, Fit, Manifest, ScaleSpec, StrategyName, VisionPreprocess,
-    WindowSpec,
+    AudioFrontend, EVENT, Fetch, FileRef, Fit, Manifest, OutputSpec, ScaleSpec, StrategyName,
+    VisionPreprocess, WindowSpec,
 };
+use crate::vocabulary::Classes;
+
+/// Which parts of a sample are encoded is kept in the bits of one number.
+const MOST_PARTS: usize = 32;
 
 impl Manifest {
     /// The first key whose value makes no sense, and why.
@@ -20,25 +24,57 @@ impl Manifest {
         if let Some(vision) = &self.vision {
             within("vision.input_size", vision.input_size as usize, 4096)?;
             within("vision.dim", vision.dim, 1 << 20)?;
-            match (vision.fit, vision.preprocess) {
-                (Fit::Stretch, VisionPreprocess::Scale(scale)) => check_scale(&scale)?,
-                (Fit::Crop, VisionPreprocess::Clip(_)) => {}
-                _ => {
-                    let reason = "does not go with `vision.preprocess`: \"stretch\" takes `scale`, \"crop\" takes `clip`";
-                    return Err(("vision.fit", reason.into()));
+            for part in &vision.parts {
+                within("vision.input_size", part.input_size as usize, 4096)?;
+                match (vision.fit, part.preprocess) {
+                    (Fit::Stretch, VisionPreprocess::Scale(scale) | VisionPreprocess::Letterbox(scale)) => {
+                        check_scale(&scale)?
+                    }
+                    (Fit::Crop, VisionPreprocess::Clip(_)) => {}
+                    _ => {
+                        let reason = "does not go with `vision.preprocess`: \"stretch\" takes `scale` or `letterbox`, \"crop\" takes `clip`";
+                        return Err(("vision.fit", reason.into()));
+                    }
                 }
             }
         }
         if let Some(audio) = &self.audio {
             within("audio.dim", audio.dim, 1 << 20)?;
             positive("audio.clip_seconds", audio.clip_seconds, 600.0)?;
-            if audio.frontend == AudioFrontend::Clap && audio.sample_rate != 48_000 {
-                return Err(("audio.sample_rate", "is 48000 with the `clap` front end".into()));
+            if audio.parts.iter().any(|part| part.frontend == AudioFrontend::Clap) {
+                if audio.sample_rate != 48_000 {
+                    return Err(("audio.sample_rate", "is 48000 with the `clap` front end".into()));
+                }
+                // Reflection at the ends needs more than half a Fourier window.
+                if audio.clip_samples() <= 512 {
+                    return Err((
+                        "audio.clip_seconds",
+                        "is less than 513 samples, one Fourier window".into(),
+                    ));
+                }
             }
-            // Reflection at the ends needs more than half a Fourier window.
-            if audio.clip_samples() <= 512 {
-                return Err(("audio.clip_seconds", "is less than 513 samples, one Fourier window".into()));
+            if !(4_000..=192_000).contains(&audio.sample_rate) {
+                let reason = format!("is {}; it must be between 4000 and 192000", audio.sample_rate);
+                return Err(("audio.sample_rate", reason));
             }
+            if audio.clip_samples() == 0 {
+                return Err(("audio.clip_seconds", "is less than one sample".into()));
+            }
+        }
+        check_outputs("vision.parts", &self.outputs(true), self.vision.as_ref().map(|vision| vision.dim))?;
+        check_outputs("audio.parts", &self.outputs(false), self.audio.as_ref().map(|audio| audio.dim))?;
+        let outputs = [self.outputs(true), self.outputs(false)].concat();
+        match (outputs.iter().any(|output| output.classes.is_some()), &self.vocabulary) {
+            (true, None) => {
+                return Err(("vocabulary", "is missing; a part with `classes` needs its words".into()));
+            }
+            (false, Some(_)) => {
+                return Err(("vocabulary", "is of no use: no part has `classes`".into()));
+            }
+            _ => {}
+        }
+        if self.wording.is_some() && self.vocabulary.is_none() {
+            return Err(("wording", "is of no use without a vocabulary".into()));
         }
         match (self.interleave.strategy, self.interleave.stamp_every_slots) {
             (StrategyName::Timestamped, Some(slots)) => {
@@ -60,6 +96,9 @@ impl Manifest {
         }
         if self.prompt.min_query_score.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
             return Err(("prompt.min_query_score", "must be from 0 to 1".into()));
+        }
+        if self.prompt.min_score.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
+            return Err(("prompt.min_score", "must be from 0 to 1".into()));
         }
         within("prompt.max_new_tokens", self.prompt.max_new_tokens, 1 << 16)?;
         if let Some(lora) = &self.llm.lora {
@@ -91,6 +130,41 @@ fn tokens(key: &'static str, count: usize, table: &str, encoder: bool) -> Check 
         }
         (_, true) => within(key, count, 10_000),
     }
+}
+
+/// Each by itself; together they have the modality's width where no vocabulary has a say in it.
+fn check_outputs(key: &'static str, outputs: &[&OutputSpec], dim: Option<usize>) -> Check {
+    let Some(dim) = dim else { return Ok(()) };
+    if outputs.is_empty() || outputs.len() > MOST_PARTS {
+        return Err((key, format!("are {}; there must be between 1 and {MOST_PARTS}", outputs.len())));
+    }
+    for output in outputs {
+        within(key, output.dim, 1 << 20)?;
+        within(key, output.every, 1_000)?;
+        if output.from >= output.dim {
+            return Err((key, format!("take columns from {} on, of {}", output.from, output.dim)));
+        }
+        let taken = output.dim - output.from;
+        if let Some(classes) = output.classes
+            && classes.names().count() != taken
+        {
+            let reason = format!(
+                "have {taken} columns for the {} classes of {}",
+                classes.names().count(),
+                classes.name()
+            );
+            return Err((key, reason));
+        }
+        let seen = key.starts_with("vision");
+        if output.classes.is_some_and(|classes| (classes != Classes::Audioset) != seen) {
+            return Err((key, "have classes of the other sense".into()));
+        }
+    }
+    let width: usize = outputs.iter().map(|output| output.dim - output.from).sum();
+    if outputs.iter().all(|output| output.classes.is_none()) && width != dim {
+        return Err((key, format!("have {width} columns together, `dim` is {dim}")));
+    }
+    Ok(())
 }
 
 fn check_scale(scale: &ScaleSpec) -> Check {

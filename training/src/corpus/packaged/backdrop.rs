@@ -85,13 +85,19 @@ impl Family {
 }
 
 /// A background seen by a moving camera.
-pub(super) struct Backdrop {
+pub(in crate::corpus) struct Backdrop {
     image: Canvas,
     phase: [f64; 2],
     speed: [f64; 2],
 }
 
 impl Backdrop {
+    /// One with nothing in front of it and a camera that stands still: packed RGB rows of [`WIDTH`] x [`HEIGHT`].
+    pub fn still(dice: &mut Dice, split: Split) -> Vec<u8> {
+        let image = background(Family::drawn(dice, split), dice);
+        image.part(MARGIN, MARGIN, WIDTH, HEIGHT).data
+    }
+
     pub fn new(dice: &mut Dice, stamps: &Stamps, split: Split) -> Result<Self, PackagedError> {
         let family = Family::drawn(dice, split);
         let mut image = background(family, dice);
@@ -110,7 +116,7 @@ impl Backdrop {
     }
 
     /// What the camera sees after so many seconds.
-    pub fn at(&self, seconds: f64) -> Canvas {
+    pub(super) fn at(&self, seconds: f64) -> Canvas {
         let place =
             |i: usize| (MARGIN as f64 * (1.0 + (self.phase[i] + self.speed[i] * seconds).sin())) as usize;
         self.image.part(place(0), place(1), WIDTH, HEIGHT)

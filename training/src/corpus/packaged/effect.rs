@@ -12,7 +12,7 @@ pub(super) const LEVEL: f32 = 0.1;
 const BLOCK: usize = RATE as usize / 50;
 
 /// The root of the mean square.
-pub(super) fn rms(samples: &[f32]) -> f32 {
+pub(in crate::corpus) fn rms(samples: &[f32]) -> f32 {
     (samples.iter().map(|sample| f64::from(sample * sample)).sum::<f64>() / samples.len().max(1) as f64)
         .sqrt() as f32
 }

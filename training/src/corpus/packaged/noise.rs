@@ -12,7 +12,7 @@ use crate::media::RATE;
 
 /// What a bed is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Noise {
+pub(in crate::corpus) enum Noise {
     White,
     Pink,
     Brown,
@@ -78,7 +78,7 @@ fn decibels(db: f64) -> f32 {
 }
 
 /// A noise of any level.
-fn raw(kind: Noise, count: usize, dice: &mut Dice) -> Vec<f32> {
+pub(in crate::corpus) fn raw(kind: Noise, count: usize, dice: &mut Dice) -> Vec<f32> {
     let white = dice.normals(count);
     match kind {
         White => white,

@@ -39,7 +39,7 @@ fn corpus(settings: Settings) -> (tempfile::TempDir, Windows) {
     let model = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/models/avicuna-small"));
     let manifest = Manifest::load(model).expect("the default model's manifest");
     let features = Features::open(dir.path(), Some(1), Some(1)).expect("features");
-    let windows = Windows::open(dir.path(), features, manifest.window, manifest.prompt, settings);
+    let windows = Windows::open(dir.path(), features, (manifest.window, manifest.prompt, None), settings);
     (dir, windows.expect("a corpus"))
 }
 

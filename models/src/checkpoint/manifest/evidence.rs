@@ -1,0 +1,94 @@
+//! How the encoders' own evidence is heard beside the LLM's answers, and how queries are understood. `docs/evidence.md` has the rule.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::FileRef;
+
+/// How the encoders' evidence is heard. All numbers were chosen on validation data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvidenceSpec {
+    /// When evidence of frames is an event.
+    pub seen: Levels,
+    /// When evidence of clips is an event.
+    pub heard: Levels,
+    /// The least evidence for phrases of a group, where it differs from `on`.
+    pub groups: BTreeMap<String, f64>,
+    /// The score of what is told unasked.
+    pub detect: Weights,
+    /// The score of answers to queries.
+    pub query: Weights,
+}
+
+/// When evidence along a window is an event. Evidence goes from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Levels {
+    /// What its surest half-second must reach on the mean of three.
+    pub on: f64,
+    /// Where it certainly ends.
+    pub off: f64,
+    /// It lasts while the evidence is at least this share of its surest.
+    pub edge: f64,
+    /// Seconds of a hole that is no end.
+    pub gap: f64,
+    /// Of what overlaps in one group: less than this share of the surest is taken for a confusion with it.
+    pub rival: f64,
+}
+
+/// From evidence and what the LLM said to a probability: `1 / (1 + exp(-(bias + evidence * logit(e) + said * logit(s))))`, where
+/// `unsaid` stands in for `said * logit(s)` of what the LLM did not say.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Weights {
+    /// Of an event with both at one half.
+    pub bias: f64,
+    /// Of the encoders' evidence.
+    pub evidence: f64,
+    /// Of the LLM's score.
+    pub said: f64,
+    /// In place of the LLM's score.
+    pub unsaid: f64,
+}
+
+impl Default for EvidenceSpec {
+    fn default() -> Self {
+        Self {
+            seen: Levels { on: 0.5, off: 0.25, ..Levels::default() },
+            heard: Levels::default(),
+            groups: BTreeMap::new(),
+            detect: Weights::default(),
+            query: Weights::default(),
+        }
+    }
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self { on: 0.35, off: 0.15, edge: 0.5, gap: 1.5, rival: 0.5 }
+    }
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { bias: 0.5, evidence: 1.0, said: 0.3, unsaid: -0.5 }
+    }
+}
+
+/// How queries in free words are understood.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WordingSpec {
+    /// Phrases that are less alike are not meant; a cosine.
+    pub least_similarity: f32,
+    /// The vectors of all wordings.
+    pub vectors: FileRef,
+    /// The sentence encoder's `config.json`.
+    pub config: FileRef,
+    /// Its `tokenizer.json`.
+    pub tokenizer: FileRef,
+    /// Its `model.safetensors`.
+    pub weights: FileRef,
+}

@@ -1,0 +1,169 @@
+//! What a query in free words asks for: the phrases of the vocabulary whose wordings mean nearly the same.
+//!
+//! Every phrase's text and its other wordings have a vector of a sentence encoder, made once and kept in the model directory
+//! (`avicuna models wordings`). A query is compared with all of them by the cosine of the angle between vectors.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::{Named, Stored, read_tensors, write_tensors};
+use crate::llm::LlmError;
+use crate::sentence::{SentenceEncoder, SentenceError};
+use crate::vocabulary::Vocabulary;
+
+/// The tensor `[wordings, dim]`.
+const TENSOR: &str = "wordings";
+
+/// Phrases that are this much less alike than the most alike one are meant too: who claps is applauded.
+const MARGIN: f32 = 0.05;
+
+/// Why queries in free words cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum WordingError {
+    /// The encoder.
+    #[error(transparent)]
+    Encoder(#[from] SentenceError),
+    /// The vectors cannot be read or written.
+    #[error("the wordings' vectors: {0}")]
+    File(#[from] LlmError),
+    /// The vectors are of another vocabulary.
+    #[error(
+        "{path} is not of this vocabulary and sentence encoder ({found} wordings of {width} values, not {expected} of {dim}, or other words); \
+         run `avicuna models wordings` on the model directory",
+        path = path.display()
+    )]
+    Stale {
+        /// The file.
+        path: PathBuf,
+        /// Its rows.
+        found: usize,
+        /// Its columns.
+        width: usize,
+        /// The vocabulary's wordings.
+        expected: usize,
+        /// The encoder's values.
+        dim: usize,
+    },
+}
+
+/// A phrase that a query means.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Meant {
+    /// Its place in the vocabulary.
+    pub phrase: usize,
+    /// The cosine to its nearest wording; 1 where the query is one of them.
+    pub similarity: f32,
+}
+
+/// Understands queries.
+pub struct Wording {
+    encoder: SentenceEncoder,
+    /// `[wordings, dim]`, each of length 1.
+    rows: Vec<f32>,
+    /// The phrase of each row.
+    phrases: Vec<usize>,
+    by_text: HashMap<String, usize>,
+    least: f32,
+}
+
+impl Wording {
+    /// With the vectors that [`write`] left at `path`. Less alike than `least` is not alike.
+    ///
+    /// # Errors
+    /// When the file is of other wordings.
+    pub fn load(
+        encoder: SentenceEncoder,
+        vocabulary: &Vocabulary,
+        path: &Path,
+        least: f32,
+    ) -> Result<Self, WordingError> {
+        let (texts, phrases) = wordings(vocabulary);
+        let tensors = read_tensors(path)?;
+        let (expected, dim) = (texts.len(), encoder.dim());
+        let stale = |found, width| WordingError::Stale { path: path.to_owned(), found, width, expected, dim };
+        let tensor = tensors.get(&format!("{TENSOR}.{}", checksum(&texts))).ok_or_else(|| {
+            let dims = tensors.values().next().map(|tensor| tensor.dims().to_vec()).unwrap_or_default();
+            stale(dims.first().copied().unwrap_or(0), dims.get(1).copied().unwrap_or(0))
+        })?;
+        if tensor.dims() != [expected, dim] {
+            return Err(stale(
+                tensor.dims().first().copied().unwrap_or(0),
+                tensor.dims().last().copied().unwrap_or(0),
+            ));
+        }
+        let values =
+            tensor.to_dtype(candle_core::DType::F32).and_then(|tensor| tensor.flatten_all()?.to_vec1());
+        let mut rows: Vec<f32> = values.map_err(LlmError::from)?;
+        rows.chunks_mut(dim).for_each(unit);
+        let by_text = texts.iter().map(|text| plain(text)).zip(phrases.iter().copied()).collect();
+        Ok(Self { encoder, rows, phrases, by_text, least })
+    }
+
+    /// The phrases that `query` means, the most alike first; none where it is about something else.
+    pub fn meaning(&self, query: &str) -> Result<Vec<Meant>, WordingError> {
+        if let Some(phrase) = self.by_text.get(&plain(query)) {
+            return Ok(vec![Meant { phrase: *phrase, similarity: 1.0 }]);
+        }
+        let mut vector = self.encoder.embed(&[query], &mut |_| {})?;
+        unit(&mut vector);
+        let mut best: HashMap<usize, f32> = HashMap::new();
+        for (row, phrase) in self.rows.chunks_exact(vector.len()).zip(&self.phrases) {
+            let cosine: f32 = row.iter().zip(&vector).map(|(a, b)| a * b).sum();
+            let known = best.entry(*phrase).or_insert(cosine);
+            *known = known.max(cosine);
+        }
+        let mut meant: Vec<Meant> = best
+            .into_iter()
+            .map(|(phrase, similarity)| Meant { phrase, similarity })
+            .filter(|meant| meant.similarity >= self.least)
+            .collect();
+        meant.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.phrase.cmp(&b.phrase)));
+        let nearest = meant.first().map_or(0.0, |meant| meant.similarity);
+        meant.retain(|meant| meant.similarity >= nearest - MARGIN);
+        Ok(meant)
+    }
+}
+
+/// Writes the vectors of all wordings of `vocabulary` to `path`; `progress` gets the number done since its last call.
+pub fn write(
+    encoder: &SentenceEncoder,
+    vocabulary: &Vocabulary,
+    path: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<usize, WordingError> {
+    let (texts, _) = wordings(vocabulary);
+    let mut values = encoder.embed(&texts, progress)?;
+    values.chunks_mut(encoder.dim()).for_each(unit);
+    let name = format!("{TENSOR}.{}", checksum(&texts));
+    let named = Named { name, shape: vec![texts.len(), encoder.dim()], values: &values };
+    write_tensors(path, &[named], Stored::F16, HashMap::new())?;
+    Ok(texts.len())
+}
+
+/// Every text that is compared with, and the phrase it stands for.
+fn wordings(vocabulary: &Vocabulary) -> (Vec<&str>, Vec<usize>) {
+    let phrases = vocabulary.phrases().iter().enumerate();
+    let texts = phrases.flat_map(|(index, phrase)| {
+        std::iter::once(&phrase.text).chain(&phrase.asked).map(move |text| (text.as_str(), index))
+    });
+    texts.unzip()
+}
+
+fn checksum(texts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    texts.iter().for_each(|text| hash.update(format!("{text:?}\n")));
+    hex::encode(&hash.finalize()[..8])
+}
+
+/// Without what does not matter: case, spaces, marks at the end.
+fn plain(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").to_lowercase().trim_end_matches(['.', '?', '!', ' ']).to_owned()
+}
+
+fn unit(vector: &mut [f32]) {
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+    vector.iter_mut().for_each(|x| *x /= length);
+}

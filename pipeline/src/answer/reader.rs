@@ -1,0 +1,122 @@
+//! What a model's answers about a window say, all questions together: the words of the LLM, and the evidence of the encoders where
+//! they have classes of their own.
+
+use std::sync::Arc;
+
+use avicuna_models::answer::Answer;
+use avicuna_models::localizer::{Localizer, WindowAnswer};
+use avicuna_models::manifest::{EvidenceSpec, PromptSpec};
+use avicuna_models::vocabulary::Vocabulary;
+
+use super::evidence::Witness;
+use super::{Asked, Asking, Phrases, Reading, both, read};
+
+/// Reads the answers of one model.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    phrases: Phrases,
+    knowledge: Option<Knowledge>,
+}
+
+/// What the encoders' classes are called, and how they are heard.
+#[derive(Debug, Clone)]
+struct Knowledge {
+    vocabulary: Arc<Vocabulary>,
+    spec: EvidenceSpec,
+    prompt: PromptSpec,
+}
+
+/// A question as it is put, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inquiry {
+    /// What is asked.
+    pub asked: Asked,
+    /// As the LLM reads it: in the vocabulary's words where the query means one of its phrases.
+    pub text: String,
+    /// The phrases of the vocabulary that a query means, the nearest first.
+    pub meant: Vec<usize>,
+}
+
+/// Whose word counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Voices {
+    /// The LLM's, with the encoders' evidence where there is any.
+    #[default]
+    Both,
+    /// The LLM's alone.
+    Llm,
+    /// The encoders' evidence alone: the taggers that a model must be better than.
+    Taggers,
+}
+
+impl Reader {
+    /// Of the model that is loaded.
+    pub fn of(localizer: &Localizer) -> Self {
+        let manifest = localizer.manifest();
+        let knowledge = localizer.vocabulary().map(|vocabulary| Knowledge {
+            vocabulary: vocabulary.clone(),
+            spec: manifest.evidence.clone(),
+            prompt: manifest.prompt.clone(),
+        });
+        Self { phrases: Phrases::of(&manifest.prompt), knowledge }
+    }
+
+    /// Of a model with these words for nothing, whose encoders have no classes.
+    pub fn of_words(phrases: Phrases) -> Self {
+        Self { phrases, knowledge: None }
+    }
+
+    /// How a question is put to the model; `meant` are the phrases that a query means.
+    pub fn inquire(&self, asking: &Asking, meant: Vec<usize>) -> Inquiry {
+        let known = self.knowledge.as_ref().zip(meant.first());
+        let text = known.map_or_else(
+            || asking.text.clone(),
+            |(knowledge, phrase)| {
+                knowledge.prompt.ground_question(&knowledge.vocabulary.phrases()[*phrase].text)
+            },
+        );
+        Inquiry { asked: asking.asked.clone(), text, meant }
+    }
+
+    /// How all questions of a stream are put to `localizer`. A query that cannot be read is asked as it is, and said in the log.
+    pub fn inquiries(&self, asking: &[Asking], localizer: &Localizer) -> Vec<Inquiry> {
+        let meant = |asking: &Asking| match &asking.asked {
+            Asked::Detect => Vec::new(),
+            Asked::Ground { label } => match localizer.meaning(label) {
+                Ok(meant) => meant.into_iter().map(|meant| meant.phrase).collect(),
+                Err(error) => {
+                    tracing::warn!(query = label, %error, "the query is asked as it is");
+                    Vec::new()
+                }
+            },
+        };
+        asking.iter().map(|asking| self.inquire(asking, meant(asking))).collect()
+    }
+
+    /// What the answers to `inquiries` say of a window of `seconds`, one reading for each.
+    pub fn read(
+        &self,
+        inquiries: &[Inquiry],
+        answer: &WindowAnswer,
+        seconds: f64,
+        voices: Voices,
+    ) -> Vec<Reading> {
+        let heard = self.knowledge.as_ref().zip(answer.evidence.as_ref()).filter(|_| voices != Voices::Llm);
+        let one = |(inquiry, answer): (&Inquiry, &Answer)| {
+            let mut reading = read(&inquiry.asked, answer, &self.phrases);
+            if voices == Voices::Taggers {
+                reading = Reading::default();
+            }
+            let Some((Knowledge { vocabulary, spec, .. }, evidence)) = heard else { return reading };
+            let witness = Witness { vocabulary, spec, seconds };
+            let said = std::mem::take(&mut reading.localizations);
+            reading.localizations = match &inquiry.asked {
+                Asked::Detect => both::detected(said, evidence, &witness),
+                Asked::Ground { label } => both::grounded(label, &inquiry.meant, said, evidence, &witness),
+            };
+            reading.absent &= reading.localizations.is_empty();
+            reading
+        };
+        inquiries.iter().zip(&answer.answers).map(one).collect()
+    }
+}
