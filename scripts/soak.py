@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=18554, help="the first of four ports for the servers")
     parser.add_argument("--control", type=int, default=19464)
     parser.add_argument("--file", type=Path, default=ROOT / "assets/demo/scene.mp4")
-    parser.add_argument("--model", type=Path, default=ROOT / "assets/models/avicuna-small")
+    parser.add_argument("--model", type=Path, default=ROOT / "assets/models/avicuna-natural")
     parser.add_argument("--json", type=Path, help="write the samples and the summary here")
     args = parser.parse_args()
 

@@ -60,7 +60,7 @@ fn one_file_is_localized_as_json_into_a_pipe() {
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     assert_eq!(
         (&report["source"], &report["model"]),
-        (&"assets/demo/scene.mp4".into(), &"avicuna-small".into())
+        (&"assets/demo/scene.mp4".into(), &"avicuna-natural".into())
     );
     assert!((report["duration"].as_f64().expect("a number") - 60.0).abs() < 0.6, "{report}");
     for event in report["events"].as_array().expect("a list") {

@@ -61,6 +61,7 @@ fn clap() -> Anything<AudioEncoder> {
         parts: vec![AudioPart {
             file: file("clap.onnx"),
             frontend: AudioFrontend::Clap,
+            seconds: None,
             input: "mel".into(),
             output: OutputSpec::whole("embedding", 10),
         }],

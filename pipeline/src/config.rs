@@ -179,7 +179,7 @@ pub struct DaemonConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { path: PathBuf::from("assets/models/avicuna-small"), device: "auto".to_owned(), threads: 0 }
+        Self { path: PathBuf::from("assets/models/avicuna-natural"), device: "auto".to_owned(), threads: 0 }
     }
 }
 

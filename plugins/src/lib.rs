@@ -4,7 +4,7 @@
 //! gst-launch-1.0 uridecodebin3 uri=file:///tmp/scene.mp4 name=d \
 //!     d. ! videoconvert ! videoscale ! video/x-raw,format=RGB ! l.video \
 //!     d. ! audioconvert ! audioresample ! l.audio \
-//!     avicunalocalizer name=l model=assets/models/avicuna-small ! filesink location=/dev/stdout
+//!     avicunalocalizer name=l model=assets/models/avicuna-natural ! filesink location=/dev/stdout
 //! ```
 
 use gstreamer as gst;

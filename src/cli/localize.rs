@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "EVENT")]
     query: Vec<String>,
     /// The model directory.
-    #[arg(long, default_value = "assets/models/avicuna-small")]
+    #[arg(long, default_value = "assets/models/avicuna-natural")]
     model: PathBuf,
     /// `auto`, `cpu` or `cuda:N`.
     #[arg(long, default_value = "auto")]

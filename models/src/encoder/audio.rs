@@ -23,8 +23,9 @@ impl Encoder<AudioClip> {
         vocabulary: Option<&Vocabulary>,
         runtime: &Runtime,
     ) -> Result<Self, EncoderError> {
-        let samples = spec.clip_samples();
+        let whole = spec.clip_samples();
         let load = |(part, path): (&AudioPart, &PathBuf)| {
+            let samples = spec.part_samples(part);
             let mel = match part.frontend {
                 AudioFrontend::Clap => Some(LogMel::clap()),
                 AudioFrontend::Waveform => None,
@@ -41,11 +42,12 @@ impl Encoder<AudioClip> {
                 dim: part.output.dim,
             };
             let tensor = move |clip: &AudioClip| {
-                if clip.samples.len() != samples {
-                    let reason = format!("a clip of {} samples, not {samples}", clip.samples.len());
+                if clip.samples.len() != whole {
+                    let reason = format!("a clip of {} samples, not {whole}", clip.samples.len());
                     return Err(EncoderError::Input { part: PART, reason });
                 }
-                Ok(mel.as_ref().map_or_else(|| clip.samples.clone(), |mel| mel.run(&clip.samples)))
+                let middle = &clip.samples[(whole - samples) / 2..][..samples];
+                Ok(mel.as_ref().map_or_else(|| middle.to_vec(), |mel| mel.run(middle)))
             };
             Part::load(path, &interface, runtime, Box::new(tensor))
         };

@@ -6,15 +6,13 @@ mod spans;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
-use avicuna_models::evidence::Evidence;
-use avicuna_models::manifest::EvidenceSpec;
+use avicuna_models::evidence::{Course, Evidence};
+use avicuna_models::manifest::{EvidenceSpec, Levels};
 use avicuna_models::vocabulary::Vocabulary;
 
 pub(super) use self::claims::Claim;
 use self::claims::{joined, tell};
-use self::spans::{Course, spans};
+use self::spans::spans;
 use crate::record::Modality;
 
 /// Reads evidence.
@@ -53,17 +51,17 @@ impl Witness<'_> {
 
     /// The evidence for any of `phrases` between two fractions of the window: the mean of its three surest slots, in the surer sense.
     pub fn support(&self, phrases: &[usize], evidence: &Evidence, [start, end]: [f64; 2]) -> f64 {
-        let strongest = |courses: &[avicuna_models::evidence::Course]| {
+        let strongest = |courses: &[Course], modality| {
             let own = courses.iter().filter(|course| self.means(phrases, course.phrase));
             let within = own.map(|course| {
                 let slots = course.slots.len() as f64;
                 let first = ((start * slots) as usize).min(course.slots.len());
                 let last = ((end * slots).ceil() as usize).clamp(first, course.slots.len());
-                spans::surest(&course.slots[first..last])
+                spans::surest(&course.slots[first..last]) * f64::from(self.trust(course.phrase, modality))
             });
             within.fold(0.0, f64::max)
         };
-        strongest(&evidence.seen).max(strongest(&evidence.heard))
+        strongest(&evidence.seen, Modality::Visual).max(strongest(&evidence.heard, Modality::Audio))
     }
 
     fn means(&self, phrases: &[usize], found: usize) -> bool {
@@ -71,22 +69,15 @@ impl Witness<'_> {
     }
 
     /// The claims of the surest of `courses` at every slot.
-    fn claims(
-        &self,
-        phrases: &[usize],
-        courses: &[avicuna_models::evidence::Course],
-        modality: Modality,
-        ease: f64,
-    ) -> Vec<Claim> {
+    fn claims(&self, phrases: &[usize], courses: &[Course], modality: Modality, ease: f64) -> Vec<Claim> {
         let Some(slots) = courses.iter().map(|course| course.slots.len()).max() else { return Vec::new() };
-        let at = |slot: usize| courses.iter().filter_map(|c| c.slots.get(slot)).fold(0f32, |a, b| a.max(*b));
-        let course = Course { values: (0..slots).map(at).collect(), seconds: self.seconds };
-        let mut levels = if modality == Modality::Visual { self.spec.seen } else { self.spec.heard };
-        if let (Modality::Visual, Some(least)) = (modality, self.least_of_group(phrases)) {
-            levels.on = least;
-        }
-        levels.on *= ease;
-        levels.off *= ease;
+        let value = |course: &Course, slot: usize| {
+            course.slots.get(slot).map_or(0.0, |value| value * self.trust(course.phrase, modality))
+        };
+        let at = |slot: usize| courses.iter().map(|course| value(course, slot)).fold(0f32, f32::max);
+        let values: Vec<f32> = (0..slots).map(at).collect();
+        let levels = if modality == Modality::Visual { self.spec.seen } else { self.spec.heard };
+        let levels = Levels { on: levels.on * ease, off: levels.off * ease, ..levels };
         let claim = |span: spans::Span| Claim {
             phrase: phrases[0],
             start: span.start,
@@ -94,12 +85,14 @@ impl Witness<'_> {
             sure: span.sure,
             modality,
         };
-        spans(&course, &levels).into_iter().map(claim).collect()
+        spans(&values, self.seconds, &levels).into_iter().map(claim).collect()
     }
 
-    fn least_of_group(&self, phrases: &[usize]) -> Option<f64> {
-        let groups: &BTreeMap<String, f64> = &self.spec.groups;
-        let phrase = self.vocabulary.phrases().get(*phrases.first()?)?;
-        groups.get(&phrase.group).copied()
+    /// How far what is seen of a phrase's group is believed.
+    fn trust(&self, phrase: usize, modality: Modality) -> f32 {
+        let group = self.vocabulary.phrases().get(phrase).map(|phrase| &phrase.group);
+        let trust =
+            group.filter(|_| modality == Modality::Visual).and_then(|group| self.spec.groups.get(group));
+        trust.map_or(1.0, |trust| *trust as f32)
     }
 }

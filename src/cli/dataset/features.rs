@@ -19,7 +19,7 @@ pub struct Arguments {
     #[arg(long, default_value = "clips")]
     of: Of,
     /// The model directory; of its parts only the encoders are needed.
-    #[arg(long, default_value = "assets/models/avicuna-small")]
+    #[arg(long, default_value = "assets/models/avicuna-natural")]
     model: PathBuf,
     /// Where they are written; without it, `features` in the corpus directory.
     #[arg(long, value_name = "DIR")]

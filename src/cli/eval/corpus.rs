@@ -43,7 +43,7 @@ pub struct Data {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// The model directory.
-    #[arg(long, value_name = "DIR", default_value = "assets/models/avicuna-small")]
+    #[arg(long, value_name = "DIR", default_value = "assets/models/avicuna-natural")]
     pub model: PathBuf,
     /// Where the figures are written. Tables (.md), plots (.svg), predictions and what was watched go beside it; a second
     /// run goes on where the first was stopped.

@@ -57,6 +57,10 @@ impl Manifest {
                 let reason = format!("is {}; it must be between 4000 and 192000", audio.sample_rate);
                 return Err(("audio.sample_rate", reason));
             }
+            let heard = audio.parts.iter().map(|part| audio.part_samples(part));
+            if heard.clone().any(|samples| samples == 0 || samples > audio.clip_samples()) {
+                return Err(("audio.parts", "have `seconds` that are not within those of a clip".into()));
+            }
             if audio.clip_samples() == 0 {
                 return Err(("audio.clip_seconds", "is less than one sample".into()));
             }

@@ -139,6 +139,8 @@ pub struct AudioPart {
     pub file: FileRef,
     /// From samples to the input tensor.
     pub frontend: AudioFrontend,
+    /// Seconds of the middle of a clip that it hears; `None`: all of it.
+    pub seconds: Option<f64>,
     /// Name of the input.
     #[serde(default = "mel")]
     pub input: String,
@@ -149,7 +151,16 @@ pub struct AudioPart {
 impl AudioSpec {
     /// Samples of one clip.
     pub fn clip_samples(&self) -> usize {
-        (f64::from(self.sample_rate) * self.clip_seconds).round() as usize
+        self.samples(self.clip_seconds)
+    }
+
+    /// Samples of a clip that `part` hears.
+    pub fn part_samples(&self, part: &AudioPart) -> usize {
+        part.seconds.map_or_else(|| self.clip_samples(), |seconds| self.samples(seconds))
+    }
+
+    fn samples(&self, seconds: f64) -> usize {
+        (f64::from(self.sample_rate) * seconds).round() as usize
     }
 }
 
@@ -229,6 +240,7 @@ impl TryFrom<RawAudio> for AudioSpec {
             None => vec![AudioPart {
                 file: needed("audio", "file", file)?,
                 frontend: needed("audio", "frontend", frontend)?,
+                seconds: None,
                 input: input.unwrap_or_else(mel),
                 output: OutputSpec::whole(&output.unwrap_or_else(embedding), dim),
             }],

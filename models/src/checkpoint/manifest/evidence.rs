@@ -14,7 +14,7 @@ pub struct EvidenceSpec {
     pub seen: Levels,
     /// When evidence of clips is an event.
     pub heard: Levels,
-    /// The least evidence for phrases of a group, where it differs from `on`.
+    /// How far what is seen of a group of phrases is believed: its evidence counts for this share of itself.
     pub groups: BTreeMap<String, f64>,
     /// The score of what is told unasked.
     pub detect: Weights,
@@ -34,6 +34,8 @@ pub struct Levels {
     pub edge: f64,
     /// Seconds of a hole that is no end.
     pub gap: f64,
+    /// Seconds; what is shorter is a slip of the encoder.
+    pub least: f64,
     /// Of what overlaps in one group: less than this share of the surest is taken for a confusion with it.
     pub rival: f64,
 }
@@ -56,7 +58,7 @@ pub struct Weights {
 impl Default for EvidenceSpec {
     fn default() -> Self {
         Self {
-            seen: Levels { on: 0.5, off: 0.25, ..Levels::default() },
+            seen: Levels { on: 0.5, off: 0.25, least: 1.5, ..Levels::default() },
             heard: Levels::default(),
             groups: BTreeMap::new(),
             detect: Weights::default(),
@@ -67,7 +69,7 @@ impl Default for EvidenceSpec {
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { on: 0.35, off: 0.15, edge: 0.5, gap: 1.5, rival: 0.5 }
+        Self { on: 0.3, off: 0.08, edge: 0.35, gap: 2.0, least: 0.0, rival: 0.6 }
     }
 }
 

@@ -9,8 +9,9 @@ use crate::vocabulary::{Classes, Vocabulary};
 
 /// The columns of all parts.
 ///
-/// A part with classes has a column for each phrase of its modality in a row; in the embedding these become one block, the evidence, in
-/// which the surest part counts. Behind it stand the other parts' columns as they are.
+/// A part with classes has a column for each phrase of its modality in a row; in the embedding these become one block, the evidence.
+/// Parts with the same classes have to agree: their geometric mean counts. Of parts with different classes the surest counts.
+/// Behind the evidence stand the other parts' columns as they are.
 pub(super) struct Layout {
     parts: Vec<Place>,
     /// Columns of the evidence.
@@ -103,26 +104,58 @@ impl Layout {
         }
         let mut rows: Vec<Option<Vec<f32>>> =
             slots.iter().map(|slot| slot.map(|_| vec![0.0; self.dim])).collect();
+        for classes in Classes::ALL {
+            self.add_evidence(classes, slots, &mut rows);
+        }
         for (number, part) in self.parts.iter().enumerate() {
-            let ran = |encoding: &&Encoding| encoding.ran >> number & 1 == 1;
-            let mut last = slots.iter().flatten().copied().find(ran);
-            for (slot, row) in slots.iter().zip(&mut rows) {
-                let Some(row) = row else { continue };
-                last = slot.filter(ran).or(last);
+            let Meaning::Features(from) = part.meaning else { continue };
+            for (said, row) in said(slots, number).zip(&mut rows) {
                 // A row of another width is told where it is used.
-                let Some(said) = last.and_then(|encoding| encoding.row.get(part.row.clone())) else {
-                    continue;
-                };
-                match part.meaning {
-                    Meaning::Evidence(..) => {
-                        row.iter_mut().zip(said).for_each(|(evidence, said)| *evidence = evidence.max(*said))
-                    }
-                    Meaning::Features(from) => row[from..from + said.len()].copy_from_slice(said),
+                let said = said.and_then(|encoding| encoding.row.get(part.row.clone()));
+                if let (Some(row), Some(said)) = (row, said) {
+                    row[from..from + said.len()].copy_from_slice(said);
                 }
             }
         }
         rows.into_iter().map(|row| row.map(Arc::from)).collect()
     }
+
+    /// What the parts with `classes` say together, where it is more than what others said.
+    fn add_evidence(&self, classes: Classes, slots: &[Option<&Encoding>], rows: &mut [Option<Vec<f32>>]) {
+        let own = |part: &Place| matches!(part.meaning, Meaning::Evidence(own, _) if own == classes);
+        let parts: Vec<usize> = (0..self.parts.len()).filter(|number| own(&self.parts[*number])).collect();
+        let Some(share) = (!parts.is_empty()).then(|| 1.0 / parts.len() as f32) else { return };
+        let mut columns: Vec<_> = parts.iter().map(|number| said(slots, *number)).collect();
+        let mut product = vec![0f32; self.phrases];
+        for row in rows {
+            product.fill(1.0);
+            for (number, column) in parts.iter().zip(&mut columns) {
+                let said = column.next().flatten();
+                let said = said.and_then(|encoding| encoding.row.get(self.parts[*number].row.clone()));
+                match said {
+                    Some(said) => product.iter_mut().zip(said).for_each(|(product, said)| *product *= said),
+                    None => product.fill(0.0),
+                }
+            }
+            for (evidence, product) in row.iter_mut().flatten().zip(&product) {
+                let mean = if parts.len() == 1 { *product } else { product.powf(share) };
+                *evidence = evidence.max(mean);
+            }
+        }
+    }
+}
+
+/// For each slot what the part said last, or, before its first word, first.
+fn said<'a>(
+    slots: &'a [Option<&'a Encoding>],
+    part: usize,
+) -> impl Iterator<Item = Option<&'a Encoding>> + 'a {
+    let ran = move |encoding: &&Encoding| encoding.ran >> part & 1 == 1;
+    let mut last = slots.iter().flatten().copied().find(ran);
+    slots.iter().map(move |slot| {
+        last = slot.filter(ran).or(last);
+        last
+    })
 }
 
 #[cfg(test)]
@@ -132,7 +165,7 @@ mod tests {
     use super::*;
 
     /// "a dog" and "a person" are seen; 80 classes by the detector and two features beside it.
-    fn layout() -> Layout {
+    fn vocabulary() -> Vocabulary {
         let rest: Vec<String> = Classes::Coco
             .names()
             .filter(|name| !["dog", "cat", "person"].contains(name))
@@ -143,7 +176,11 @@ mod tests {
              [[phrase]]\ntext = \"a person\"\ngroup = \"people\"\ncoco = [\"person\"]\n",
             rest.join(", ")
         );
-        let vocabulary = Vocabulary::parse(&text, Path::new("words.toml")).expect("it is right");
+        Vocabulary::parse(&text, Path::new("words.toml")).expect("it is right")
+    }
+
+    fn layout() -> Layout {
+        let vocabulary = vocabulary();
         let detector =
             OutputSpec { classes: Some(Classes::Coco), every: 2, ..OutputSpec::whole("presence", 80) };
         let features = OutputSpec { from: 1, ..OutputSpec::whole("pooled", 3) };
@@ -177,6 +214,21 @@ mod tests {
         let expected: [Option<&[f32]>; 4] =
             [Some(&[0.5, 0.0, 1.0, 1.0]), Some(&[0.5, 0.0, 2.0, 2.0]), None, Some(&[0.5, 0.0, 3.0, 3.0])];
         assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn parts_with_the_same_classes_have_to_agree() {
+        let near = OutputSpec { classes: Some(Classes::Coco), ..OutputSpec::whole("presence", 80) };
+        let wide = OutputSpec { every: 2, ..near.clone() };
+        let layout = Layout::new(&[&near, &wide], Some(&vocabulary()));
+        assert_eq!((layout.dim(), layout.width()), (2, 4));
+        let encoding = |row: [f32; 4], ran| Encoding { row: Arc::from(row.as_slice()), ran };
+        let (first, second) = (encoding([0.9, 0.1, 0.4, 0.9], 0b11), encoding([0.4, 0.0, 0.0, 0.0], 0b01));
+        let rows = layout.rows(&[Some(&first), Some(&second)]);
+        let rows: Vec<f32> = rows.iter().flatten().flat_map(|row| row.to_vec()).collect();
+        for (found, expected) in rows.iter().zip([0.6, 0.3, 0.4, 0.0]) {
+            assert!((found - expected).abs() < 1e-6, "{rows:?}");
+        }
     }
 
     #[test]

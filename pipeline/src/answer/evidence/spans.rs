@@ -3,13 +3,6 @@
 
 use avicuna_models::manifest::Levels;
 
-/// Evidence by slot.
-pub(super) struct Course {
-    pub values: Vec<f32>,
-    /// Of all slots.
-    pub seconds: f64,
-}
-
 /// Fractions of the window, and the mean of its three surest slots.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Span {
@@ -18,17 +11,18 @@ pub(super) struct Span {
     pub sure: f64,
 }
 
-/// The events of a course, in order and apart.
+/// The events of evidence by slot, of `seconds` altogether, in order and apart.
 ///
 /// A median of three takes out what flickers. Slots above `off` that touch are one candidate, which `on` decides about as a whole;
-/// it reaches as far as the evidence is at least `edge` of its surest. Holes up to `gap` are closed.
-pub(super) fn spans(course: &Course, levels: &Levels) -> Vec<Span> {
-    let values = median(&course.values);
+/// it reaches as far as the evidence is at least `edge` of its surest. Holes up to `gap` are closed; what is shorter than `least` then is left
+/// out.
+pub(super) fn spans(values: &[f32], seconds: f64, levels: &Levels) -> Vec<Span> {
+    let values = median(values);
     let count = values.len();
     if count == 0 {
         return Vec::new();
     }
-    let slot = course.seconds / count as f64;
+    let slot = seconds / count as f64;
     let mut found: Vec<(usize, usize, f64)> = Vec::new();
     let mut first = 0;
     while first < count {
@@ -54,6 +48,7 @@ pub(super) fn spans(course: &Course, levels: &Levels) -> Vec<Span> {
             _ => closed.push((start, end, sure)),
         }
     }
+    closed.retain(|(start, end, _)| (end - start) as f64 * slot >= levels.least);
     let fraction = |slot: usize| slot as f64 / count as f64;
     closed
         .into_iter()

@@ -85,10 +85,8 @@ fn told(seen: Vec<Course>, heard: Vec<Course>) -> Vec<(String, f64, f64, Modalit
 
 #[test]
 fn evidence_becomes_spans_that_flicker_and_holes_do_not_cut() {
-    let levels = Levels { on: 0.5, off: 0.2, edge: 0.5, gap: 1.0, rival: 0.5 };
-    let of = |values: &[f32]| {
-        spans(&spans::Course { values: values.to_vec(), seconds: values.len() as f64 }, &levels)
-    };
+    let levels = Levels { on: 0.5, off: 0.2, edge: 0.5, gap: 1.0, least: 0.0, rival: 0.5 };
+    let of = |values: &[f32]| spans(values, values.len() as f64, &levels);
     assert_eq!(of(&[0.0; 10]), []);
     // One slot alone is a flicker.
     assert_eq!(of(&[0.0, 0.0, 0.9, 0.0, 0.0]), []);
@@ -100,6 +98,9 @@ fn evidence_becomes_spans_that_flicker_and_holes_do_not_cut() {
     // A hole of a second is closed, one of three is not.
     let hole = |length: usize| of(&[vec![0.8; 4], vec![0.0; length], vec![0.8; 4]].concat()).len();
     assert_eq!((hole(1), hole(3)), (1, 2));
+    let slips = Levels { least: 3.0, ..levels };
+    let short = [0.0, 0.0, 0.9, 0.9, 0.0, 0.0];
+    assert_eq!((spans(&short, 6.0, &levels).len(), spans(&short, 6.0, &slips).len()), (1, 0));
     assert_eq!(of(&[0.8; 4]), [Span { start: 0.0, end: 1.0, sure: f64::from(0.8f32) }]);
 }
 

@@ -65,7 +65,7 @@ mod tests {
     fn files(strong: &str, media: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("strong.tsv"), strong).expect("written");
-        let names = "/m/0bt9lr\tDog\n/m/09x0r\tSpeech\n/m/05zppz\tMale speech, man speaking\n/t/x1\tBuzzer\n\
+        let names = "/m/0bt9lr\tDog\n/m/09x0r\tSpeech\n/m/05zppz\tMale speech, man speaking\n/t/x1\tKazoo band\n\
                      /m/0cj0r\tWhite noise\n";
         fs::write(folder.path().join("names.tsv"), names).expect("written");
         for name in media {
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(first.media, folder.path().join("YaB-_9cdEfGh_30.000_40.000.wav"));
         let [dog] = &first.events[..] else { panic!("{first:?}") };
         assert_eq!((dog.label.as_str(), dog.modality, dog.start, dog.end), ("a dog", Sense::Audio, 0.0, 2.5));
-        assert_eq!(second.events[0].label, "buzzer");
+        assert_eq!(second.events[0].label, "kazoo band");
         let reasons: Vec<&str> = read.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
         assert_eq!(reasons[..2], ["never told: White noise", "no span of time: Dog from 5 to 5 s"]);
         assert!(read.skipped[2].id == "gone5678901_10000" && reasons[2].starts_with("no media file: "));

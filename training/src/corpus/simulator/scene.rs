@@ -97,7 +97,7 @@ impl Scene {
         let habit = if senses.heard { things.all[thing].habit } else { Habit::Silent };
         let length = habit.length(self.seconds, draw);
         // Seen all along, and heard for a part of the time: two events of the same name.
-        let apart = senses.seen && senses.heard && length > 8.0 && draw.chance(0.3);
+        let apart = senses.seen && senses.heard && length > 8.0 && draw.chance(0.2);
         if apart {
             let short = habit.length(length / 2.0, draw);
             self.place(thing, Habit::Silent, Senses { seen: true, heard: false }, length, things, draw);
@@ -210,8 +210,8 @@ impl Scene {
 fn senses(thing: usize, things: &Things, draw: &mut Draw) -> Senses {
     match (things.sees(thing), things.hears(thing)) {
         (true, true) => match draw.uniform(0.0, 1.0) {
-            both if both < 0.4 => Senses { seen: true, heard: true },
-            seen if seen < 0.7 => Senses { seen: true, heard: false },
+            both if both < 0.55 => Senses { seen: true, heard: true },
+            seen if seen < 0.75 => Senses { seen: true, heard: false },
             _ => Senses { seen: false, heard: true },
         },
         (seen, heard) => Senses { seen, heard },

@@ -19,7 +19,7 @@ pub(super) fn timeline(id: &str, scene: &Scene, world: &World<'_>, seen: &Table,
         };
         let seen = part(&event.seen, &world.things.seen.of, seen);
         let heard = part(&event.heard, &world.things.heard.of, heard);
-        (seen.is_some() || heard.is_some()).then(|| Event { thing: event.thing, seen, heard })
+        (seen.is_some() || heard.is_some()).then_some(Event { thing: event.thing, seen, heard })
     };
     let events: Vec<Event> = scene.events.iter().filter_map(told).collect();
     let mut segments: Vec<Segment> = events.iter().map(|event| segment(event, &events, world)).collect();
