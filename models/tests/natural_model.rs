@@ -1,0 +1,81 @@
+//! The default model with the parts that `avicuna models pull` fetches: what its columns mean, and what queries in free words mean to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use avicuna_models::localizer::{LoadOptions, Localizer, Question, WindowInput};
+use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
+use serde::Deserialize;
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn localizer() -> &'static Localizer {
+    static LOADED: LazyLock<Localizer> = LazyLock::new(|| {
+        Localizer::load(&project("assets/models/avicuna-natural"), &LoadOptions::default())
+            .expect("`make model` or `avicuna models pull` fetched its parts")
+    });
+    &LOADED
+}
+
+/// Wordings that are in no vocabulary, by a person who did not look, with what they mean, and some that mean nothing that is known.
+#[derive(Deserialize)]
+struct Wordings {
+    means: Vec<(String, String)>,
+    nothing: Vec<String>,
+}
+
+#[test]
+fn queries_in_free_words_reach_the_right_phrases() {
+    let text = std::fs::read(project("tests/fixtures/natural/wordings.json")).expect("the fixture");
+    let Wordings { means, nothing } = serde_json::from_slice(&text).expect("JSON");
+    let vocabulary = localizer().vocabulary().expect("it has one");
+    let meaning = |query: &str| localizer().meaning(query).expect("it can be read");
+    let mut missed = Vec::new();
+    for (query, phrase) in &means {
+        let wanted = vocabulary.find(phrase).unwrap_or_else(|| panic!("{phrase} is a phrase"));
+        let found = meaning(query);
+        // Who asks for a kind may be given what it is a kind of, and the other way round.
+        let right = |found: usize| vocabulary.is_a(found, wanted) || vocabulary.is_a(wanted, found);
+        if !found.iter().any(|meant| right(meant.phrase)) {
+            let names: Vec<&str> =
+                found.iter().map(|m| vocabulary.phrases()[m.phrase].text.as_str()).collect();
+            missed.push(format!("{query}: {names:?}, not {phrase}"));
+        }
+    }
+    assert!(missed.len() * 10 <= means.len(), "{} of {}: {missed:#?}", missed.len(), means.len());
+    let believed: Vec<&String> = nothing.iter().filter(|query| !meaning(query).is_empty()).collect();
+    assert!(believed.len() * 5 <= nothing.len(), "{believed:?}");
+}
+
+#[test]
+fn a_wording_of_the_vocabulary_is_its_phrase_whatever_the_case() {
+    let vocabulary = localizer().vocabulary().expect("it has one");
+    for query in ["a doggy", "A Doggy.", "  a   doggy ?"] {
+        let meant = localizer().meaning(query).expect("it can be read");
+        assert_eq!(meant.len(), 1, "{query}");
+        assert_eq!(vocabulary.phrases()[meant[0].phrase].text, "a dog", "{query}");
+    }
+}
+
+#[test]
+fn a_window_has_an_answer_and_evidence_that_says_nothing_of_nothing() {
+    let side = 300;
+    let grey = RgbFrame { width: side, height: side, aspect: 1.78, data: vec![128; side * side * 3] };
+    let input = WindowInput {
+        visual: (0..40).map(|_| Some(Arc::new(EncodeOnce::new(grey.clone())))).collect(),
+        audio: (0..40)
+            .map(|_| Some(Arc::new(EncodeOnce::new(AudioClip { samples: vec![0.0; 80_000] }))))
+            .collect(),
+        questions: vec![Question { text: "What happens, and when?".into(), max_new_tokens: 40 }],
+    };
+    let answer = localizer().answer(&[input]).remove(0).expect("it answers");
+    let evidence = answer.evidence.expect("its encoders have classes");
+    let highest = |courses: &[avicuna_models::evidence::Course]| {
+        courses.iter().flat_map(|course| &course.slots).fold(0f32, |a, b| a.max(*b))
+    };
+    assert!(highest(&evidence.heard) < 0.3, "silence is {}", highest(&evidence.heard));
+    assert!(evidence.seen.iter().chain(&evidence.heard).all(|course| course.slots.len() == 40));
+    assert!(!answer.answers[0].text.is_empty());
+}
