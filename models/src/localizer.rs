@@ -246,7 +246,7 @@ impl Localizer {
             clips_encoded: encoded.clips,
             batch: windows.len(),
         };
-        let finish = |(generated, evidence): (Vec<Generated>, _)| WindowAnswer {
+        let finish = |Said { generated, evidence }| WindowAnswer {
             answers: generated.iter().map(|g| prompt::answer(self.llm.tokenizer(), g)).collect(),
             evidence,
             timing,
@@ -269,10 +269,7 @@ impl Localizer {
     }
 
     /// The LLM's answers for every window that got so far.
-    fn generate(
-        &self,
-        prepared: Vec<Result<Prepared, LocalizerError>>,
-    ) -> Vec<Result<(Vec<Generated>, Option<Evidence>), LocalizerError>> {
+    fn generate(&self, prepared: Vec<Result<Prepared, LocalizerError>>) -> Vec<Result<Said, LocalizerError>> {
         let (prefixes, questions): (Vec<Tensor>, Vec<_>) =
             prepared.iter().flatten().map(|p| (p.prefix.clone(), p.questions.clone())).unzip();
         let mut together = match self.llm.generate(&prefixes, &questions) {
@@ -293,7 +290,7 @@ impl Localizer {
         let results = prepared.into_iter().map(|window| {
             let window = window?;
             let generated = together.next().expect("one result for every prepared window")?;
-            Ok((generated, window.evidence))
+            Ok(Said { generated, evidence: window.evidence })
         });
         results.collect()
     }
@@ -305,5 +302,13 @@ struct Prepared {
     prefix: Tensor,
     /// The ids of each question and its limit.
     questions: Vec<(Vec<u32>, usize)>,
+    evidence: Option<Evidence>,
+}
+
+/// What was said about one window.
+struct Said {
+    /// The LLM's answers.
+    generated: Vec<Generated>,
+    /// The encoders' own word.
     evidence: Option<Evidence>,
 }

@@ -28,6 +28,9 @@ pub struct Plan {
     pub track: TrackConfig,
 }
 
+/// Puts the questions of a stream to a model.
+pub(super) type Inquire = dyn Fn(&[Asking]) -> Vec<Inquiry> + Send + Sync;
+
 /// What the streams need to know of the model.
 #[derive(Clone)]
 pub(super) struct ModelFacts {
@@ -36,7 +39,7 @@ pub(super) struct ModelFacts {
     /// How its answers are read.
     pub reader: Arc<Reader>,
     /// How questions are put to it.
-    pub inquire: Arc<dyn Fn(&[Asking]) -> Vec<Inquiry> + Send + Sync>,
+    pub inquire: Arc<Inquire>,
     /// The longest answer, in tokens.
     pub max_new_tokens: usize,
 }

@@ -232,11 +232,18 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
         let first = scheduler.next_batch().await.expect("a window");
         let index = first[0].window.id.index;
         route.send(Answered { index, result: says("From 00 to 99, a ball, seen.") }).expect("it listens");
+        // The stream may wait for room in the queue before it hears the answer: windows go on being taken meanwhile.
+        let mut others = 0;
         while events(&records, "a").is_empty() {
-            records.extend(published.recv().await.expect("it publishes"));
+            tokio::select! {
+                batch = published.recv() => records.extend(batch.expect("it publishes")),
+                Some(_taken) = scheduler.next_batch() => others += 1,
+            }
         }
         // Another is with the model when it breaks.
-        let _taken = scheduler.next_batch().await.expect("another window");
+        if others == 0 {
+            let _taken = scheduler.next_batch().await.expect("another window");
+        }
     };
     let breaks = async {
         tokio::select! {
