@@ -147,8 +147,8 @@ pub enum LocalizerError {
 impl From<EncodersError> for LocalizerError {
     fn from(error: EncodersError) -> Self {
         match error {
-            EncodersError::Manifest(error) => error.into(),
             EncodersError::Encoder(error) => error.into(),
+            EncodersError::Vocabulary(error) => error.into(),
         }
     }
 }
@@ -170,7 +170,6 @@ impl From<candle_core::Error> for LocalizerError {
 /// It is shared between threads as it is: each encoder runs one call at a time, the LLM as many as come.
 pub struct Localizer {
     manifest: Manifest,
-    vocabulary: Option<Arc<Vocabulary>>,
     wording: Option<Wording>,
     encoders: Encoders,
     assembler: Assembler,
@@ -194,7 +193,7 @@ impl Localizer {
 
     /// What the encoders' classes are called; `None`: they have none.
     pub fn vocabulary(&self) -> Option<&Arc<Vocabulary>> {
-        self.vocabulary.as_ref()
+        self.encoders.vocabulary()
     }
 
     /// The phrases of the vocabulary that a query in free words means; none where it is about something else, or the model has no
@@ -203,7 +202,7 @@ impl Localizer {
     /// # Errors
     /// When the query cannot be read.
     pub fn meaning(&self, query: &str) -> Result<Vec<Meant>, LocalizerError> {
-        match (&self.wording, &self.vocabulary) {
+        match (&self.wording, self.vocabulary()) {
             (Some(wording), _) => Ok(wording.meaning(query)?),
             (None, Some(vocabulary)) => {
                 let meant = vocabulary.find(query).map(|phrase| Meant { phrase, similarity: 1.0 });
@@ -264,7 +263,7 @@ impl Localizer {
         let rows = self.encoders.rows(window.cells()).map_err(|(modality, slot)| {
             LocalizerError::Window(format!("{modality} sample {slot} is not encoded"))
         })?;
-        let evidence = self.vocabulary.as_deref().map(|vocabulary| Evidence::of(&rows, vocabulary));
+        let evidence = self.vocabulary().map(|vocabulary| Evidence::of(&rows, vocabulary));
         Ok(Prepared { prefix: self.assembler.prefix(&rows)?, questions, evidence })
     }
 

@@ -25,7 +25,7 @@ use std::sync::mpsc;
 use avicuna_models::encoder::{
     self, Cells, DeviceChoice, Devices, EncoderError, EncodersError, Runtime, Trouble,
 };
-use avicuna_models::manifest::{FileRef, Manifest, ManifestError, OutputSpec, cache_dir, sha256_of};
+use avicuna_models::manifest::{FileRef, Located, Manifest, ManifestError, OutputSpec, cache_dir, sha256_of};
 use avicuna_models::sample::Embedding;
 use avicuna_models::vocabulary::{Vocabulary, VocabularyError};
 
@@ -141,23 +141,22 @@ impl Encoders {
         let manifest = Manifest::load(dir)?;
         let cache = cache.map_or_else(cache_dir, |cache| Ok(cache.to_owned()))?;
         let runtime = Runtime::open(&cache, Devices::open(device)?.encoders, None)?;
-        let vocabulary = match &manifest.vocabulary {
-            Some(file) => Some(Vocabulary::load(&manifest.locate("vocabulary", file, &cache)?)?),
-            None => None,
-        };
-        let encoders = encoder::Encoders::load(&manifest, vocabulary.as_ref(), &cache, &runtime)?;
+        let located =
+            manifest.locate_all(&cache, |part| matches!(part, "vision" | "audio" | "vocabulary"))?;
+        let encoders = encoder::Encoders::load(&manifest, &located, &runtime)?;
+        let vocabulary = encoders.vocabulary().map(|vocabulary| vocabulary.as_ref());
         let step = |tokens: usize| manifest.window.seconds / tokens as f64;
         let window = manifest.window;
         let mut description = Description { model: manifest.id(), ..Description::default() };
         if let Some(spec) = &manifest.vision {
             let files: Vec<_> = spec.parts.iter().map(|part| (&part.file, &part.output)).collect();
-            let sha256 = checksum(&manifest, "vision", &files, vocabulary.as_ref(), &cache)?;
+            let sha256 = checksum(&files, vocabulary, &located)?;
             let step_seconds = step(window.visual_tokens);
             description.vision = Some(EncoderDescription { sha256, dim: spec.dim, step_seconds });
         }
         if let Some(spec) = &manifest.audio {
             let files: Vec<_> = spec.parts.iter().map(|part| (&part.file, &part.output)).collect();
-            let sha256 = checksum(&manifest, "audio", &files, vocabulary.as_ref(), &cache)?;
+            let sha256 = checksum(&files, vocabulary, &located)?;
             let step_seconds = step(window.audio_tokens);
             description.audio = Some(EncoderDescription { sha256, dim: spec.dim, step_seconds });
         }
@@ -167,16 +166,14 @@ impl Encoders {
 
 /// Of all that decides what an encoder's numbers mean: its files, and the vocabulary where they are evidence for its phrases.
 fn checksum(
-    manifest: &Manifest,
-    part: &'static str,
     files: &[(&FileRef, &OutputSpec)],
     vocabulary: Option<&Vocabulary>,
-    cache: &Path,
+    located: &Located,
 ) -> Result<String, FeaturesError> {
     let mut sums = Vec::new();
     for (file, _) in files {
-        let path = manifest.locate(part, file, cache)?;
-        sums.push(sha256_of(&path).map_err(|source| FeaturesError::File { path, source })?);
+        let path = located.path(file);
+        sums.push(sha256_of(path).map_err(|source| FeaturesError::File { path: path.to_owned(), source })?);
     }
     let words = files.iter().any(|(_, output)| output.classes.is_some());
     sums.extend(vocabulary.filter(|_| words).map(Vocabulary::fingerprint));
@@ -186,8 +183,8 @@ fn checksum(
 impl From<EncodersError> for FeaturesError {
     fn from(error: EncodersError) -> Self {
         match error {
-            EncodersError::Manifest(error) => error.into(),
             EncodersError::Encoder(error) => error.into(),
+            EncodersError::Vocabulary(error) => error.into(),
         }
     }
 }

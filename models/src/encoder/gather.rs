@@ -1,14 +1,13 @@
 //! The samples of a batch of windows that are not encoded yet, each taken and encoded once, by the parts whose turn it is.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{AudioEncoder, Encoder, EncoderError, Runtime, VisionEncoder};
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{Located, Manifest};
 use crate::sample::{AudioClip, Embedding, EncodeOnce, Encoding, RgbFrame};
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Vocabulary, VocabularyError};
 
 /// How long a batch waits for a sample that another thread is encoding. A call into an encoder takes far less; who
 /// took a sample and never finished must not hold up others for good.
@@ -18,17 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Encoders {
     vision: Option<VisionEncoder>,
     audio: Option<AudioEncoder>,
+    vocabulary: Option<Arc<Vocabulary>>,
 }
 
 /// Why encoders could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodersError {
-    /// The manifest, or a file that it names.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
     /// An encoder.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// What their classes are called.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
 }
 
 /// The cells of one modality of a window.
@@ -75,29 +75,30 @@ pub struct Trouble {
 }
 
 impl Encoders {
-    /// Loads the encoders of the model that `manifest` describes; fetched files lie in `cache`. `vocabulary` is the manifest's.
+    /// Loads the encoders of the model that `manifest` describes, and what their classes are called; `located` are its parts, at least
+    /// `vision`, `audio` and `vocabulary`.
     ///
     /// # Errors
     /// Names the part, the file and what to do.
-    pub fn load(
-        manifest: &Manifest,
-        vocabulary: Option<&Vocabulary>,
-        cache: &Path,
-        runtime: &Runtime,
-    ) -> Result<Self, EncodersError> {
-        let mut vision = None;
-        if let Some(spec) = &manifest.vision {
-            let locate = |part: &_| manifest.locate("vision", part, cache);
-            let paths = spec.parts.iter().map(|part| locate(&part.file)).collect::<Result<Vec<_>, _>>()?;
-            vision = Some(VisionEncoder::load(spec, &paths, vocabulary, runtime)?);
-        }
-        let mut audio = None;
-        if let Some(spec) = &manifest.audio {
-            let locate = |part: &_| manifest.locate("audio", part, cache);
-            let paths = spec.parts.iter().map(|part| locate(&part.file)).collect::<Result<Vec<_>, _>>()?;
-            audio = Some(AudioEncoder::load(spec, &paths, vocabulary, runtime)?);
-        }
-        Ok(Self { vision, audio })
+    pub fn load(manifest: &Manifest, located: &Located, runtime: &Runtime) -> Result<Self, EncodersError> {
+        let vocabulary = manifest.vocabulary.as_ref();
+        let vocabulary = vocabulary.map(|file| Vocabulary::load(located.path(file))).transpose()?;
+        let path = |file| located.path(file).to_owned();
+        let vision = manifest.vision.as_ref().map(|spec| {
+            let paths: Vec<_> = spec.parts.iter().map(|part| path(&part.file)).collect();
+            VisionEncoder::load(spec, &paths, vocabulary.as_ref(), runtime)
+        });
+        let audio = manifest.audio.as_ref().map(|spec| {
+            let paths: Vec<_> = spec.parts.iter().map(|part| path(&part.file)).collect();
+            AudioEncoder::load(spec, &paths, vocabulary.as_ref(), runtime)
+        });
+        let (vision, audio) = (vision.transpose()?, audio.transpose()?);
+        Ok(Self { vision, audio, vocabulary: vocabulary.map(Arc::new) })
+    }
+
+    /// What their classes are called; `None`: they have none.
+    pub fn vocabulary(&self) -> Option<&Arc<Vocabulary>> {
+        self.vocabulary.as_ref()
     }
 
     /// Encodes what is new in `windows`. A sample in several windows is encoded once by each part that sees it.

@@ -1,14 +1,13 @@
 //! Loading a model directory, part by part.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::{Assembler, LoadOptions, Localizer, LocalizerError, Tails};
 use crate::adapter::Adapter;
 use crate::encoder::{Devices, Encoders, Runtime};
 use crate::interleave::Interleaver;
 use crate::llm::{Llm, Lora};
-use crate::manifest::{Manifest, WordingSpec, cache_dir};
+use crate::manifest::{Located, Manifest, WordingSpec, cache_dir};
 use crate::prompt::Template;
 use crate::sentence::{SentenceEncoder, SentenceFiles};
 use crate::vocabulary::Vocabulary;
@@ -24,24 +23,16 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
     // The cheap checks come first: a part that is missing is known before another is read.
     let (tokens, rule) = (manifest.window, manifest.interleave.strategy());
     let interleaver = Interleaver::new(rule, tokens.visual_tokens, tokens.audio_tokens)?;
-    let mut paths = Vec::new();
-    for (part, file) in manifest.parts() {
-        paths.push((part, manifest.locate(part, file, &cache)?));
-    }
-    let path = |part: &str| -> &Path {
-        let found = paths.iter().find(|(name, _)| *name == part);
-        &found.expect("`Manifest::parts` names every part that the manifest has").1
-    };
+    let located = manifest.locate_all(&cache, |_| true)?;
 
     let devices = Devices::open(options.device)?;
     let runtime = Runtime::open(&cache, devices.encoders, options.threads)?;
-    let vocabulary =
-        manifest.vocabulary.as_ref().map(|_| Vocabulary::load(path("vocabulary"))).transpose()?;
-    let encoders = Encoders::load(&manifest, vocabulary.as_ref(), &cache, &runtime)?;
+    let encoders = Encoders::load(&manifest, &located, &runtime)?;
 
     let lora = manifest.llm.lora.as_ref();
-    let lora = lora.map(|lora| Lora { path: path("lora").to_owned(), r: lora.r, alpha: lora.alpha });
-    let mut llm = Llm::load(path("llm"), lora.as_ref(), &devices.llm)?;
+    let lora =
+        lora.map(|lora| Lora { path: located.path(&lora.file).to_owned(), r: lora.r, alpha: lora.alpha });
+    let mut llm = Llm::load(located.path(&manifest.llm.file), lora.as_ref(), &devices.llm)?;
     if let Some(threads) = options.threads {
         llm = llm.with_threads(threads)?;
     }
@@ -49,7 +40,8 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
         llm = llm.with_readable_times();
     }
     let adapter = |name: &str, dim: Option<usize>| {
-        let load = |dim| Adapter::load(path("adapters"), name, dim, llm.hidden_size(), &devices.llm);
+        let load =
+            |dim| Adapter::load(located.path(&manifest.adapters), name, dim, llm.hidden_size(), &devices.llm);
         dim.map(load).transpose()
     };
     let visual = adapter("vision", manifest.vision.as_ref().map(|vision| vision.dim))?;
@@ -67,28 +59,26 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
         llm_mb = llm.weight_bytes() >> 20,
         "model loaded"
     );
-    let wording = match (&manifest.wording, &vocabulary) {
-        (Some(spec), Some(vocabulary)) => Some(load_wording(&manifest, spec, vocabulary, &cache)?),
+    let wording = match (&manifest.wording, encoders.vocabulary()) {
+        (Some(spec), Some(vocabulary)) => Some(load_wording(spec, vocabulary, &located)?),
         _ => None,
     };
-    let vocabulary = vocabulary.map(Arc::new);
-    Ok(Localizer { manifest, vocabulary, wording, encoders, assembler, llm, tails })
+    Ok(Localizer { manifest, wording, encoders, assembler, llm, tails })
 }
 
 fn load_wording(
-    manifest: &Manifest,
     spec: &WordingSpec,
     vocabulary: &Vocabulary,
-    cache: &Path,
+    located: &Located,
 ) -> Result<Wording, LocalizerError> {
-    let locate = |file| manifest.locate("wording", file, cache);
+    let path = |file| located.path(file).to_owned();
     let files = SentenceFiles {
-        config: locate(&spec.config)?,
-        tokenizer: locate(&spec.tokenizer)?,
-        weights: locate(&spec.weights)?,
+        config: path(&spec.config),
+        tokenizer: path(&spec.tokenizer),
+        weights: path(&spec.weights),
     };
     let encoder = SentenceEncoder::open(&files).map_err(WordingError::from)?;
-    Ok(Wording::load(encoder, vocabulary, &locate(&spec.vectors)?, spec.least_similarity)?)
+    Ok(Wording::load(encoder, vocabulary, located.path(&spec.vectors), spec.least_similarity)?)
 }
 
 /// An answer must be able to end: the template's stop token is one of the LLM's.

@@ -131,6 +131,8 @@ pub fn train(
 fn source(plan: &Plan, stage: &Stage) -> Result<Joined, TrainError> {
     let window = plan.manifest.window;
     let split = Split { visual: window.visual_tokens, audio: window.audio_tokens };
+    // Only windows ask what is a kind of what.
+    let vocabulary = if stage.form == Form::Windows { model::vocabulary(&plan.manifest)? } else { None };
     let mut sources: Vec<Box<dyn Source + Send + Sync>> = Vec::new();
     for corpus in &stage.data {
         // A caption is learned from with the sense that the stage aligns.
@@ -143,8 +145,7 @@ fn source(plan: &Plan, stage: &Stage) -> Result<Joined, TrainError> {
             (Form::Windows, settings) => {
                 let settings = settings.clone().unwrap_or_default();
                 let prompt = plan.manifest.prompt.clone();
-                let vocabulary = model::vocabulary(&plan.manifest)?;
-                Box::new(Windows::open(corpus, features, (window, prompt, vocabulary), settings)?)
+                Box::new(Windows::open(corpus, features, (window, prompt, vocabulary.clone()), settings)?)
             }
             (Form::Captions, _) => Box::new(Records::captions(corpus, features, split)?),
             (form, _) => Box::new(Records::open(corpus, features, split, (*form, stage.timing))?),

@@ -42,7 +42,36 @@ impl FileRef {
     }
 }
 
+/// Parts of a model that were found and checked, each file once.
+#[derive(Debug, Clone)]
+pub struct Located(Vec<(FileRef, PathBuf)>);
+
+impl Located {
+    /// Where a file of the manifest is.
+    ///
+    /// # Panics
+    /// When it is of no part that was looked for.
+    pub fn path(&self, file: &FileRef) -> &Path {
+        let found = self.0.iter().find(|(known, _)| known == file);
+        &found.expect("`Manifest::locate_all` was told to look for the file's part").1
+    }
+}
+
 impl Manifest {
+    /// Finds the parts whose names are `wanted`, and checks that they are those the manifest means.
+    ///
+    /// # Errors
+    /// Names the first one that is not, and what to do.
+    pub fn locate_all(&self, cache: &Path, wanted: impl Fn(&str) -> bool) -> Result<Located, ManifestError> {
+        let mut located: Vec<(FileRef, PathBuf)> = Vec::new();
+        for (part, file) in self.parts().into_iter().filter(|(part, _)| wanted(part)) {
+            if !located.iter().any(|(known, _)| known == file) {
+                located.push((file.clone(), self.locate(part, file, cache)?));
+            }
+        }
+        Ok(Located(located))
+    }
+
     /// Finds a part, one of [`Manifest::parts`], and checks that it is the one the manifest means.
     pub fn locate(&self, part: &'static str, file: &FileRef, cache: &Path) -> Result<PathBuf, ManifestError> {
         let looked = file.places(&self.dir, cache);
