@@ -21,7 +21,7 @@ use crate::prompt;
 use crate::sample::{AudioClip, EncodeOnce, RgbFrame};
 use crate::tokenizer::TokenizerError;
 use crate::vocabulary::{Vocabulary, VocabularyError};
-use crate::wording::{Meant, Wording, WordingError};
+use crate::wording::{Meaning, Meant, Wording, WordingError};
 
 mod assemble;
 mod load;
@@ -196,20 +196,18 @@ impl Localizer {
         self.encoders.vocabulary()
     }
 
-    /// The phrases of the vocabulary that a query in free words means; none where it is about something else, or the model has no
-    /// vocabulary.
+    /// What a query in free words asks for, as phrases of the vocabulary; nothing where it is about something else, or the model has
+    /// no vocabulary.
     ///
     /// # Errors
     /// When the query cannot be read.
-    pub fn meaning(&self, query: &str) -> Result<Vec<Meant>, LocalizerError> {
-        match (&self.wording, self.vocabulary()) {
-            (Some(wording), _) => Ok(wording.meaning(query)?),
-            (None, Some(vocabulary)) => {
-                let meant = vocabulary.find(query).map(|phrase| Meant { phrase, similarity: 1.0 });
-                Ok(meant.into_iter().collect())
-            }
-            (None, None) => Ok(Vec::new()),
-        }
+    pub fn meaning(&self, query: &str) -> Result<Meaning, LocalizerError> {
+        let Some(wording) = &self.wording else {
+            let exact = self.vocabulary().and_then(|vocabulary| vocabulary.find(query));
+            let phrases = exact.map(|phrase| Meant { phrase, similarity: 1.0 }).into_iter().collect();
+            return Ok(Meaning { phrases, subject: None });
+        };
+        Ok(wording.meaning(query)?)
     }
 
     /// The language model.

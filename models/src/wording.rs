@@ -19,6 +19,12 @@ const TENSOR: &str = "wordings";
 /// Phrases that are this much less alike than the most alike one are meant too: who claps is applauded.
 const MARGIN: f32 = 0.05;
 
+/// Words before a subject that say how many there are, or ask whether.
+const COUNTS: [&str; 20] = [
+    "a", "an", "the", "some", "any", "one", "two", "three", "four", "several", "many", "few", "is", "are",
+    "there", "does", "do", "this", "that", "young",
+];
+
 /// Why queries in free words cannot be understood.
 #[derive(Debug, thiserror::Error)]
 pub enum WordingError {
@@ -57,6 +63,16 @@ pub struct Meant {
     pub similarity: f32,
 }
 
+/// What a query asks for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Meaning {
+    /// The phrases that mean nearly the same, the most alike first; none where it is about something else.
+    pub phrases: Vec<Meant>,
+    /// Who or what it is about by its first words, where the phrases are not surely what is asked for: "a woman" of "a woman plays
+    /// chess".
+    pub subject: Option<usize>,
+}
+
 /// Understands queries.
 pub struct Wording {
     encoder: SentenceEncoder,
@@ -66,10 +82,12 @@ pub struct Wording {
     phrases: Vec<usize>,
     by_text: HashMap<String, usize>,
     least: f32,
+    sure: f32,
 }
 
 impl Wording {
-    /// With the vectors that [`write`] left at `path`. Less alike than `least` is not alike.
+    /// With the vectors that [`write`] left at `path`. Less alike than `least` is not alike; from `sure` on the whole of a query is
+    /// understood.
     ///
     /// # Errors
     /// When the file is of other wordings.
@@ -77,7 +95,7 @@ impl Wording {
         encoder: SentenceEncoder,
         vocabulary: &Vocabulary,
         path: &Path,
-        least: f32,
+        [least, sure]: [f32; 2],
     ) -> Result<Self, WordingError> {
         let (texts, phrases) = wordings(vocabulary);
         let tensors = read_tensors(path)?;
@@ -98,14 +116,22 @@ impl Wording {
         let mut rows: Vec<f32> = values.map_err(LlmError::from)?;
         rows.chunks_mut(dim).for_each(unit);
         let by_text = texts.iter().map(|text| plain(text)).zip(phrases.iter().copied()).collect();
-        Ok(Self { encoder, rows, phrases, by_text, least })
+        Ok(Self { encoder, rows, phrases, by_text, least, sure })
     }
 
-    /// The phrases that `query` means, the most alike first; none where it is about something else.
-    pub fn meaning(&self, query: &str) -> Result<Vec<Meant>, WordingError> {
+    /// What `query` asks for.
+    pub fn meaning(&self, query: &str) -> Result<Meaning, WordingError> {
         if let Some(phrase) = self.by_text.get(&plain(query)) {
-            return Ok(vec![Meant { phrase: *phrase, similarity: 1.0 }]);
+            return Ok(Meaning { phrases: vec![Meant { phrase: *phrase, similarity: 1.0 }], subject: None });
         }
+        let phrases = self.alike(query)?;
+        let understood = phrases.first().is_some_and(|meant| meant.similarity >= self.sure);
+        let subject = if understood { None } else { self.subject(query, &phrases) };
+        Ok(Meaning { phrases, subject })
+    }
+
+    /// The phrases with a wording nearly like `query`, the most alike first.
+    fn alike(&self, query: &str) -> Result<Vec<Meant>, WordingError> {
         let mut vector = self.encoder.embed(&[query], &mut |_| {})?;
         unit(&mut vector);
         let mut best: HashMap<usize, f32> = HashMap::new();
@@ -123,6 +149,21 @@ impl Wording {
         let nearest = meant.first().map_or(0.0, |meant| meant.similarity);
         meant.retain(|meant| meant.similarity >= nearest - MARGIN);
         Ok(meant)
+    }
+
+    /// The phrase that the longest run of first words is a wording of, articles and numbers aside, and that is not meant anyway; the
+    /// last word counts for a query without one, so that a chess player is a player.
+    fn subject(&self, query: &str, meant: &[Meant]) -> Option<usize> {
+        let query = plain(query);
+        let words: Vec<&str> = query.split(' ').skip_while(|word| COUNTS.contains(word)).collect();
+        let wording = |words: &[&str]| {
+            let text = words.join(" ");
+            let articles = ["", "a ", "an ", "some "];
+            let known = articles.iter().find_map(|article| self.by_text.get(&format!("{article}{text}")));
+            known.copied().filter(|known| meant.iter().all(|meant| meant.phrase != *known))
+        };
+        let first = (1..words.len()).rev().find_map(|length| wording(&words[..length]));
+        first.or_else(|| wording(words.last().map(std::slice::from_ref)?))
     }
 }
 

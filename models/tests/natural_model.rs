@@ -31,7 +31,7 @@ fn queries_in_free_words_reach_the_right_phrases() {
     let text = std::fs::read(project("tests/fixtures/natural/wordings.json")).expect("the fixture");
     let Wordings { means, nothing } = serde_json::from_slice(&text).expect("JSON");
     let vocabulary = localizer().vocabulary().expect("it has one");
-    let meaning = |query: &str| localizer().meaning(query).expect("it can be read");
+    let meaning = |query: &str| localizer().meaning(query).expect("it can be read").phrases;
     let mut missed = Vec::new();
     for (query, phrase) in &means {
         let wanted = vocabulary.find(phrase).unwrap_or_else(|| panic!("{phrase} is a phrase"));
@@ -53,7 +53,7 @@ fn queries_in_free_words_reach_the_right_phrases() {
 fn a_wording_of_the_vocabulary_is_its_phrase_whatever_the_case() {
     let vocabulary = localizer().vocabulary().expect("it has one");
     for query in ["a doggy", "A Doggy.", "  a   doggy ?"] {
-        let meant = localizer().meaning(query).expect("it can be read");
+        let meant = localizer().meaning(query).expect("it can be read").phrases;
         assert_eq!(meant.len(), 1, "{query}");
         assert_eq!(vocabulary.phrases()[meant[0].phrase].text, "a dog", "{query}");
     }
@@ -78,4 +78,49 @@ fn a_window_has_an_answer_and_evidence_that_says_nothing_of_nothing() {
     assert!(highest(&evidence.heard) < 0.3, "silence is {}", highest(&evidence.heard));
     assert!(evidence.seen.iter().chain(&evidence.heard).all(|course| course.slots.len() == 40));
     assert!(!answer.answers[0].text.is_empty());
+}
+
+#[test]
+fn what_is_not_surely_understood_keeps_its_subject() {
+    let vocabulary = localizer().vocabulary().expect("it has one");
+    let subject = |query: &str| {
+        let meaning = localizer().meaning(query).expect("it can be read");
+        meaning.subject.map(|phrase| vocabulary.phrases()[phrase].text.as_str())
+    };
+    for query in
+        ["two men hugging", "kids playing basketball", "a woman smiles", "people in a gym", "a tennis player"]
+    {
+        assert_eq!(subject(query), Some("a person"), "{query}");
+    }
+    // Understood as a whole: who it is about is no answer.
+    for query in
+        ["somebody is shooting", "someone sings a song", "a dog", "is anyone shouting?", "glass shatters"]
+    {
+        assert_eq!(subject(query), None, "{query}");
+    }
+}
+
+#[test]
+fn the_recipes_name_phrases_only() {
+    let vocabulary = localizer().vocabulary().expect("it has one");
+    let recipe = |path: &str| -> toml::Table {
+        toml::from_str(&std::fs::read_to_string(project(path)).expect("the recipe")).expect("TOML")
+    };
+    let mut names = Vec::new();
+    let list = |clip: &toml::Value, key: &str| -> Vec<String> {
+        let values = clip.get(key).and_then(toml::Value::as_array).cloned().unwrap_or_default();
+        values.iter().filter_map(toml::Value::as_str).map(str::to_owned).collect()
+    };
+    for clip in recipe("config/clips.toml")["clip"].as_array().expect("clips") {
+        names.extend(list(clip, "right"));
+    }
+    for items in recipe("config/natural.toml").values().filter_map(toml::Value::as_array) {
+        for item in items {
+            names.extend(item.get("label").and_then(toml::Value::as_str).map(str::to_owned));
+            names.extend(list(item, "perhaps"));
+        }
+    }
+    assert!(names.len() > 100, "{}", names.len());
+    let unknown: Vec<&String> = names.iter().filter(|name| vocabulary.find(name).is_none()).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use avicuna_models::checkpoint::{self, Fetcher, Format, Progress, Released};
+use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_models::manifest::{FILE_NAME, FileRef, Manifest, cache_dir, sha256_of};
 use avicuna_models::sentence::{SentenceEncoder, SentenceFiles};
 use avicuna_models::vocabulary::Vocabulary;
@@ -34,6 +35,14 @@ pub enum Command {
     Wordings {
         /// The model directory, which holds a model.toml with [wording].
         dir: PathBuf,
+    },
+    /// Show which phrases of the vocabulary queries in free words mean, and how alike they are.
+    Understand {
+        /// The model directory, which holds a model.toml with [vocabulary].
+        dir: PathBuf,
+        /// Queries as a stream would ask them.
+        #[arg(required = true)]
+        queries: Vec<String>,
     },
     /// Show what a model is and where its parts are.
     Show {
@@ -71,6 +80,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Pull { dir } => pull(dir),
         Command::Import(arguments) => import(arguments),
         Command::Wordings { dir } => wordings(dir),
+        Command::Understand { dir, queries } => understand(dir, queries),
         Command::Show { dir } => show(dir),
     }
 }
@@ -107,6 +117,26 @@ fn wordings(dir: &Path) -> Result<()> {
     bar.finish_and_clear();
     println!("{count} wordings of {} phrases in {}", vocabulary.phrases().len(), path.display());
     println!("sha256 {}", sha256_of(&path)?);
+    Ok(())
+}
+
+fn understand(dir: &Path, queries: &[String]) -> Result<()> {
+    let localizer = Localizer::load(dir, &LoadOptions::default())?;
+    let Some(vocabulary) = localizer.vocabulary() else {
+        bail!("{} has no [vocabulary]: its LLM reads every query as it is", dir.join(FILE_NAME).display());
+    };
+    let text = |phrase: usize| &vocabulary.phrases()[phrase].text;
+    for query in queries {
+        let meaning = localizer.meaning(query)?;
+        let phrases: Vec<String> = meaning
+            .phrases
+            .iter()
+            .map(|meant| format!("{} {:.2}", text(meant.phrase), meant.similarity))
+            .collect();
+        let subject = meaning.subject.map(|subject| format!("; or else {}", text(subject)));
+        let known = if phrases.is_empty() { "nothing it knows".to_owned() } else { phrases.join(", ") };
+        println!("{query}: {known}{}", subject.unwrap_or_default());
+    }
     Ok(())
 }
 

@@ -78,7 +78,12 @@ fn load_wording(
         weights: path(&spec.weights),
     };
     let encoder = SentenceEncoder::open(&files).map_err(WordingError::from)?;
-    Ok(Wording::load(encoder, vocabulary, located.path(&spec.vectors), spec.least_similarity)?)
+    Ok(Wording::load(
+        encoder,
+        vocabulary,
+        located.path(&spec.vectors),
+        [spec.least_similarity, spec.sure_similarity],
+    )?)
 }
 
 /// An answer must be able to end: the template's stop token is one of the LLM's.

@@ -6,14 +6,11 @@ use avicuna_models::manifest::Weights;
 use avicuna_models::slots::Slot;
 
 use super::evidence::{Claim, Witness};
-use super::{Localization, label_key};
+use super::{Inquiry, Localization, label_key};
 use crate::record::Modality;
 
 /// How far from certain anything is taken to be, so that its logit is a number.
 const DOUBT: f64 = 0.005;
-
-/// How much less evidence is enough for what is asked for.
-const ASKED: f64 = 0.6;
 
 /// Evidence that stands for none at all.
 const NONE: f64 = 0.01;
@@ -42,21 +39,50 @@ pub(super) fn detected(
             }
         }
         let text = &witness.vocabulary.phrases()[claim.phrase].text;
-        told.push(localization(claim, text, score(weights, claim.sure, best), false));
+        told.push(localization(claim, text, score(weights, claim.sure, best, Some(claim.modality)), false));
     }
     for ((mut said, phrase), used) in said.into_iter().zip(phrases).zip(used) {
         if used {
             continue;
         }
         let support = phrase.map_or(NONE, |phrase| witness.support(&[phrase], evidence, span(&said)));
-        said.score = score(weights, support, Some(said.score));
+        said.score = score(weights, support, Some(said.score), said.modality);
         told.push(said);
     }
     told
 }
 
-/// When something that was asked for happens. `meant` are the phrases that the query means.
+/// When something that was asked for happens; where nothing of what the query means does, when its subject is there.
 pub(super) fn grounded(
+    label: &str,
+    inquiry: &Inquiry,
+    said: Vec<Localization>,
+    evidence: &Evidence,
+    witness: &Witness<'_>,
+) -> Vec<Localization> {
+    let told = if inquiry.meant.is_empty() {
+        // Nothing of what the encoders know: the LLM guesses.
+        let guess = |said: Localization| Localization {
+            score: score(&witness.spec.query, NONE, Some(said.score), said.modality),
+            ..said
+        };
+        said.into_iter().map(guess).collect()
+    } else {
+        asked_for(label, &inquiry.meant, said, evidence, witness)
+    };
+    match inquiry.subject {
+        Some(subject) if told.iter().all(|told: &Localization| told.score < 0.5) => {
+            let there = asked_for(label, &[subject], Vec::new(), evidence, witness);
+            let partly =
+                |found: Localization| Localization { score: found.score * witness.spec.subject, ..found };
+            told.into_iter().chain(there.into_iter().map(partly)).collect()
+        }
+        _ => told,
+    }
+}
+
+/// When any of the phrases `meant` happens.
+fn asked_for(
     label: &str,
     meant: &[usize],
     said: Vec<Localization>,
@@ -64,29 +90,20 @@ pub(super) fn grounded(
     witness: &Witness<'_>,
 ) -> Vec<Localization> {
     let weights = &witness.spec.query;
-    if meant.is_empty() {
-        // Nothing of what the encoders know: the LLM guesses.
-        let guess = |mut said: Localization| {
-            said.score = score(weights, NONE, Some(said.score));
-            said
-        };
-        return said.into_iter().map(guess).collect();
-    }
-    let claims = witness.of(meant, evidence, ASKED);
     let mut used = vec![false; said.len()];
     let mut told = Vec::new();
-    for claim in &claims {
+    for claim in &witness.of(meant, evidence) {
         let mut best: Option<f64> = None;
         for (said, used) in said.iter().zip(&mut used).filter(|(said, _)| overlaps(said, claim)) {
             *used = true;
             best = Some(best.unwrap_or(0.0).max(said.score));
         }
-        told.push(localization(claim, label, score(weights, claim.sure, best), true));
+        told.push(localization(claim, label, score(weights, claim.sure, best, Some(claim.modality)), true));
     }
     for (mut said, used) in said.into_iter().zip(used) {
         if !used {
             let support = witness.support(meant, evidence, span(&said));
-            said.score = score(weights, support, Some(said.score));
+            said.score = score(weights, support, Some(said.score), said.modality);
             told.push(said);
         }
     }
@@ -102,13 +119,14 @@ fn phrase(label: &str, witness: &Witness<'_>) -> Option<usize> {
     })
 }
 
-fn score(weights: &Weights, evidence: f64, said: Option<f64>) -> f64 {
+fn score(weights: &Weights, evidence: f64, said: Option<f64>, modality: Option<Modality>) -> f64 {
     let logit = |p: f64| {
         let p = p.clamp(DOUBT, 1.0 - DOUBT);
         (p / (1.0 - p)).ln()
     };
     let word = said.map_or(weights.unsaid, |said| weights.said * logit(said));
-    1.0 / (1.0 + (-(weights.bias + weights.evidence * logit(evidence) + word)).exp())
+    let bias = weights.bias + if modality == Some(Modality::Visual) { weights.seen } else { 0.0 };
+    1.0 / (1.0 + (-(bias + weights.evidence * logit(evidence) + word)).exp())
 }
 
 fn span(said: &Localization) -> [f64; 2] {

@@ -31,20 +31,19 @@ impl Witness<'_> {
         for (courses, modality) in [(&evidence.seen, Modality::Visual), (&evidence.heard, Modality::Audio)] {
             for course in courses {
                 let own = [course.phrase];
-                claims.extend(self.claims(&own, std::slice::from_ref(course), modality, 1.0));
+                claims.extend(self.claims(&own, std::slice::from_ref(course), modality, false));
             }
         }
         tell(claims, self.vocabulary, self.spec)
     }
 
-    /// What the evidence says of any of `phrases` or a kind of them, where that is asked for. `ease` is how much less is enough than
-    /// where nothing is asked.
-    pub fn of(&self, phrases: &[usize], evidence: &Evidence, ease: f64) -> Vec<Claim> {
+    /// What the evidence says of any of `phrases` or a kind of them, where that is asked for, so that less of it is enough.
+    pub fn of(&self, phrases: &[usize], evidence: &Evidence) -> Vec<Claim> {
         let mut claims = Vec::new();
         for (courses, modality) in [(&evidence.seen, Modality::Visual), (&evidence.heard, Modality::Audio)] {
             let own: Vec<_> =
                 courses.iter().filter(|course| self.means(phrases, course.phrase)).cloned().collect();
-            claims.extend(self.claims(phrases, &own, modality, ease));
+            claims.extend(self.claims(phrases, &own, modality, true));
         }
         joined(claims)
     }
@@ -69,7 +68,7 @@ impl Witness<'_> {
     }
 
     /// The claims of the surest of `courses` at every slot.
-    fn claims(&self, phrases: &[usize], courses: &[Course], modality: Modality, ease: f64) -> Vec<Claim> {
+    fn claims(&self, phrases: &[usize], courses: &[Course], modality: Modality, asked: bool) -> Vec<Claim> {
         let Some(slots) = courses.iter().map(|course| course.slots.len()).max() else { return Vec::new() };
         let value = |course: &Course, slot: usize| {
             course.slots.get(slot).map_or(0.0, |value| value * self.trust(course.phrase, modality))
@@ -77,7 +76,9 @@ impl Witness<'_> {
         let at = |slot: usize| courses.iter().map(|course| value(course, slot)).fold(0f32, f32::max);
         let values: Vec<f32> = (0..slots).map(at).collect();
         let levels = if modality == Modality::Visual { self.spec.seen } else { self.spec.heard };
-        let levels = Levels { on: levels.on * ease, off: levels.off * ease, ..levels };
+        let ease = if asked { levels.asked } else { 1.0 };
+        let levels =
+            Levels { on: levels.on * ease, off: levels.off * ease, least: levels.least * ease, ..levels };
         let claim = |span: spans::Span| Claim {
             phrase: phrases[0],
             start: span.start,

@@ -7,6 +7,7 @@ use avicuna_models::answer::Answer;
 use avicuna_models::localizer::{Localizer, WindowAnswer};
 use avicuna_models::manifest::{EvidenceSpec, PromptSpec};
 use avicuna_models::vocabulary::Vocabulary;
+use avicuna_models::wording::Meaning;
 
 use super::evidence::Witness;
 use super::{Asked, Asking, Phrases, Reading, both, read};
@@ -35,6 +36,8 @@ pub struct Inquiry {
     pub text: String,
     /// The phrases of the vocabulary that a query means, the nearest first.
     pub meant: Vec<usize>,
+    /// Who or what a query is about, where `meant` is not surely what it asks for.
+    pub subject: Option<usize>,
 }
 
 /// Whose word counts.
@@ -66,8 +69,9 @@ impl Reader {
         Self { phrases, knowledge: None }
     }
 
-    /// How a question is put to the model; `meant` are the phrases that a query means.
-    pub fn inquire(&self, asking: &Asking, meant: Vec<usize>) -> Inquiry {
+    /// How a question is put to the model; `meaning` is that of a query.
+    pub fn inquire(&self, asking: &Asking, meaning: Meaning) -> Inquiry {
+        let meant: Vec<usize> = meaning.phrases.into_iter().map(|meant| meant.phrase).collect();
         let known = self.knowledge.as_ref().zip(meant.first());
         let text = known.map_or_else(
             || asking.text.clone(),
@@ -75,22 +79,19 @@ impl Reader {
                 knowledge.prompt.ground_question(&knowledge.vocabulary.phrases()[*phrase].text)
             },
         );
-        Inquiry { asked: asking.asked.clone(), text, meant }
+        Inquiry { asked: asking.asked.clone(), text, meant, subject: meaning.subject }
     }
 
     /// How all questions of a stream are put to `localizer`. A query that cannot be read is asked as it is, and said in the log.
     pub fn inquiries(&self, asking: &[Asking], localizer: &Localizer) -> Vec<Inquiry> {
-        let meant = |asking: &Asking| match &asking.asked {
-            Asked::Detect => Vec::new(),
-            Asked::Ground { label } => match localizer.meaning(label) {
-                Ok(meant) => meant.into_iter().map(|meant| meant.phrase).collect(),
-                Err(error) => {
-                    tracing::warn!(query = label, %error, "the query is asked as it is");
-                    Vec::new()
-                }
-            },
+        let meaning = |asking: &Asking| match &asking.asked {
+            Asked::Detect => Meaning::default(),
+            Asked::Ground { label } => localizer.meaning(label).unwrap_or_else(|error| {
+                tracing::warn!(query = label, %error, "the query is asked as it is");
+                Meaning::default()
+            }),
         };
-        asking.iter().map(|asking| self.inquire(asking, meant(asking))).collect()
+        asking.iter().map(|asking| self.inquire(asking, meaning(asking))).collect()
     }
 
     /// What the answers to `inquiries` say of a window of `seconds`, one reading for each.
@@ -112,7 +113,7 @@ impl Reader {
             let said = std::mem::take(&mut reading.localizations);
             reading.localizations = match &inquiry.asked {
                 Asked::Detect => both::detected(said, evidence, &witness),
-                Asked::Ground { label } => both::grounded(label, &inquiry.meant, said, evidence, &witness),
+                Asked::Ground { label } => both::grounded(label, inquiry, said, evidence, &witness),
             };
             reading.absent &= reading.localizations.is_empty();
             reading

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use avicuna_models::answer::{Answer, AnswerToken, Finish};
 use avicuna_models::localizer::{LocalizerError, Timing, WindowAnswer, WindowInput};
+use avicuna_models::wording::Meaning;
 
 use super::engine::{Engine, Outcome};
 use super::model::Answered;
@@ -69,7 +70,7 @@ fn facts() -> ModelFacts {
         name: "fake".into(),
         reader,
         inquire: Arc::new(move |asking| {
-            asking.iter().map(|asking| own.inquire(asking, Vec::new())).collect()
+            asking.iter().map(|asking| own.inquire(asking, Meaning::default())).collect()
         }),
         max_new_tokens: 9,
     }

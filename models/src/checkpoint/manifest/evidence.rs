@@ -16,10 +16,14 @@ pub struct EvidenceSpec {
     pub heard: Levels,
     /// How far what is seen of a group of phrases is believed: its evidence counts for this share of itself.
     pub groups: BTreeMap<String, f64>,
+    /// [`Levels::rival`] of groups of which one is hardly ever there beside another, or taken for it.
+    pub rivals: BTreeMap<String, f64>,
     /// The score of what is told unasked.
     pub detect: Weights,
     /// The score of answers to queries.
     pub query: Weights,
+    /// Of an answer's score, where nothing but the subject of the query is there, and what else it asks for is not surely understood.
+    pub subject: f64,
 }
 
 /// When evidence along a window is an event. Evidence goes from 0 to 1.
@@ -28,6 +32,8 @@ pub struct EvidenceSpec {
 pub struct Levels {
     /// What its surest half-second must reach on the mean of three.
     pub on: f64,
+    /// Which share of `on`, `off` and `least` is enough for what is asked for.
+    pub asked: f64,
     /// Where it certainly ends.
     pub off: f64,
     /// It lasts while the evidence is at least this share of its surest.
@@ -47,6 +53,8 @@ pub struct Levels {
 pub struct Weights {
     /// Of an event with both at one half.
     pub bias: f64,
+    /// Added to `bias` for what is seen and not heard.
+    pub seen: f64,
     /// Of the encoders' evidence.
     pub evidence: f64,
     /// Of the LLM's score.
@@ -61,21 +69,23 @@ impl Default for EvidenceSpec {
             seen: Levels { on: 0.5, off: 0.25, least: 1.5, ..Levels::default() },
             heard: Levels::default(),
             groups: BTreeMap::new(),
+            rivals: BTreeMap::new(),
             detect: Weights::default(),
             query: Weights::default(),
+            subject: 0.6,
         }
     }
 }
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { on: 0.3, off: 0.08, edge: 0.35, gap: 2.0, least: 0.0, rival: 0.6 }
+        Self { on: 0.3, asked: 0.6, off: 0.08, edge: 0.35, gap: 2.0, least: 0.0, rival: 0.6 }
     }
 }
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { bias: 0.5, evidence: 1.0, said: 0.3, unsaid: -0.5 }
+        Self { bias: 0.5, seen: 0.0, evidence: 1.0, said: 0.3, unsaid: -0.5 }
     }
 }
 
@@ -85,6 +95,8 @@ impl Default for Weights {
 pub struct WordingSpec {
     /// Phrases that are less alike are not meant; a cosine.
     pub least_similarity: f32,
+    /// From this cosine on the whole of a query is understood; below it, it may be about its subject only.
+    pub sure_similarity: f32,
     /// The vectors of all wordings.
     pub vectors: FileRef,
     /// The sentence encoder's `config.json`.

@@ -84,8 +84,10 @@ fn without_rivals(claims: Vec<Claim>, vocabulary: &Vocabulary, spec: &EvidenceSp
     let group = |claim: &Claim| vocabulary.phrases().get(claim.phrase).map(|phrase| phrase.group.as_str());
     let related =
         |a: &Claim, b: &Claim| vocabulary.is_a(a.phrase, b.phrase) || vocabulary.is_a(b.phrase, a.phrase);
-    let share =
-        |claim: &Claim| if claim.modality == Modality::Audio { spec.heard.rival } else { spec.seen.rival };
+    let share = |claim: &Claim| {
+        let sense = if claim.modality == Modality::Audio { spec.heard.rival } else { spec.seen.rival };
+        group(claim).and_then(|group| spec.rivals.get(group)).map_or(sense, |share| share.max(sense))
+    };
     let beaten = |claim: &&Claim| {
         claims.iter().any(|other| {
             other.modality == claim.modality

@@ -9,7 +9,7 @@ use avicuna_models::vocabulary::{Classes, Vocabulary};
 
 use super::spans::{self, Span, spans};
 use super::*;
-use crate::answer::{Localization, both};
+use crate::answer::{Asked, Inquiry, Localization, both};
 
 const COCO: [&str; 4] = ["dog", "cat", "person", "bird"];
 
@@ -85,7 +85,7 @@ fn told(seen: Vec<Course>, heard: Vec<Course>) -> Vec<(String, f64, f64, Modalit
 
 #[test]
 fn evidence_becomes_spans_that_flicker_and_holes_do_not_cut() {
-    let levels = Levels { on: 0.5, off: 0.2, edge: 0.5, gap: 1.0, least: 0.0, rival: 0.5 };
+    let levels = Levels { on: 0.5, asked: 1.0, off: 0.2, edge: 0.5, gap: 1.0, least: 0.0, rival: 0.5 };
     let of = |values: &[f32]| spans(values, values.len() as f64, &levels);
     assert_eq!(of(&[0.0; 10]), []);
     // One slot alone is a flicker.
@@ -177,19 +177,68 @@ fn what_both_say_is_surer_than_what_one_says() {
 }
 
 #[test]
+fn in_a_group_of_lookalikes_only_the_surest_is_told() {
+    let vocabulary = vocabulary();
+    let spec = EvidenceSpec { rivals: [("animals".to_owned(), 0.9)].into(), ..EvidenceSpec::default() };
+    let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
+    let heard = vec![course("a dog", 3, 15, 0.9), course("a cat", 4, 14, 0.7)];
+    let claims = witness.everything(&Evidence { seen: vec![], heard });
+    assert_eq!(claims.len(), 1, "{claims:?}");
+}
+
+#[test]
+fn the_subject_of_a_query_answers_where_nothing_else_does_and_is_less_sure() {
+    let (vocabulary, spec) = (vocabulary(), EvidenceSpec::default());
+    let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
+    let [person, cat] = ["a person", "a cat"].map(|text| vocabulary.find(text).expect("it is there"));
+    let label = "a woman pets a cat";
+    let inquiry = Inquiry {
+        asked: Asked::Ground { label: label.into() },
+        text: String::new(),
+        meant: vec![cat],
+        subject: Some(person),
+    };
+    let answer = |seen: Vec<Course>| {
+        both::grounded(label, &inquiry, vec![], &Evidence { seen, heard: vec![] }, &witness)
+    };
+    let somebody = answer(vec![course("a person", 4, 16, 0.99)]);
+    assert_eq!((somebody.len(), somebody[0].start.get()), (1, 20));
+    assert!((0.5..=spec.subject).contains(&somebody[0].score), "{}", somebody[0].score);
+    // What is meant itself is there: its times, and as sure as ever.
+    let all = answer(vec![course("a person", 4, 16, 0.99), course("a cat", 10, 16, 0.9)]);
+    assert_eq!((all.len(), all[0].start.get()), (1, 50));
+    assert!(all[0].score > 0.8, "{}", all[0].score);
+    assert_eq!(answer(vec![]), []);
+}
+
+#[test]
 fn a_query_is_answered_by_any_kind_of_what_it_means() {
     let (vocabulary, spec) = (vocabulary(), EvidenceSpec::default());
     let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
     let evidence =
         Evidence { seen: vec![course("a cat", 2, 18, 0.8)], heard: vec![course("a dog", 4, 12, 0.5)] };
     let animal = vocabulary.find("an animal").expect("it is there");
-    let found = both::grounded("a beast", &[animal], vec![], &evidence, &witness);
+    let asked = |label: &str, meant: &[usize]| Inquiry {
+        asked: Asked::Ground { label: label.into() },
+        text: String::new(),
+        meant: meant.to_vec(),
+        subject: None,
+    };
+    let found = both::grounded("a beast", &asked("a beast", &[animal]), vec![], &evidence, &witness);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].label.as_str(), found[0].modality), ("a beast", Some(Modality::Both)));
     // A dog is no cat, and what the encoders do not know is hardly believed.
     let cat = vocabulary.find("a cat").expect("it is there");
-    assert_eq!(both::grounded("a kitten", &[cat], vec![], &evidence, &witness)[0].start.get(), 10);
-    let unknown =
-        both::grounded("a unicorn", &[], vec![said("a unicorn", 10, 90, 0.97)], &evidence, &witness);
+    assert_eq!(
+        both::grounded("a kitten", &asked("a kitten", &[cat]), vec![], &evidence, &witness)[0].start.get(),
+        10
+    );
+    let unknown = both::grounded(
+        "a unicorn",
+        &asked("a unicorn", &[]),
+        vec![said("a unicorn", 10, 90, 0.97)],
+        &evidence,
+        &witness,
+    );
     assert!(unknown[0].score < 0.2, "{}", unknown[0].score);
 }
