@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use avicuna_pipeline::source::{END_OF_FILE, Fit, Reconnect, SourceConfig, SourceEvent, spawn};
+use avicuna_pipeline::source::{End, Fit, Reconnect, SourceConfig, SourceEvent, spawn};
 use avicuna_pipeline::timeline::Grid;
 use tokio_util::sync::CancellationToken;
 
@@ -133,7 +133,7 @@ fn sample(film: &str) {
         while let Some(event) = events.recv().await {
             match event {
                 SourceEvent::Frame(_) => frames += 1,
-                SourceEvent::Ended { reason } => assert_eq!(reason, END_OF_FILE),
+                SourceEvent::Ended(end) => assert_eq!(end, End::OfFile),
                 _ => {}
             }
         }

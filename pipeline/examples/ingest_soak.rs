@@ -115,7 +115,7 @@ async fn watch(length: Duration) {
                 SourceEvent::Connected { .. } => seen.connections += 1,
                 SourceEvent::Lost { .. } => seen.lost += 1,
                 SourceEvent::Losses(losses) => seen.dropped = seen.dropped.max(losses.late + losses.shed),
-                SourceEvent::Ended { reason } => panic!("ended: {reason}"),
+                SourceEvent::Ended(end) => panic!("ended: {end}"),
                 _ => {}
             },
             _ = ticks.tick() => {

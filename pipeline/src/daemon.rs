@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use engine::Outcome;
+pub use engine::Ended;
 pub use plan::{Plan, plan};
 pub use record::Record;
 pub use stream::Heard;
@@ -90,7 +90,7 @@ pub enum DaemonError {
 ///
 /// # Errors
 /// When it cannot start, or a part ends that the others cannot do without.
-pub async fn run(loaded: Loaded, stop: CancellationToken) -> Result<Vec<Outcome>, DaemonError> {
+pub async fn run(loaded: Loaded, stop: CancellationToken) -> Result<Vec<Ended>, DaemonError> {
     let config = &loaded.config;
     let manifest = Manifest::load(&config.model.path)?;
     let plans = plan(&loaded, &manifest)?;
@@ -128,7 +128,7 @@ pub async fn run(loaded: Loaded, stop: CancellationToken) -> Result<Vec<Outcome>
     ended
 }
 
-type Ended = Result<Vec<Outcome>, DaemonError>;
+type Over = Result<Vec<Ended>, DaemonError>;
 
 /// Waits for the streams, or for the word to stop, or for a failure. Says with how it ended until when all
 /// must be over.
@@ -139,7 +139,7 @@ async fn supervise(
     outbox: &Outbox,
     stop: CancellationToken,
     control: &Control,
-) -> (Ended, Instant) {
+) -> (Over, Instant) {
     let gone = engine.model_gone();
     let mut stored_early = None;
     let failure = tokio::select! {
@@ -165,18 +165,18 @@ async fn supervise(
     let grace = if hopeless { Duration::ZERO } else { config.daemon.grace };
     let leave_by = Instant::now() + grace + config.daemon.flush;
     let finish = async {
-        let outcomes = engine.stop(grace).await;
+        let ended = engine.stop(grace).await;
         // The streams are gone, and with them every publisher.
         let stored = match stored_early {
             Some(ended) => ended,
             None => stored.await,
         };
-        (outcomes, stored)
+        (ended, stored)
     };
     tokio::pin!(finish);
     // Until then records may wait for room in a full outbox, as they may while the daemon runs.
     let patience = if hopeless { Instant::now() } else { leave_by };
-    let (outcomes, stored) = tokio::select! {
+    let (ended, stored) = tokio::select! {
         finished = &mut finish => finished,
         () = tokio::time::sleep_until(patience) => {
             outbox.stop_waiting();
@@ -185,7 +185,7 @@ async fn supervise(
     };
     let ended = match (failure, stored) {
         (Some(failure), _) => Err(failure),
-        (None, Ok(Ok(()))) => Ok(outcomes),
+        (None, Ok(Ok(()))) => Ok(ended),
         (None, Ok(Err(error))) => Err(error.into()),
         (None, Err(error)) => Err(DaemonError::Part { part: "the publisher", reason: error.to_string() }),
     };

@@ -162,38 +162,53 @@ pub struct ErrorRecord {
     /// Capture or wall-clock time, RFC 3339.
     #[schemars(extend("format" = "date-time"))]
     pub time: String,
-    /// A stable word for the kind of trouble: `source`, `decode`, `encode`, `llm`, `parse`.
-    pub kind: String,
+    /// What kind of trouble.
+    pub kind: ErrorKind,
     /// What happened and what to do, for a person.
     pub message: String,
     /// What could not be used, for inspection: an unparsed answer, say.
     pub detail: Option<String>,
 }
 
-/// The words of [`ErrorRecord::kind`].
-pub mod kind {
+/// What kind of trouble an [`ErrorRecord`] tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
     /// The source is gone, or not there.
-    pub const SOURCE: &str = "source";
+    Source,
     /// What it sends cannot be decoded.
-    pub const DECODE: &str = "decode";
+    Decode,
     /// An encoder failed.
-    pub const ENCODE: &str = "encode";
+    Encode,
     /// The LLM failed.
-    pub const LLM: &str = "llm";
+    Llm,
     /// An answer, or a part of one, does not follow the grammar.
-    pub const PARSE: &str = "parse";
+    Parse,
+}
+
+impl ErrorKind {
+    /// As it stands in records and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Decode => "decode",
+            Self::Encode => "encode",
+            Self::Llm => "llm",
+            Self::Parse => "parse",
+        }
+    }
 }
 
 impl ErrorRecord {
-    /// Trouble at `time`; `kind` is one of [`kind`].
+    /// Trouble at `time`.
     pub fn new(
         stream: &StreamId,
         time: UtcTime,
-        kind: &str,
+        kind: ErrorKind,
         message: impl Into<String>,
         detail: Option<String>,
     ) -> Self {
-        let (stream_id, time, kind) = (stream.to_string(), time.to_rfc3339(), kind.to_owned());
+        let (stream_id, time) = (stream.to_string(), time.to_rfc3339());
         Self { stream_id, time, kind, message: message.into(), detail }
     }
 }

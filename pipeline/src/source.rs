@@ -19,19 +19,45 @@ pub mod uri;
 mod video;
 mod watch;
 
+use std::fmt;
 use std::time::Duration;
 
 use avicuna_models::sample::RgbFrame;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::failure::Failure;
 use crate::timeline::{ClockAnchor, ClockQuality, Grid, GridIndex, StreamTime, UtcTime};
 
-/// [`SourceEvent::Ended`]'s reason when a file or a test source was delivered to its end.
-pub const END_OF_FILE: &str = "end of file";
-/// [`SourceEvent::Ended`]'s reason after the shutdown token was cancelled.
-pub const STOPPED: &str = "stopped";
+/// How a source ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// A file or a test source was delivered to its end.
+    OfFile,
+    /// The shutdown token was cancelled, or nobody reads any more.
+    Stopped,
+    /// It cannot go on.
+    Failed(Failure),
+}
+
+impl End {
+    /// Did it end for another reason than its own end or the word to stop?
+    pub fn is_trouble(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OfFile => f.write_str("end of file"),
+            Self::Stopped => f.write_str("stopped"),
+            Self::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
 
 /// What a source says, in the order it happened. Frames and samples of the two modalities are each in order of
 /// stream time; between the modalities the graph's queues may reorder them by a few seconds.
@@ -77,18 +103,15 @@ pub enum SourceEvent {
     Progress(StreamTime),
     /// A live source is gone, or not there yet.
     Lost {
-        /// `kind: words for a person`.
-        reason: String,
+        /// Why.
+        failure: Failure,
         /// When the next attempt starts.
         retry_in: Duration,
     },
     /// What was lost without a gap to show for it. Comes after a count rose, at most four times a second.
     Losses(Losses),
-    /// The last event: [`END_OF_FILE`], [`STOPPED`], or `kind: words for a person` for trouble.
-    Ended {
-        /// Why.
-        reason: String,
-    },
+    /// The last event.
+    Ended(End),
 }
 
 /// Counts since the stream started.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use avicuna_pipeline::source::{END_OF_FILE, SourceConfig, SourceEvent};
+use avicuna_pipeline::source::{End, SourceConfig, SourceEvent};
 use common::http::Http;
 use common::media::{make, matroska, pictures, tone};
 use common::{Running, all, check, config, frames, heard, live, media};
@@ -19,7 +19,7 @@ async fn ends(uri: impl AsRef<Path>) -> (Vec<SourceEvent>, String) {
     let config = config(uri.as_ref().to_str().expect("utf-8"));
     let (events, reason) = all(config.clone()).await;
     check(&config, &events);
-    (events, reason)
+    (events, reason.to_string())
 }
 
 async fn is(uri: impl AsRef<Path>, kind: &str, words: &str) {
@@ -39,9 +39,9 @@ async fn what_is_not_there_or_not_a_file() {
     is("rtsp:///cam", "bad-uri", "names no host").await;
     is("test://?pattern=none", "bad-uri", "pattern=none is not known; use one of").await;
     let nothing = SourceConfig { grid: None, sample_rate: 0, ..config("test://") };
-    assert!(all(nothing).await.1.starts_with("bad-uri: test://: neither frames nor samples"));
+    assert!(all(nothing).await.1.to_string().starts_with("bad-uri: test://: neither frames nor samples"));
     let flat = SourceConfig { frame_size: 0, ..config("test://") };
-    assert!(all(flat).await.1.starts_with("bad-uri: frames cannot be 0 pixels wide"));
+    assert!(all(flat).await.1.to_string().starts_with("bad-uri: frames cannot be 0 pixels wide"));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn what_holds_no_sound_or_pictures() {
     write("silent.wav", &header);
     let impatient =
         SourceConfig { stall_timeout: Duration::from_secs(3), ..config(silent.to_str().expect("utf-8")) };
-    let reason = all(impatient).await.1;
+    let reason = all(impatient).await.1.to_string();
     assert!(reason.starts_with("not-media: ") && reason.contains("silent.wav"), "{reason}");
 
     let film = matroska(&path("film.mkv"), Some(&pictures(1.0, "")), None);
@@ -79,7 +79,7 @@ async fn what_holds_no_sound_or_pictures() {
     is(path("frameless.mkv"), "not-media", "frameless.mkv").await;
 
     let sound_only = SourceConfig { grid: None, ..config(film.to_str().expect("utf-8")) };
-    let reason = all(sound_only).await.1;
+    let reason = all(sound_only).await.1.to_string();
     assert!(reason.starts_with("not-media: ") && reason.ends_with("only samples are asked for"), "{reason}");
 }
 
@@ -96,7 +96,7 @@ async fn a_film_that_was_cut_off_delivers_what_is_left_and_says_so() {
         tone(20.0, 48_000, "")
     ));
     let bytes = std::fs::read(&whole).expect("written");
-    assert_eq!(ends(&whole).await.1, END_OF_FILE);
+    assert_eq!(ends(&whole).await.1, End::OfFile.to_string());
     std::fs::write(path("cut.mp4"), &bytes[..bytes.len() * 6 / 10]).expect("written");
     let (events, reason) = ends(path("cut.mp4")).await;
     assert!(reason.starts_with("truncated: "), "{reason}");
@@ -120,7 +120,7 @@ async fn damage_in_the_middle_does_not_cost_the_rest() {
     }
     std::fs::write(&damaged, bytes).expect("written");
     let (events, reason) = ends(&damaged).await;
-    assert!(reason == END_OF_FILE || reason.starts_with("decode: "), "{reason}");
+    assert!(reason == End::OfFile.to_string() || reason.starts_with("decode: "), "{reason}");
     assert!(frames(&events).len() > 5, "{}", frames(&events).len());
 }
 
@@ -146,7 +146,8 @@ async fn a_live_source_that_is_not_there_is_tried_again_until_it_is() {
     let mut running = Running::start(live(path.to_str().expect("utf-8")));
     for _ in 0..3 {
         let events = running.until(|event| matches!(event, SourceEvent::Lost { .. })).await;
-        let Some(SourceEvent::Lost { reason, .. }) = events.last() else { panic!("{events:?}") };
+        let Some(SourceEvent::Lost { failure, .. }) = events.last() else { panic!("{events:?}") };
+        let reason = failure.to_string();
         assert!(reason.starts_with("not-found: "), "{reason}");
     }
     let ready = directory.path().join("ready.mkv");

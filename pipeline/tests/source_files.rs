@@ -2,7 +2,7 @@
 
 mod common;
 
-use avicuna_pipeline::source::{END_OF_FILE, SourceConfig, SourceEvent};
+use avicuna_pipeline::source::{End, SourceConfig, SourceEvent};
 use avicuna_pipeline::timeline::ClockQuality;
 use common::{all, check, config, frames, gaps, heard, media, sounds};
 
@@ -17,7 +17,7 @@ fn connected(events: &[SourceEvent]) -> (bool, bool) {
 async fn real_footage_comes_whole_and_the_same_each_time() {
     let config = config(media("bigbuckbunny.mp4").to_str().expect("utf-8"));
     let (events, reason) = all(config.clone()).await;
-    assert_eq!(reason, END_OF_FILE);
+    assert_eq!(reason, End::OfFile);
     assert_eq!(connected(&events), (true, true));
     let Some(SourceEvent::Connected { length: Some(length), .. }) = events.first() else {
         panic!("{events:?}")
@@ -57,7 +57,7 @@ async fn real_footage_comes_whole_and_the_same_each_time() {
 async fn footage_without_sound_is_video_only() {
     let config = config(media("bikes.mp4").to_str().expect("utf-8"));
     let (events, reason) = all(config.clone()).await;
-    assert_eq!(reason, END_OF_FILE);
+    assert_eq!(reason, End::OfFile);
     assert_eq!(connected(&events), (false, true));
     check(&config, &events);
     assert_eq!(frames(&events).len(), 40);
@@ -68,10 +68,10 @@ async fn footage_without_sound_is_video_only() {
 async fn only_what_is_wanted_is_decoded() {
     let uri = media("bigbuckbunny.mp4").to_str().expect("utf-8").to_owned();
     let (events, reason) = all(SourceConfig { grid: None, ..config(uri.clone()) }).await;
-    assert_eq!((reason.as_str(), connected(&events)), (END_OF_FILE, (true, false)));
+    assert_eq!((reason, connected(&events)), (End::OfFile, (true, false)));
     assert!(frames(&events).is_empty() && !sounds(&events).is_empty());
     let (events, reason) = all(SourceConfig { sample_rate: 0, ..config(uri) }).await;
-    assert_eq!((reason.as_str(), connected(&events)), (END_OF_FILE, (false, true)));
+    assert_eq!((reason, connected(&events)), (End::OfFile, (false, true)));
     assert!(!frames(&events).is_empty() && sounds(&events).is_empty());
 }
 
@@ -79,7 +79,7 @@ async fn only_what_is_wanted_is_decoded() {
 async fn a_test_source_plays_for_its_duration() {
     let config = SourceConfig { live: true, ..config("test://?duration=1.5&pattern=smpte&wave=sine") };
     let (events, reason) = all(config.clone()).await;
-    assert_eq!(reason, END_OF_FILE);
+    assert_eq!(reason, End::OfFile);
     check(&config, &events);
     assert_eq!(connected(&events), (true, true));
     assert!(frames(&events).len() >= 5, "{}", frames(&events).len());

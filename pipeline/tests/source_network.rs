@@ -5,7 +5,7 @@ mod common;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use avicuna_pipeline::source::{END_OF_FILE, SourceConfig, SourceEvent};
+use avicuna_pipeline::source::{End, SourceConfig, SourceEvent};
 use common::http::Http;
 use common::media::{TICKS, make, pictures, shifted, stamps, tone, transport};
 use common::rtmp::Rtmp;
@@ -69,7 +69,7 @@ async fn a_film_over_http_is_the_same_as_from_disk() {
     let http = Http::serve(footage.parent().expect("a directory"));
     let config = config(http.url("bigbuckbunny.mp4"));
     let (events, reason) = all(config.clone()).await;
-    assert_eq!(reason, END_OF_FILE);
+    assert_eq!(reason, End::OfFile);
     check(&config, &events);
     let disk = SourceConfig { uri: footage.to_str().expect("utf-8").to_owned(), ..config };
     let (from_disk, _) = all(disk).await;
@@ -96,7 +96,7 @@ async fn a_playlist_is_played_to_its_end() {
     let http = Http::serve(directory.path());
     let config = config(http.url("list.m3u8"));
     let (events, reason) = all(config.clone()).await;
-    assert_eq!(reason, END_OF_FILE);
+    assert_eq!(reason, End::OfFile);
     check(&config, &events);
     assert!(frames(&events).len() >= 31, "{}", frames(&events).len());
     assert!((heard(&events, 16_000) - 8.0).abs() < 0.3, "{}", heard(&events, 16_000));
@@ -104,7 +104,8 @@ async fn a_playlist_is_played_to_its_end() {
     std::fs::remove_file(&list).expect("removed");
     let mut running = Running::start(live(http.url("list.m3u8")));
     let events = running.until(|event| matches!(event, SourceEvent::Lost { .. })).await;
-    let Some(SourceEvent::Lost { reason, .. }) = events.last() else { panic!() };
+    let Some(SourceEvent::Lost { failure, .. }) = events.last() else { panic!() };
+    let reason = failure.to_string();
     assert!(reason.starts_with("not-found: "), "{reason}");
     std::fs::write(&list, text).expect("written");
     some(&mut running).await;
@@ -176,7 +177,8 @@ async fn a_transport_stream_over_udp() {
     let silent = SourceConfig { stall_timeout: Duration::from_millis(500), ..config };
     let mut running = Running::start(silent);
     let events = running.until(|event| matches!(event, SourceEvent::Lost { .. })).await;
-    let Some(SourceEvent::Lost { reason, .. }) = events.last() else { panic!() };
+    let Some(SourceEvent::Lost { failure, .. }) = events.last() else { panic!() };
+    let reason = failure.to_string();
     assert!(reason.starts_with("stalled: "), "{reason}");
     running.stop().await;
 }

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use avicuna_pipeline::source::{END_OF_FILE, Fit, SourceConfig, SourceEvent};
+use avicuna_pipeline::source::{End, Fit, SourceConfig, SourceEvent};
 use avicuna_pipeline::timeline::{Grid, StreamTime};
 use common::media::{TICKS, matroska, pictures, shifted, stamps, tone, transport};
 use common::{all, check, config, frames, gaps, heard, sounds};
@@ -17,7 +17,7 @@ const SECOND: i64 = 1_000_000_000;
 /// A whole file's events, checked.
 async fn events(config: SourceConfig) -> Vec<SourceEvent> {
     let (events, reason) = all(config.clone()).await;
-    assert_eq!(reason, END_OF_FILE);
+    assert_eq!(reason, End::OfFile);
     check(&config, &events);
     events
 }

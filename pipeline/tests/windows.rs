@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avicuna_pipeline::record::Presence;
-use avicuna_pipeline::source::{END_OF_FILE, SourceEvent};
+use avicuna_pipeline::source::{End, SourceEvent};
 use avicuna_pipeline::timeline::StreamTime;
 use avicuna_pipeline::window::{Assembler, Closed, StreamId, Unused, Window, WindowSpec};
 use common::{all, config, media};
@@ -25,9 +25,9 @@ async fn windows(file: &str) -> Vec<Window> {
     let config = config(media(file).to_str().expect("utf-8"));
     assert_eq!(config.grid, spec.visual_grid());
     let (events, reason) = all(config).await;
-    assert_eq!(reason, END_OF_FILE);
+    assert_eq!(reason, End::OfFile);
     let mut assembler = Assembler::new(StreamId::from("test"), spec).expect("valid");
-    let events = events.into_iter().chain([SourceEvent::Ended { reason }]);
+    let events = events.into_iter().chain([SourceEvent::Ended(reason)]);
     let closed: Vec<Closed> = events.flat_map(|event| assembler.push(event)).collect();
     assert_eq!(assembler.unused(), Unused::default());
     let window = |closed| match closed {

@@ -14,7 +14,6 @@ use avicuna_pipeline::control::{Control, StreamState};
 use avicuna_pipeline::daemon::{self, Record, Watched};
 use avicuna_pipeline::record::{CoverageRecord, ErrorRecord, EventRecord, Modality};
 use avicuna_pipeline::schedule::ScheduleConfig;
-use avicuna_pipeline::source::{END_OF_FILE, STOPPED};
 use clap::Args;
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -83,14 +82,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new().context("the runtime does not start")?;
     let watched = runtime.block_on(watch(plan, localizer, &shown))?;
     runtime.shutdown_timeout(Duration::from_secs(1));
-    let report = report(watched.records, &shown, &model, &watched.reason);
+    let ended = watched.end.to_string();
+    let report = report(watched.records, &shown, &model, &ended);
     if arguments.json || !std::io::stdout().is_terminal() {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         println!("{}", table(&report));
     }
-    let ended = report.ended == END_OF_FILE || report.ended == STOPPED;
-    anyhow::ensure!(ended, "{}", report.ended);
+    anyhow::ensure!(!watched.end.is_trouble(), "{ended}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -207,7 +206,7 @@ fn table(report: &Report<'_>) -> String {
         report.model
     );
     for error in &report.errors {
-        text.push_str(&format!("\n{}: {}", error.kind, error.message));
+        text.push_str(&format!("\n{}: {}", error.kind.name(), error.message));
     }
     text
 }

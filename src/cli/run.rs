@@ -40,8 +40,8 @@ async fn watch(loaded: Loaded) -> anyhow::Result<ExitCode> {
     let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let [terminate, interrupt] = signals;
     tokio::spawn(obey(terminate.context(heard)?, interrupt.context(heard)?, stop.clone()));
-    let outcomes = daemon::run(loaded, stop).await?;
-    let troubled = outcomes.iter().filter(|outcome| outcome.is_trouble()).count();
+    let ended = daemon::run(loaded, stop).await?;
+    let troubled = ended.iter().filter(|ended| ended.end.is_trouble()).count();
     Ok(if troubled > 0 { ExitCode::from(super::TROUBLE) } else { ExitCode::SUCCESS })
 }
 

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::process::Process;
 use crate::outbox::Outbox;
+use crate::record::ErrorKind;
 use crate::source::Losses;
 
 /// Seconds: a window's length and more may lie between an event's start and its record.
@@ -243,8 +244,9 @@ impl StreamMetrics<'_> {
     }
 
     /// An error record.
-    pub fn error(&self, kind: &str) {
-        self.metrics.errors.get_or_create(&OfKind { stream: self.id.clone(), kind: kind.to_owned() }).inc();
+    pub fn error(&self, kind: ErrorKind) {
+        let kind = kind.name().to_owned();
+        self.metrics.errors.get_or_create(&OfKind { stream: self.id.clone(), kind }).inc();
     }
 
     /// Connected again.

@@ -15,39 +15,33 @@ use super::publisher::Publisher;
 use super::stream::{Heard, Shared, Stream};
 use crate::control::Control;
 use crate::schedule::{ScheduleConfig, Scheduler};
-use crate::source;
+use crate::source::failure::{Failure, Kind};
+use crate::source::{self, End};
 use crate::window::StreamId;
 
 /// Events of one source that wait for its stream's task.
 const SOURCE_QUEUE: usize = 64;
-/// How often it is looked whether the model's thread is there.
-const LOOK: Duration = Duration::from_millis(200);
 /// How long the model's last call may take once nobody waits for it.
 const LAST_CALL: Duration = Duration::from_secs(5);
 
-/// Why a stream ended.
+/// A stream that is not watched any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Ended {
     /// Which.
     pub stream: StreamId,
-    /// [`source::END_OF_FILE`], [`source::STOPPED`], or its trouble.
-    pub reason: String,
-}
-
-impl Outcome {
-    /// Did it end for another reason than its own end or the word to stop?
-    pub fn is_trouble(&self) -> bool {
-        self.reason != source::END_OF_FILE && self.reason != source::STOPPED
-    }
+    /// Why.
+    pub end: End,
 }
 
 /// Everything that runs for the streams.
 #[derive(Debug)]
 pub(super) struct Engine {
     scheduler: Scheduler,
-    streams: JoinSet<Outcome>,
-    outcomes: Vec<Outcome>,
+    streams: JoinSet<Ended>,
+    ended: Vec<Ended>,
     model: JoinHandle<()>,
+    /// Cancelled when the model's thread ends, by a panic too.
+    model_gone: CancellationToken,
     /// Ends the sources.
     sources: CancellationToken,
     /// Ends the waiting for the model.
@@ -82,32 +76,30 @@ impl Engine {
             streams.spawn(watch(plan, shared.clone(), answers, sources.clone()));
         }
         let (queue, runtime) = (scheduler.clone(), tokio::runtime::Handle::current());
+        let model_gone = CancellationToken::new();
+        let gone = model_gone.clone().drop_guard();
         let model = tokio::task::spawn_blocking(move || {
+            let _gone = gone;
             model::serve(answer, &queue, &routes, &control, &runtime);
         });
-        Self { scheduler, streams, outcomes: Vec::new(), model, sources, deadline }
+        Self { scheduler, streams, ended: Vec::new(), model, model_gone, sources, deadline }
     }
 
     /// Comes back when every stream has ended.
     pub async fn all_ended(&mut self) {
         while let Some(ended) = self.streams.join_next().await {
-            self.outcomes
+            self.ended
                 .extend(ended.inspect_err(|error| tracing::error!(%error, "a stream's task ended")).ok());
         }
     }
 
     /// Comes back when the model's thread is gone though nobody told it to end.
     pub fn model_gone(&self) -> impl Future<Output = ()> + use<> {
-        let model = self.model.abort_handle();
-        async move {
-            while !model.is_finished() {
-                tokio::time::sleep(LOOK).await;
-            }
-        }
+        self.model_gone.clone().cancelled_owned()
     }
 
     /// Stops the sources, lets the model work for `grace` on what waits, and settles the rest as shed.
-    pub async fn stop(mut self, grace: Duration) -> Vec<Outcome> {
+    pub async fn stop(mut self, grace: Duration) -> Vec<Ended> {
         self.sources.cancel();
         if tokio::time::timeout(grace, self.all_ended()).await.is_err() {
             tracing::warn!("the time to finish is over; windows that wait for the model are given up");
@@ -118,7 +110,7 @@ impl Engine {
         if tokio::time::timeout(LAST_CALL, &mut self.model).await.is_err() {
             tracing::warn!("the model still works; it is left behind");
         }
-        std::mem::take(&mut self.outcomes)
+        std::mem::take(&mut self.ended)
     }
 }
 
@@ -128,28 +120,31 @@ async fn watch(
     shared: Shared,
     answers: mpsc::UnboundedReceiver<Answered>,
     stop: CancellationToken,
-) -> Outcome {
+) -> Ended {
     let (id, config) = (plan.stream.clone(), plan.source.clone());
     let mut stream = match Stream::new(plan, shared) {
         Ok(stream) => stream,
-        Err(error) => return Outcome { stream: id, reason: error.to_string() },
+        Err(error) => {
+            let failure = Failure::new(Kind::Internal, error.to_string());
+            return Ended { stream: id, end: End::Failed(failure) };
+        }
     };
     let (sender, events) = mpsc::channel(SOURCE_QUEUE);
     let source = source::spawn(config, sender, stop);
-    let reason = match AssertUnwindSafe(stream.run(events, answers)).catch_unwind().await {
-        Ok(reason) => reason,
+    let end = match AssertUnwindSafe(stream.run(events, answers)).catch_unwind().await {
+        Ok(end) => end,
         Err(_panic) => {
-            let reason = "internal: the stream's task panicked; the log says where".to_owned();
-            if AssertUnwindSafe(stream.fail(reason.clone())).catch_unwind().await.is_err() {
+            let failure = Failure::new(Kind::Internal, "the stream's task panicked; the log says where");
+            if AssertUnwindSafe(stream.fail(&failure)).catch_unwind().await.is_err() {
                 tracing::error!(stream = %id, "its open events could not be ended");
             }
-            reason
+            End::Failed(failure)
         }
     };
     // Its receiver is gone, which ends it.
     if let Err(error) = source.await {
         tracing::error!(stream = %id, %error, "the source's task ended");
     }
-    tracing::info!(stream = %id, reason, "stream ended");
-    Outcome { stream: id, reason }
+    tracing::info!(stream = %id, reason = %end, "stream ended");
+    Ended { stream: id, end }
 }

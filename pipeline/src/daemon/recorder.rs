@@ -8,7 +8,7 @@ use super::record::Record;
 use crate::answer::{self, Asked, Inquiry, Reader, Voices};
 use crate::control::StreamMetrics;
 use crate::coverage::{Held, Ledger, LedgerConfig, Outcome, Span};
-use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Latency, Phase};
+use crate::record::{CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Latency, Phase};
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::{Seen, TrackConfig, Tracker, WindowFacts};
 use crate::window::StreamId;
@@ -135,15 +135,13 @@ impl Recorder {
     /// An error record of this stream.
     pub fn error(
         &self,
-        kind: &str,
+        kind: ErrorKind,
         message: impl Into<String>,
         detail: Option<String>,
         metrics: &StreamMetrics<'_>,
     ) -> Record {
         metrics.error(kind);
-        let time = UtcTime::now().to_rfc3339();
-        let stream_id = self.stream.to_string();
-        Record::Error(ErrorRecord { stream_id, time, kind: kind.to_owned(), message: message.into(), detail })
+        Record::Error(ErrorRecord::new(&self.stream, UtcTime::now(), kind, message, detail))
     }
 
     fn read(
@@ -165,7 +163,12 @@ impl Recorder {
                     facts.id,
                     shown(&inquiry.asked)
                 );
-                records.push(self.error("parse", message, Some(reading.unparsed.join("\n")), metrics));
+                records.push(self.error(
+                    ErrorKind::Parse,
+                    message,
+                    Some(reading.unparsed.join("\n")),
+                    metrics,
+                ));
             }
         }
         localizations
@@ -195,9 +198,13 @@ fn phase(phase: Phase) -> &'static str {
     }
 }
 
-/// The stable word for a failure of the model.
-fn kind(error: &LocalizerError) -> &'static str {
-    if matches!(error, LocalizerError::Encoder(_) | LocalizerError::Sample { .. }) { "encode" } else { "llm" }
+/// What kind of trouble a failure of the model is.
+fn kind(error: &LocalizerError) -> ErrorKind {
+    if matches!(error, LocalizerError::Encoder(_) | LocalizerError::Sample { .. }) {
+        ErrorKind::Encode
+    } else {
+        ErrorKind::Llm
+    }
 }
 
 /// The times of a window's record: `decode` before it was closed, the model's, and everything since.

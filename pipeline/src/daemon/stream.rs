@@ -15,9 +15,10 @@ use super::publisher::Publisher;
 use super::record::Record;
 use super::recorder::{Fate, Recorder, Settled, latency};
 use crate::control::{Control, StreamMetrics, StreamState};
-use crate::record::{Latency, Presence};
+use crate::record::{ErrorKind, Latency, Presence};
 use crate::schedule::{Job, Scheduler};
-use crate::source::{END_OF_FILE, STOPPED, SourceEvent};
+use crate::source::failure::{Failure, Kind};
+use crate::source::{End, SourceEvent};
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::{InOrder, WindowFacts};
 use crate::window::{Assembler, Closed, SpecError, Window};
@@ -72,9 +73,9 @@ pub(super) struct Stream {
     /// Where the stream's time has come to.
     end: StreamTime,
     /// Why the source is over.
-    ended: Option<String>,
+    ended: Option<End>,
     /// The trouble that was reported last, not to be repeated with every try.
-    trouble: Option<String>,
+    trouble: Option<Failure>,
 }
 
 impl Stream {
@@ -105,7 +106,7 @@ impl Stream {
         &mut self,
         mut events: mpsc::Receiver<SourceEvent>,
         mut answers: mpsc::UnboundedReceiver<Answered>,
-    ) -> String {
+    ) -> End {
         self.metrics().announce();
         self.state(StreamState::Connecting);
         let deadline = self.shared.deadline.clone();
@@ -117,21 +118,22 @@ impl Stream {
                 event = events.recv(), if self.ended.is_none() => match event {
                     Some(event) => self.heard(event).await,
                     // The source ended without a word.
-                    None => self.heard(SourceEvent::Ended { reason: STOPPED.to_owned() }).await,
+                    None => self.heard(SourceEvent::Ended(End::Stopped)).await,
                 },
             };
             self.publish(records).await;
         }
-        let reason = self.ended.clone().unwrap_or_else(|| STOPPED.to_owned());
+        let end = self.ended.clone().unwrap_or(End::Stopped);
         self.finish(STOPPING).await;
-        self.state(StreamState::Ended { reason: reason.clone() });
-        reason
+        self.state(StreamState::Ended { reason: end.to_string() });
+        end
     }
 
     /// The stream cannot go on: says so, settles what is outstanding and ends its events.
-    pub async fn fail(&mut self, message: String) {
+    pub async fn fail(&mut self, failure: &Failure) {
+        let message = failure.to_string();
         tracing::error!(stream = %self.plan.stream, message, "a stream failed; others go on");
-        let record = self.recorder.error("source", message.clone(), None, &self.metrics());
+        let record = self.recorder.error(ErrorKind::Source, message.clone(), None, &self.metrics());
         self.publish(vec![record]).await;
         self.finish("the stream failed").await;
         self.state(StreamState::Ended { reason: message });
@@ -175,16 +177,15 @@ impl Stream {
                 self.state(StreamState::Watching { audio: *has_audio, video: *has_video, length });
                 Vec::new()
             }
-            SourceEvent::Lost { reason, .. } => {
+            SourceEvent::Lost { failure, .. } => {
                 self.metrics().up(false);
-                self.state(StreamState::Lost { reason: reason.clone() });
-                self.report(reason)
+                self.state(StreamState::Lost { reason: failure.to_string() });
+                self.report(failure)
             }
-            SourceEvent::Ended { reason } => {
+            SourceEvent::Ended(end) => {
                 self.metrics().up(false);
-                self.ended = Some(reason.clone());
-                let planned = reason == END_OF_FILE || reason == STOPPED;
-                if planned { Vec::new() } else { self.report(reason) }
+                self.ended = Some(end.clone());
+                if let End::Failed(failure) = end { self.report(failure) } else { Vec::new() }
             }
             SourceEvent::Losses(losses) => {
                 self.metrics().losses(losses);
@@ -195,14 +196,16 @@ impl Stream {
     }
 
     /// An error record of the source's trouble, once for each outage and reason.
-    fn report(&mut self, reason: &str) -> Vec<Record> {
-        if self.trouble.as_deref() == Some(reason) {
+    fn report(&mut self, failure: &Failure) -> Vec<Record> {
+        if self.trouble.as_ref() == Some(failure) {
             return Vec::new();
         }
-        self.trouble = Some(reason.to_owned());
-        let kind =
-            if reason.starts_with("decode") || reason.starts_with("truncated") { "decode" } else { "source" };
-        vec![self.recorder.error(kind, reason, None, &self.metrics())]
+        self.trouble = Some(failure.clone());
+        let kind = match failure.kind {
+            Kind::Decode | Kind::Truncated => ErrorKind::Decode,
+            _ => ErrorKind::Source,
+        };
+        vec![self.recorder.error(kind, failure.to_string(), None, &self.metrics())]
     }
 
     /// Hands a window to the model; of a live stream, windows may be shed to make room, of others it waits for room.

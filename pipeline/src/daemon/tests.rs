@@ -8,7 +8,7 @@ use avicuna_models::answer::{Answer, AnswerToken, Finish};
 use avicuna_models::localizer::{LocalizerError, Timing, WindowAnswer, WindowInput};
 use avicuna_models::wording::Meaning;
 
-use super::engine::{Engine, Outcome};
+use super::engine::{Ended, Engine};
 use super::model::Answered;
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
@@ -18,7 +18,8 @@ use crate::answer::{Asked, Asking, Phrases, Reader};
 use crate::control::Control;
 use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase};
 use crate::schedule::{ScheduleConfig, Scheduler, Shed};
-use crate::source::{self, END_OF_FILE, Fit, Reconnect, SourceConfig};
+use crate::source::failure::{Failure, Kind};
+use crate::source::{self, End, Fit, Reconnect, SourceConfig};
 use crate::track::TrackConfig;
 use crate::window::WindowSpec;
 use tokio::sync::mpsc;
@@ -91,7 +92,7 @@ fn one_at_a_time() -> ScheduleConfig {
 async fn run(
     plans: Vec<Plan>,
     answer: impl Fn(&[WindowInput]) -> Vec<Result<WindowAnswer, LocalizerError>> + Send + 'static,
-) -> (Vec<Record>, Vec<Outcome>) {
+) -> (Vec<Record>, Vec<Ended>) {
     let (publisher, mut published) = Publisher::channel();
     let control = Arc::new(Control::new());
     let mut engine = Engine::start(plans, (facts(), answer), one_at_a_time(), control, publisher, None);
@@ -154,7 +155,7 @@ async fn an_event_over_many_windows_starts_and_ends_once() {
     let answer =
         |windows: &[WindowInput]| windows.iter().map(|_| says("From 00 to 99, a ball, seen.")).collect();
     let (records, outcomes) = run(vec![plan("a", 12, false)], answer).await;
-    assert_eq!(outcomes, [Outcome { stream: "a".into(), reason: END_OF_FILE.to_owned() }]);
+    assert_eq!(outcomes, [Ended { stream: "a".into(), end: End::OfFile }]);
     let spans = coverage(&records, "a");
     assert!(spans.iter().all(|span| span.watched), "{spans:?}");
     assert!((spans.last().expect("coverage").end.stream - 12.0).abs() < 0.3);
@@ -173,9 +174,9 @@ async fn a_window_the_model_cannot_answer_and_one_that_makes_no_sense_are_report
         _ => vec![says("Nothing happens.")],
     };
     let (records, outcomes) = run(vec![plan("a", 12, false)], answer).await;
-    assert!(!outcomes[0].is_trouble());
+    assert!(!outcomes[0].end.is_trouble());
     let kinds: Vec<_> =
-        errors(&records).iter().map(|error| (error.kind.as_str(), error.detail.as_deref())).collect();
+        errors(&records).iter().map(|error| (error.kind.name(), error.detail.as_deref())).collect();
     assert_eq!(kinds, [("llm", None), ("parse", Some("Whatever."))]);
     // Its neighbours have seen all of it.
     assert!(coverage(&records, "a").iter().all(|span| span.watched));
@@ -253,7 +254,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
         }
     };
     tokio::time::timeout(HANG, breaks).await.expect("no window comes");
-    stream.fail("it broke".to_owned()).await;
+    stream.fail(&Failure::new(Kind::Internal, "it broke")).await;
     drop(stream);
     source.await.expect("the source ends with its reader");
     while let Some(batch) = published.recv().await {
@@ -262,5 +263,5 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
     assert_eq!(ends(&records, "a"), [1, 1]);
     let spans = coverage(&records, "a");
     assert!(spans[0].watched && spans.iter().any(|span| !span.watched), "{spans:?}");
-    assert_eq!(errors(&records)[0].message, "it broke");
+    assert_eq!(errors(&records)[0].message, "internal: it broke");
 }

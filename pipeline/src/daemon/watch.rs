@@ -15,6 +15,7 @@ use super::record::Record;
 use super::stream::Heard;
 use crate::control::Control;
 use crate::schedule::ScheduleConfig;
+use crate::source::End;
 
 /// What was seen and heard.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +25,7 @@ pub struct Watched {
     /// What the model said, in the order in which it did.
     pub heard: Vec<Heard>,
     /// Why the stream ended.
-    pub reason: String,
+    pub end: End,
 }
 
 /// Watches one stream until it ends or `stop` is cancelled. `control` knows how it goes, `on_record` sees each record as
@@ -58,8 +59,8 @@ pub async fn watch(
         // Nothing waits any more but what an early end has left.
         engine.stop(Duration::from_secs(1)).await
     };
-    let (outcomes, ()) = tokio::join!(run, collect);
-    let reason = outcomes.into_iter().next().map(|outcome| outcome.reason).unwrap_or_default();
+    let (ended, ()) = tokio::join!(run, collect);
+    let end = ended.into_iter().next().map_or(End::Stopped, |ended| ended.end);
     let heard = std::iter::from_fn(|| saying.try_recv().ok()).collect();
-    Watched { records, heard, reason }
+    Watched { records, heard, end }
 }

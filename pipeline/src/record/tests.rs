@@ -47,7 +47,13 @@ fn coverage() -> CoverageRecord {
 
 fn error() -> ErrorRecord {
     let detail = Some("From 1 to 20, a dog.".to_owned());
-    ErrorRecord::new(&"gate".into(), UtcTime(0), kind::PARSE, "an answer does not follow the grammar", detail)
+    ErrorRecord::new(
+        &"gate".into(),
+        UtcTime(0),
+        ErrorKind::Parse,
+        "an answer does not follow the grammar",
+        detail,
+    )
 }
 
 /// The schema of `T`, as it is published.

@@ -5,9 +5,10 @@ use std::fmt;
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// The stable first word of every reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The address itself is wrong.
     BadUri,
@@ -56,7 +57,7 @@ impl Kind {
 }
 
 /// Why a source does not deliver: `kind: words`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub struct Failure {
     /// What kind of trouble.
     pub kind: Kind,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::failure::{Failure, Kind};
-use super::{END_OF_FILE, Reconnect};
+use super::{End, Reconnect};
 
 /// What the policy knows of the source.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,13 +34,13 @@ pub(super) enum State {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
     /// Say that it is lost, wait, connect.
-    Retry { after: Duration, reason: String },
+    Retry { after: Duration, failure: Failure },
     /// Start the file again.
     Again,
     /// Build another graph at once: this one never began.
-    Anew { reason: String },
+    Anew { failure: Failure },
     /// Say why and stop.
-    End { reason: String },
+    End(End),
 }
 
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Policy {
     pub fn end_of_stream(&mut self, now: Duration, shown: &str, random: f64) -> Step {
         if !self.delivered && !self.terms.live {
             let message = format!("{shown} holds no audio or video that can be decoded");
-            return self.end(Failure::new(Kind::NotMedia, message).to_string());
+            return self.end(End::Failed(Failure::new(Kind::NotMedia, message)));
         }
         if self.terms.loops && self.delivered {
             return Step::Again;
@@ -98,7 +98,7 @@ impl Policy {
             let failure = Failure::new(Kind::EndedBySource, format!("{shown}: the sender ended the stream"));
             return self.failed(now, failure, random);
         }
-        self.end(END_OF_FILE.to_owned())
+        self.end(End::OfFile)
     }
 
     /// Would a graph that never begins be replaced?
@@ -113,14 +113,14 @@ impl Policy {
             return self.failed(now, failure, random);
         }
         self.anew = true;
-        Step::Anew { reason: failure.to_string() }
+        Step::Anew { failure }
     }
 
     /// The graph failed; `random` is drawn from `0..1` for the jitter.
     pub fn failed(&mut self, now: Duration, failure: Failure, random: f64) -> Step {
         // No retry mends an address that cannot be read or a decoder that is not installed.
         if !self.terms.live || matches!(failure.kind, Kind::BadUri | Kind::NoDecoder) {
-            return self.end(failure.to_string());
+            return self.end(End::Failed(failure));
         }
         if let State::Streaming { since } = self.state
             && now.saturating_sub(since) >= STABLE
@@ -131,18 +131,18 @@ impl Policy {
         let silent = now.saturating_sub(self.last_sample);
         if give_up_after.is_some_and(|limit| silent >= limit) {
             let tried = format!("{failure}; given up after {:.0} s without a sample", silent.as_secs_f64());
-            return self.end(Failure::new(Kind::GaveUp, tried).to_string());
+            return self.end(End::Failed(Failure::new(Kind::GaveUp, tried)));
         }
         let doubled = initial.saturating_mul(2u32.saturating_pow(self.failures.min(30)));
         self.failures += 1;
         let after = doubled.min(max).mul_f64(1.0 - jitter.clamp(0.0, 1.0) * random);
         self.state = State::Waiting { until: now + after };
-        Step::Retry { after, reason: failure.to_string() }
+        Step::Retry { after, failure }
     }
 
-    fn end(&mut self, reason: String) -> Step {
+    fn end(&mut self, end: End) -> Step {
         self.state = State::Ended;
-        Step::End { reason }
+        Step::End(end)
     }
 }
 
@@ -176,12 +176,12 @@ mod tests {
         file.connecting();
         file.sample(2 * SECOND);
         // It began; what stalls now, and a graph that never begins twice in a row, is the end.
-        assert!(matches!(file.silent(9 * SECOND, nothing(), 0.0), Step::End { .. }));
+        assert!(matches!(file.silent(9 * SECOND, nothing(), 0.0), Step::End(_)));
         let mut empty = policy(false, None);
         assert!(matches!(empty.silent(SECOND, nothing(), 0.0), Step::Anew { .. }));
         empty.connecting();
         let end = empty.silent(2 * SECOND, nothing(), 0.0);
-        assert!(matches!(&end, Step::End { reason } if reason.starts_with("not-media: ")), "{end:?}");
+        assert!(matches!(&end, Step::End(End::Failed(failure)) if failure.kind == Kind::NotMedia), "{end:?}");
         let mut live = policy(true, None);
         assert!(matches!(live.silent(SECOND, nothing(), 0.0), Step::Retry { .. }));
     }
@@ -218,8 +218,11 @@ mod tests {
         let mut policy = policy(true, Some(60 * SECOND));
         policy.sample(30 * SECOND);
         assert!(matches!(policy.failed(89 * SECOND, gone(), 0.0), Step::Retry { .. }));
-        let Step::End { reason } = policy.failed(90 * SECOND, gone(), 0.0) else { panic!("must end") };
-        assert_eq!(reason, "gave-up: unreachable: cam: refused; given up after 60 s without a sample");
+        let Step::End(end) = policy.failed(90 * SECOND, gone(), 0.0) else { panic!("must end") };
+        assert_eq!(
+            end.to_string(),
+            "gave-up: unreachable: cam: refused; given up after 60 s without a sample"
+        );
         assert_eq!(policy.state(), State::Ended);
     }
 
@@ -227,15 +230,17 @@ mod tests {
     fn files_end_and_live_sources_return() {
         let mut file = policy(false, None);
         file.sample(SECOND);
-        assert_eq!(file.end_of_stream(SECOND, "a.mp4", 0.0), Step::End { reason: END_OF_FILE.to_owned() });
-        let Step::End { reason } = policy(false, None).end_of_stream(SECOND, "a.mp4", 0.0) else { panic!() };
-        assert!(reason.starts_with("not-media: a.mp4 holds no audio or video"));
-        assert!(matches!(policy(false, None).failed(SECOND, gone(), 0.0), Step::End { .. }));
+        assert_eq!(file.end_of_stream(SECOND, "a.mp4", 0.0), Step::End(End::OfFile));
+        let Step::End(end) = policy(false, None).end_of_stream(SECOND, "a.mp4", 0.0) else { panic!() };
+        assert!(end.to_string().starts_with("not-media: a.mp4 holds no audio or video"));
+        assert!(matches!(policy(false, None).failed(SECOND, gone(), 0.0), Step::End(_)));
         let mut live = policy(true, None);
         live.sample(SECOND);
-        let Step::Retry { reason, .. } = live.end_of_stream(SECOND, "cam", 0.0) else { panic!("must retry") };
-        assert!(reason.starts_with("ended-by-source: cam"));
-        assert!(matches!(live.failed(SECOND, Failure::new(Kind::NoDecoder, "x"), 0.0), Step::End { .. }));
+        let Step::Retry { failure, .. } = live.end_of_stream(SECOND, "cam", 0.0) else {
+            panic!("must retry")
+        };
+        assert!(failure.to_string().starts_with("ended-by-source: cam"));
+        assert!(matches!(live.failed(SECOND, Failure::new(Kind::NoDecoder, "x"), 0.0), Step::End(_)));
     }
 
     #[test]
@@ -245,6 +250,6 @@ mod tests {
         looping.sample(SECOND);
         assert_eq!(looping.end_of_stream(SECOND, "a.mp4", 0.0), Step::Again);
         looping.connecting();
-        assert!(matches!(looping.end_of_stream(SECOND, "a.mp4", 0.0), Step::End { .. }));
+        assert!(matches!(looping.end_of_stream(SECOND, "a.mp4", 0.0), Step::End(_)));
     }
 }

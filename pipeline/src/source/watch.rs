@@ -13,7 +13,7 @@ use super::graph::{Graph, Note, aside};
 use super::intake::{Intake, slack};
 use super::policy::{Policy, Step, Terms};
 use super::uri::{Address, Scheme};
-use super::{Losses, STOPPED, SourceConfig, SourceEvent};
+use super::{End, Losses, SourceConfig, SourceEvent};
 
 /// How often silence is looked for, and progress and outages are said.
 const TICK: Duration = Duration::from_millis(250);
@@ -59,12 +59,12 @@ pub(super) async fn watch(
     shutdown: CancellationToken,
 ) {
     let last = sender.clone();
-    let reason = match Watch::new(config, sender, shutdown) {
-        Ok(mut watch) => watch.run().await.unwrap_or_else(|Stopped| STOPPED.to_owned()),
-        Err(failure) => failure.to_string(),
+    let end = match Watch::new(config, sender, shutdown) {
+        Ok(mut watch) => watch.run().await.unwrap_or(End::Stopped),
+        Err(failure) => End::Failed(failure),
     };
     // A reader that is gone or asleep must not keep the source alive.
-    let _unread = timeout(FAREWELL, last.send(SourceEvent::Ended { reason })).await;
+    let _unread = timeout(FAREWELL, last.send(SourceEvent::Ended(end))).await;
 }
 
 impl Watch {
@@ -107,7 +107,7 @@ impl Watch {
     }
 
     /// Connects again and again; returns why it ended.
-    async fn run(&mut self) -> Result<String, Stopped> {
+    async fn run(&mut self) -> Result<End, Stopped> {
         loop {
             self.policy.connecting();
             let outcome = self.connect().await?;
@@ -118,24 +118,24 @@ impl Watch {
                 Outcome::Silent(failure) => self.policy.silent(now, failure, random),
             };
             match step {
-                Step::End { reason } => {
-                    tracing::info!(stream = self.config.stream_id, reason, "source ended");
-                    return Ok(reason);
+                Step::End(end) => {
+                    tracing::info!(stream = self.config.stream_id, reason = %end, "source ended");
+                    return Ok(end);
                 }
                 Step::Again => self.intake.looped(),
-                Step::Anew { reason } => {
+                Step::Anew { failure } => {
                     tracing::warn!(
                         stream = self.config.stream_id,
-                        reason,
+                        reason = %failure,
                         "a graph did not begin; trying another"
                     );
                 }
-                Step::Retry { after, reason } => {
-                    tracing::warn!(stream = self.config.stream_id, reason, retry_in = ?after, "source lost");
-                    if let Some(clock) = self.intake.lost(&reason) {
+                Step::Retry { after, failure } => {
+                    tracing::warn!(stream = self.config.stream_id, reason = %failure, retry_in = ?after, "source lost");
+                    if let Some(clock) = self.intake.lost(&failure.to_string()) {
                         self.send(clock).await?;
                     }
-                    self.send(SourceEvent::Lost { reason, retry_in: after }).await?;
+                    self.send(SourceEvent::Lost { failure, retry_in: after }).await?;
                     self.away(after).await?;
                 }
             }

@@ -135,7 +135,7 @@ impl Assembler {
             }
             // The gaps say what they cost; the daemon counts the rest.
             SourceEvent::Lost { .. } | SourceEvent::Losses(_) => {}
-            SourceEvent::Ended { .. } => return self.flush(now),
+            SourceEvent::Ended(_) => return self.flush(now),
         }
         self.close(self.shape.ending_by(self.complete_until()), now)
     }

@@ -5,7 +5,7 @@ use avicuna_models::sample::{EncodeOnce, RgbFrame};
 
 use super::*;
 use crate::record::Presence::{Missing, Partial, Present};
-use crate::source::{END_OF_FILE, SourceEvent, TimedAudio, TimedFrame};
+use crate::source::{End, SourceEvent, TimedAudio, TimedFrame};
 use crate::timeline::{ClockAnchor, ClockQuality, GridIndex, StreamTime, UtcTime};
 
 mod properties;
@@ -68,7 +68,7 @@ fn progress(until: i64) -> SourceEvent {
 }
 
 fn ended() -> SourceEvent {
-    SourceEvent::Ended { reason: END_OF_FILE.to_owned() }
+    SourceEvent::Ended(End::OfFile)
 }
 
 fn feed(assembler: &mut Assembler, events: impl IntoIterator<Item = SourceEvent>) -> Vec<Closed> {

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use avicuna_models::manifest::cache_dir;
-use avicuna_pipeline::source::{Fit, Reconnect, SourceConfig, SourceEvent, TimedAudio, TimedFrame, spawn};
+use avicuna_pipeline::source::{
+    End, Fit, Reconnect, SourceConfig, SourceEvent, TimedAudio, TimedFrame, spawn,
+};
 use avicuna_pipeline::timeline::{Grid, StreamTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -83,8 +85,8 @@ impl Running {
         loop {
             let event = self.next().await;
             let done = enough(&event);
-            if let (SourceEvent::Ended { reason }, false) = (&event, done) {
-                panic!("ended too early: {reason}");
+            if let (SourceEvent::Ended(end), false) = (&event, done) {
+                panic!("ended too early: {end}");
             }
             seen.push(event);
             if done {
@@ -95,19 +97,19 @@ impl Running {
 
     pub async fn stop(mut self) -> Vec<SourceEvent> {
         self.shutdown.cancel();
-        let rest = self.until(|event| matches!(event, SourceEvent::Ended { .. })).await;
+        let rest = self.until(|event| matches!(event, SourceEvent::Ended(_))).await;
         tokio::time::timeout(HANG, self.task).await.expect("the source hangs").expect("no panic");
         rest
     }
 }
 
 /// Everything a source says until it ends, and why it ended.
-pub async fn all(config: SourceConfig) -> (Vec<SourceEvent>, String) {
+pub async fn all(config: SourceConfig) -> (Vec<SourceEvent>, End) {
     let mut running = Running::start(config);
-    let mut events = running.until(|event| matches!(event, SourceEvent::Ended { .. })).await;
+    let mut events = running.until(|event| matches!(event, SourceEvent::Ended(_))).await;
     tokio::time::timeout(HANG, running.task).await.expect("the source hangs").expect("no panic");
     match events.pop() {
-        Some(SourceEvent::Ended { reason }) => (events, reason),
+        Some(SourceEvent::Ended(end)) => (events, end),
         other => panic!("{other:?}"),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use avicuna_models::sample::RgbFrame;
 use avicuna_pipeline::source::pick::{Joiner, Picked, Picker};
-use avicuna_pipeline::source::{END_OF_FILE, SourceEvent, TimedAudio, TimedFrame};
+use avicuna_pipeline::source::{End, SourceEvent, TimedAudio, TimedFrame};
 use avicuna_pipeline::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
 use avicuna_pipeline::window::{Assembler, Closed, SpecError, StreamId, WindowSpec};
 
@@ -98,7 +98,7 @@ impl Intake {
         }
         let over = (self.video, self.audio) == (Reach::Over, Reach::Over);
         if over {
-            closed.extend(self.assembler.push(SourceEvent::Ended { reason: END_OF_FILE.into() }));
+            closed.extend(self.assembler.push(SourceEvent::Ended(End::OfFile)));
         } else {
             closed.extend(self.progress());
         }

@@ -15,9 +15,9 @@ use avicuna_pipeline::answer::{self, Asked, Inquiry, Reader, Reading, Voices};
 use avicuna_pipeline::config::{Config, Loaded, Places, StreamConfig};
 use avicuna_pipeline::control::Control;
 use avicuna_pipeline::daemon::{self, Heard, Plan, Record};
-use avicuna_pipeline::record::{Modality, Presence, kind};
+use avicuna_pipeline::record::{ErrorKind, Modality, Presence};
 use avicuna_pipeline::schedule::ScheduleConfig;
-use avicuna_pipeline::source::END_OF_FILE;
+use avicuna_pipeline::source::End;
 use avicuna_pipeline::timeline::StreamTime;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -191,7 +191,7 @@ impl Watcher {
         };
         let (localizer, control) = (self.localizer.clone(), Arc::new(Control::new()));
         let watching = daemon::watch(plan, localizer, schedule, control, show, CancellationToken::new());
-        let daemon::Watched { records, heard, reason } = self.runtime.block_on(watching);
+        let daemon::Watched { records, heard, end } = self.runtime.block_on(watching);
         let mut watched = Watched {
             video: video.to_owned(),
             media: checksum,
@@ -206,8 +206,8 @@ impl Watcher {
         };
         watched.windows.sort_by_key(|window| window.index);
         records.iter().for_each(|record| watched.account(record));
-        if reason != END_OF_FILE {
-            watched.trouble.push(reason);
+        if end != End::OfFile {
+            watched.trouble.push(end.to_string());
         }
         Ok(watched)
     }
@@ -268,8 +268,8 @@ impl Watched {
                 self.seconds += length;
                 self.unwatched += if record.watched { 0.0 } else { length };
             }
-            Record::Error(error) if error.kind == kind::PARSE => self.unparsed += 1,
-            Record::Error(error) => self.trouble.push(format!("{}: {}", error.kind, error.message)),
+            Record::Error(error) if error.kind == ErrorKind::Parse => self.unparsed += 1,
+            Record::Error(error) => self.trouble.push(format!("{}: {}", error.kind.name(), error.message)),
             Record::Event(_) => {}
         }
     }

@@ -7,7 +7,7 @@ use avicuna_models::manifest::Manifest;
 use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
 use avicuna_pipeline::config::{Config, Loaded, Places, StreamConfig};
 use avicuna_pipeline::daemon::{self, Plan};
-use avicuna_pipeline::source::{self, END_OF_FILE, SourceEvent};
+use avicuna_pipeline::source::{self, End, SourceEvent};
 use avicuna_pipeline::window::{Assembler, Closed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -37,14 +37,15 @@ const AHEAD: usize = 64;
 /// Gives all of a file, until `give` says that nobody wants more.
 pub(super) fn decode(media: &Media, manifest: &Manifest, mut give: impl FnMut(Decoded) -> bool) {
     let end = match run(media, manifest, &mut |window| give(Decoded::Window(window))) {
-        Ok(reason) if reason == END_OF_FILE => None,
-        Ok(reason) | Err(reason) => Some(reason),
+        Ok(End::OfFile) => None,
+        Ok(end) => Some(end.to_string()),
+        Err(reason) => Some(reason),
     };
     let _nobody_wants_more = give(Decoded::End(end));
 }
 
 /// Why the file ended, or could not begin.
-fn run(media: &Media, manifest: &Manifest, give: &mut dyn FnMut(Window) -> bool) -> Result<String, String> {
+fn run(media: &Media, manifest: &Manifest, give: &mut dyn FnMut(Window) -> bool) -> Result<End, String> {
     let Plan { windows, source: config, stream, .. } = plan(media, manifest)?;
     let mut assembler = Assembler::new(stream, windows).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -53,16 +54,16 @@ fn run(media: &Media, manifest: &Manifest, give: &mut dyn FnMut(Window) -> bool)
     let slots = (windows.visual_slots, windows.audio_slots);
     runtime.block_on(async {
         let watching = source::spawn(config, sender, CancellationToken::new());
-        let mut ended = "the source broke off".to_owned();
+        let mut ended = End::Stopped;
         while let Some(event) = events.recv().await {
-            if let SourceEvent::Ended { reason } = &event {
-                ended.clone_from(reason);
+            if let SourceEvent::Ended(end) = &event {
+                ended.clone_from(end);
             }
             for closed in assembler.push(event) {
                 if let Some(window) = samples(closed, slots)
                     && !give(window)
                 {
-                    return Ok("nobody wants more".to_owned());
+                    return Ok(End::Stopped);
                 }
             }
         }

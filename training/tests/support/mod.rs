@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use avicuna_pipeline::source::{self, END_OF_FILE, Fit, Reconnect, SourceConfig, SourceEvent};
+use avicuna_pipeline::source::{self, End, Fit, Reconnect, SourceConfig, SourceEvent};
 use avicuna_pipeline::timeline::Grid;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ pub fn watch(path: &Path) -> Watched {
                     );
                     samples.extend(audio.samples);
                 }
-                SourceEvent::Ended { reason } => assert_eq!(reason, END_OF_FILE),
+                SourceEvent::Ended(end) => assert_eq!(end, End::OfFile),
                 _ => {}
             }
         }
