@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 /// One embedding, `[dim]` f32, shared by every window that covers its grid time.
 pub type Embedding = Arc<[f32]>;
 
@@ -22,7 +24,7 @@ impl Encoding {
 }
 
 /// A decoded frame: packed 8-bit RGB, `height * width * 3` bytes, rows top to bottom without padding.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RgbFrame {
     /// Pixels per row.
     pub width: usize,

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use document::parse;
 pub use error::{ConfigError, Problem};
 pub use places::Places;
-pub use stream::{ReconnectConfig, StreamConfig};
+pub use stream::{Isolation, ReconnectConfig, StreamConfig};
 
 use crate::outbox::OutboxConfig;
 use crate::sink::KafkaConfig;

@@ -43,6 +43,7 @@ use crate::control::{self, Control, ModelState};
 use crate::outbox::{Outbox, OutboxError};
 use crate::schedule::{ScheduleConfig, Shed};
 use crate::sink::{Delivery, EmbeddedBroker, JsonlSink, KafkaConfig, KafkaSink, Sink, SinkError};
+use crate::source::apart::Worker;
 
 /// Why the daemon cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -86,14 +87,17 @@ pub enum DaemonError {
 }
 
 /// Runs until every stream has ended or `stop` is cancelled; then finishes or spools what it holds. Returns why each
-/// stream ended.
+/// stream ended. `worker` is how sources get processes of their own, where their streams want it.
 ///
 /// # Errors
 /// When it cannot start, or a part ends that the others cannot do without.
-pub async fn run(loaded: Loaded, stop: CancellationToken) -> Result<Vec<Ended>, DaemonError> {
+pub async fn run(loaded: Loaded, worker: Worker, stop: CancellationToken) -> Result<Vec<Ended>, DaemonError> {
     let config = &loaded.config;
     let manifest = Manifest::load(&config.model.path)?;
-    let plans = plan(&loaded, &manifest)?;
+    let mut plans = plan(&loaded, &manifest)?;
+    for (plan, stream) in plans.iter_mut().zip(&config.stream) {
+        plan.apart = stream.is_apart().then(|| worker.clone());
+    }
     let control = Arc::new(Control::new());
     let serving = CancellationToken::new();
     let _closes = serving.clone().drop_guard();

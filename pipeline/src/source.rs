@@ -2,6 +2,7 @@
 //! scaled and resampled inside the graph, with one clock over reconnects, loops and jumps. `docs/ingest.md` states
 //! every rule.
 
+pub mod apart;
 mod audio;
 mod boxes;
 mod branch;
@@ -61,7 +62,7 @@ impl fmt::Display for End {
 
 /// What a source says, in the order it happened. Frames and samples of the two modalities are each in order of
 /// stream time; between the modalities the graph's queues may reorder them by a few seconds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum SourceEvent {
     /// Samples arrive. Sent again with the same `attempt` when a modality appears later.
     Connected {
@@ -115,7 +116,7 @@ pub enum SourceEvent {
 }
 
 /// Counts since the stream started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Losses {
     /// Frames and audio buffers that came after their time was over.
     pub late: u64,
@@ -126,7 +127,7 @@ pub struct Losses {
 }
 
 /// How a picture that is not square becomes one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Fit {
     /// The whole picture; its aspect ratio is not kept.
     #[default]
@@ -136,7 +137,7 @@ pub enum Fit {
 }
 
 /// The frame shown at one grid point: the latest one at or before it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimedFrame {
     /// The grid point. Each comes at most once and they rise.
     pub at: GridIndex,
@@ -149,7 +150,7 @@ pub struct TimedFrame {
 }
 
 /// Consecutive mono samples. Contiguous with the ones before unless time is missing in between.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimedAudio {
     /// Stream time of the first sample.
     pub stream: StreamTime,
@@ -160,7 +161,7 @@ pub struct TimedAudio {
 }
 
 /// How a lost live source is tried again: after `initial`, then twice as long each time up to `max`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reconnect {
     /// Delay before the first retry.
     pub initial: Duration,
@@ -184,7 +185,7 @@ impl Default for Reconnect {
 }
 
 /// One stream to watch.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceConfig {
     /// The stream's id, for logs.
     pub stream_id: String,

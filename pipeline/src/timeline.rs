@@ -12,12 +12,12 @@ pub use mapper::{Hole, HoleCause, Placed, Rules, Stamp, Timeline, Track};
 
 /// Nanoseconds since the stream's first sample, or since a live source that was not there was first looked for. Monotonic
 /// for the life of a stream: a reconnect, a looping file or a jump of the source's PTS continues it, and never resets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct StreamTime(pub i64);
 
 /// Nanoseconds since the Unix epoch: when the camera or microphone captured the sample, as well as we know it
 /// ([`ClockQuality`] says how well).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UtcTime(pub i64);
 
 /// Where capture time comes from, best first.
@@ -33,7 +33,7 @@ pub enum ClockQuality {
 }
 
 /// One instant on both clocks: maps stream time to capture time until the next anchor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockAnchor {
     /// The instant in stream time.
     pub stream: StreamTime,
@@ -113,12 +113,12 @@ fn nanos(span: Duration) -> i64 {
 }
 
 /// Number of a grid point: `period * index` in stream time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GridIndex(pub i64);
 
 /// The fixed instants at which one stream is sampled. Windows start on grid points, so overlapping windows share their
 /// samples and their embeddings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grid {
     period: i64,
 }

@@ -57,7 +57,8 @@ struct Report<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    super::start_log(&LogConfig { level: LogLevel::Error, ..LogConfig::default() });
+    let log = LogConfig { level: LogLevel::Error, ..LogConfig::default() };
+    super::start_log(&log);
     let mut stream = StreamConfig::new("localize", &arguments.source);
     stream.detect = arguments.query.is_empty();
     stream.queries.clone_from(&arguments.query);
@@ -77,7 +78,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let model = localizer.manifest().name.clone();
     let loaded = Loaded { config, places: Places::default() };
     let plans = daemon::plan(&loaded, localizer.manifest())?;
-    let plan = plans.into_iter().next().context("one stream, one plan")?;
+    let mut plan = plans.into_iter().next().context("one stream, one plan")?;
+    let stream = loaded.config.stream.first().filter(|stream| stream.is_apart());
+    plan.apart = stream.map(|_| super::source::worker(&log)).transpose()?;
 
     let runtime = tokio::runtime::Runtime::new().context("the runtime does not start")?;
     let watched = runtime.block_on(watch(plan, localizer, &shown))?;

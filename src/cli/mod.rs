@@ -6,6 +6,7 @@ mod eval;
 mod localize;
 mod models;
 mod run;
+mod source;
 mod train;
 
 use std::io::IsTerminal;
@@ -43,6 +44,9 @@ enum Command {
     Train(train::Arguments),
     /// Measure a model on a corpus, or files of answers.
     Eval(Box<eval::Arguments>),
+    /// The process of one source, which the daemon starts.
+    #[command(hide = true)]
+    Source(source::Arguments),
 }
 
 /// The exit code for wrong arguments, which clap uses too, and for wrong configurations.
@@ -61,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Dataset(command) => dataset::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Source(arguments) => source::run(arguments),
     };
     match result {
         Ok(code) => code,

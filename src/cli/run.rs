@@ -36,11 +36,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 async fn watch(loaded: Loaded) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
+    let worker = super::source::worker(&loaded.config.log)?;
     let heard = "signals cannot be heard";
     let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let [terminate, interrupt] = signals;
     tokio::spawn(obey(terminate.context(heard)?, interrupt.context(heard)?, stop.clone()));
-    let ended = daemon::run(loaded, stop).await?;
+    let ended = daemon::run(loaded, worker, stop).await?;
     let troubled = ended.iter().filter(|ended| ended.end.is_trouble()).count();
     Ok(if troubled > 0 { ExitCode::from(super::TROUBLE) } else { ExitCode::SUCCESS })
 }

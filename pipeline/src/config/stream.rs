@@ -62,9 +62,22 @@ pub struct StreamConfig {
     /// A live source that delivers nothing for so long is lost.
     #[serde(default = "stall_timeout", with = "durations")]
     pub stall_timeout: Duration,
+    /// Whether the source runs in a process of its own; by default what comes from a network does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// What to do when a live source is lost.
     #[serde(default)]
     pub reconnect: ReconnectConfig,
+}
+
+/// What a fault of GStreamer or a plugin can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// The process of this source only.
+    Process,
+    /// The daemon.
+    None,
 }
 
 fn yes() -> bool {
@@ -139,6 +152,7 @@ impl StreamConfig {
             merge_gap: merge_gap(),
             latency: latency(),
             stall_timeout: stall_timeout(),
+            isolation: None,
             reconnect: ReconnectConfig::default(),
         }
     }
@@ -154,6 +168,14 @@ impl StreamConfig {
     /// Live by its scheme, unless it says itself.
     pub fn is_live(&self) -> bool {
         self.live.unwrap_or_else(|| self.address().is_ok_and(|address| address.is_live()))
+    }
+
+    /// Does the source run in a process of its own?
+    pub fn is_apart(&self) -> bool {
+        match self.isolation {
+            Some(isolation) => isolation == Isolation::Process,
+            None => self.address().is_ok_and(|address| address.is_network()),
+        }
     }
 
     /// The address without user, password and tokens.

@@ -121,7 +121,7 @@ async fn watch(
     answers: mpsc::UnboundedReceiver<Answered>,
     stop: CancellationToken,
 ) -> Ended {
-    let (id, config) = (plan.stream.clone(), plan.source.clone());
+    let (id, config, apart) = (plan.stream.clone(), plan.source.clone(), plan.apart.clone());
     let mut stream = match Stream::new(plan, shared) {
         Ok(stream) => stream,
         Err(error) => {
@@ -130,7 +130,10 @@ async fn watch(
         }
     };
     let (sender, events) = mpsc::channel(SOURCE_QUEUE);
-    let source = source::spawn(config, sender, stop);
+    let source = match apart {
+        Some(worker) => source::apart::spawn(worker, config, sender, stop),
+        None => source::spawn(config, sender, stop),
+    };
     let end = match AssertUnwindSafe(stream.run(events, answers)).catch_unwind().await {
         Ok(end) => end,
         Err(_panic) => {

@@ -7,6 +7,7 @@ use avicuna_models::manifest::{self, Manifest};
 
 use crate::answer::{Asking, Inquiry, Reader};
 use crate::config::{ConfigError, Loaded, Problem, StreamConfig};
+use crate::source::apart::Worker;
 use crate::source::{Fit, SourceConfig};
 use crate::track::TrackConfig;
 use crate::window::{SpecError, StreamId, WindowSpec};
@@ -22,6 +23,8 @@ pub struct Plan {
     pub windows: WindowSpec,
     /// Where it is and how it is sampled.
     pub source: SourceConfig,
+    /// How its process is started; `None` runs it in this one.
+    pub apart: Option<Worker>,
     /// What is asked of every window, in this order.
     pub questions: Vec<Asking>,
     /// How localizations become events.
@@ -114,7 +117,8 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         min_query_score: manifest.prompt.least_query_score(stream.min_query_score, min_score),
         ..TrackConfig::new(windows.length, windows.hop)
     };
-    Plan { stream: stream.id.as_str().into(), live: source.live, windows, source, questions, track }
+    let (stream, live) = (stream.id.as_str().into(), source.live);
+    Plan { stream, live, windows, source, apart: None, questions, track }
 }
 
 fn window_spec(stream: &StreamConfig, manifest: &Manifest) -> Result<WindowSpec, Wrong> {

@@ -32,6 +32,8 @@ pub enum Kind {
     EndedBySource,
     /// It was tried for as long as the configuration allows.
     GaveUp,
+    /// The process of the source died.
+    Crashed,
     /// GStreamer itself lacks something or misbehaves.
     Internal,
 }
@@ -51,6 +53,7 @@ impl Kind {
             Self::Stalled => "stalled",
             Self::EndedBySource => "ended-by-source",
             Self::GaveUp => "gave-up",
+            Self::Crashed => "crashed",
             Self::Internal => "internal",
         }
     }

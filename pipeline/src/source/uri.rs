@@ -98,6 +98,11 @@ impl Address {
         !matches!(self.scheme, Scheme::File | Scheme::Http)
     }
 
+    /// Do its bytes come from elsewhere?
+    pub fn is_network(&self) -> bool {
+        !matches!(self.scheme, Scheme::File | Scheme::Test)
+    }
+
     /// For logs and messages: without user, password and tokens.
     pub fn shown(&self) -> &str {
         &self.shown

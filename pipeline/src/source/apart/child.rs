@@ -1,0 +1,191 @@
+//! A source's process, seen from the daemon.
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use super::Worker;
+use super::wire::{self, Message};
+use crate::source::{SourceConfig, SourceEvent};
+
+/// A child says something at least once a second; one that is silent for so long is stuck.
+const SILENT: Duration = Duration::from_secs(20);
+/// How often its memory is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long a child whose output is closed may take to be gone.
+const GONE: Duration = Duration::from_secs(5);
+
+/// What of the environment a child gets: how libraries, media and the network are to be used, and none of the daemon's own settings, in
+/// which credentials may stand.
+const ENVIRONMENT: [&str; 8] =
+    ["PATH", "HOME", "TMPDIR", "LANG", "TZ", "LD_LIBRARY_PATH", "RUST_LOG", "RUST_BACKTRACE"];
+/// And everything that begins so.
+const FAMILIES: [&str; 8] = ["GST_", "LC_", "XDG_", "SSL_CERT_", "GIO_", "LIBVA_", "CUDA_", "http"];
+
+/// How a child died.
+#[derive(Debug)]
+pub(super) enum Died {
+    /// It could not be started.
+    NotStarted(std::io::Error),
+    /// It is gone, or says what is no message.
+    Gone(Option<ExitStatus>),
+    /// It was ended, as it said nothing for too long.
+    Stuck,
+    /// It was ended, as it held so many bytes.
+    Grown(u64),
+}
+
+impl fmt::Display for Died {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted(error) => write!(f, "the source's process does not start: {error}"),
+            Self::Gone(Some(status)) => match (status.signal(), status.code()) {
+                (Some(signal), _) => write!(f, "the source's process was ended by {}", name(signal)),
+                (_, Some(code)) => write!(f, "the source's process ended with exit code {code}"),
+                _ => write!(f, "the source's process ended"),
+            },
+            Self::Gone(None) => write!(f, "the source's process broke off and had to be ended"),
+            Self::Stuck => {
+                write!(f, "the source's process said nothing for {} s and was ended", SILENT.as_secs())
+            }
+            Self::Grown(bytes) => {
+                write!(f, "the source's process grew to {} MiB and was ended", bytes >> 20)
+            }
+        }
+    }
+}
+
+fn name(signal: i32) -> String {
+    let name = match signal {
+        4 => "SIGILL",
+        6 => "SIGABRT: an assertion in GStreamer or a plugin, which the log has",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV: a fault in GStreamer or a plugin",
+        15 => "SIGTERM",
+        other => return format!("signal {other}"),
+    };
+    name.to_owned()
+}
+
+/// A running child. It is killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: tokio::process::Child,
+    /// Closed to tell it to end.
+    stdin: Option<ChildStdin>,
+    messages: tokio::sync::mpsc::Receiver<Message>,
+    memory: u64,
+}
+
+impl Child {
+    /// Starts one and gives it its errand.
+    pub async fn start(worker: &Worker, config: &SourceConfig) -> Result<Self, Died> {
+        let errand = serde_json::to_vec(config).map_err(|error| Died::NotStarted(error.into()))?;
+        let environment = std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            ENVIRONMENT.contains(&&*name)
+                || FAMILIES.iter().any(|family| name.starts_with(family))
+                || name.to_lowercase().ends_with("_proxy")
+        });
+        let mut process = Command::new(&worker.program)
+            .args(&worker.arguments)
+            .env_clear()
+            .envs(environment)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(Died::NotStarted)?;
+        let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
+        let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
+            return Err(Died::NotStarted(std::io::Error::other("it has no pipes")));
+        };
+        let told = async {
+            stdin.write_u32_le(u32::try_from(errand.len()).map_err(std::io::Error::other)?).await?;
+            stdin.write_all(&errand).await
+        };
+        // Who does not read its errand is gone, which is noticed below.
+        let _told = told.await;
+        let (heard, messages) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(listen(stdout, heard));
+        Ok(Self { process, stdin: Some(stdin), messages, memory: worker.memory })
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// What the source says next. Nothing is lost when this is cancelled.
+    pub async fn next(&mut self) -> Result<SourceEvent, Died> {
+        let mut silent = Duration::ZERO;
+        loop {
+            match timeout(LOOK, self.messages.recv()).await {
+                Ok(Some(Message::Event(event))) => return Ok(event),
+                Ok(Some(Message::Alive)) => silent = Duration::ZERO,
+                Ok(None) => {
+                    let status = timeout(GONE, self.process.wait()).await.ok().and_then(Result::ok);
+                    self.kill().await;
+                    return Err(Died::Gone(status));
+                }
+                Err(_) => {
+                    silent += LOOK;
+                    if silent >= SILENT {
+                        self.kill().await;
+                        return Err(Died::Stuck);
+                    }
+                }
+            }
+            if let Some(bytes) = self.resident().filter(|bytes| *bytes > self.memory) {
+                self.kill().await;
+                return Err(Died::Grown(bytes));
+            }
+        }
+    }
+
+    /// Tells it to end and waits until it has.
+    pub async fn leave(mut self) {
+        drop(self.stdin.take());
+        self.messages.close();
+        let _status = self.process.wait().await;
+    }
+
+    async fn kill(&mut self) {
+        if let Err(error) = self.process.kill().await {
+            tracing::debug!(%error, "a source's process was gone already");
+        }
+    }
+
+    /// Bytes of memory it holds.
+    fn resident(&self) -> Option<u64> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.id()?)).ok()?;
+        let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+        Some(pages * rustix::param::page_size() as u64)
+    }
+}
+
+/// Reads messages until there are none.
+async fn listen(stdout: ChildStdout, heard: tokio::sync::mpsc::Sender<Message>) {
+    let mut from = BufReader::with_capacity(1 << 16, stdout);
+    loop {
+        match wire::read(&mut from).await {
+            Ok(message) => {
+                if heard.send(message).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a source's process says no more");
+                return;
+            }
+        }
+    }
+}
