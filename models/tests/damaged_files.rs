@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use avicuna_models::checkpoint::{Released, import, read_tensors};
+use avicuna_models::checkpoint::{Released, import};
 use avicuna_models::encoder::{Placement, Runtime, VisionEncoder};
 use avicuna_models::llm::{Llm, Lora, LoraWeights, Precision};
 use avicuna_models::manifest::{Manifest, cache_dir};
 use avicuna_models::sample::RgbFrame;
+use avicuna_models::tensors::read_tensors;
 use avicuna_models::tokenizer::{Specials, Tokenizer};
 use candle_core::Device;
 use golden::{golden, read};

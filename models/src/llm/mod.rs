@@ -11,7 +11,7 @@ use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Tensor};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::checkpoint::guarded;
+use crate::tensors::guarded;
 use crate::tokenizer::Tokenizer;
 
 pub mod config;

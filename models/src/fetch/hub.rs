@@ -6,8 +6,9 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo, RepoType};
 
-use super::fetch::{FetchError, Report};
-use super::manifest::Hub;
+use super::error::FetchError;
+use super::progress::Report;
+use crate::manifest::Hub;
 
 /// How often a download that breaks off is taken up again.
 const RESUMES: usize = 4;

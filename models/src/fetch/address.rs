@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::fetch::{FetchError, Report};
+use super::error::FetchError;
+use super::progress::Report;
 
 /// How often a download that breaks off is taken up again.
 const RESUMES: usize = 4;
