@@ -29,24 +29,24 @@ static LARGEST: AtomicUsize = AtomicUsize::new(0);
 unsafe impl GlobalAlloc for Largest {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: handed on as it came.
+        // SAFETY: handed on as it came; what the caller promised is what the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: handed on as it came.
+        // SAFETY: handed on as it came; what the caller promised is what the system's allocator asks for.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         LARGEST.fetch_max(size, Ordering::Relaxed);
-        // SAFETY: handed on as it came.
+        // SAFETY: handed on as it came; what the caller promised is what the system's allocator asks for.
         unsafe { System.realloc(at, layout, size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: handed on as it came.
+        // SAFETY: handed on as it came; what the caller promised is what the system's allocator asks for.
         unsafe { System.dealloc(at, layout) }
     }
 }
