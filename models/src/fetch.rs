@@ -14,6 +14,7 @@ mod error;
 mod hub;
 mod npm;
 mod progress;
+mod web;
 mod wheel;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod tests;
 pub use error::FetchError;
 pub use progress::Progress;
 use progress::Report;
+use web::{Patience, Web};
 
 /// A part after a pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +44,13 @@ pub struct Pulled {
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     cache: PathBuf,
+    web: Web,
 }
 
 impl Fetcher {
     /// Fetches to `cache`, see [`crate::manifest::cache_dir`].
     pub fn new(cache: &Path) -> Self {
-        Self { cache: cache.to_owned() }
+        Self { cache: cache.to_owned(), web: Web::new(Patience::default()) }
     }
 
     /// Sees to it that every part of the model is there; `progress` gets the part's name with each step.
@@ -158,12 +161,12 @@ impl Fetcher {
                 if let Some(known) = known {
                     return Ok(known);
                 }
-                let path = hub::download(from, &self.downloads(), report)?;
+                let path = hub::download(&self.web, from, &self.downloads(), expected, report)?;
                 self.checked(&path, expected, &from.file)?;
                 Ok(path)
             }
             Fetch::Url(from) => {
-                let path = address::download(&from.url, &self.downloads(), report)?;
+                let path = address::download(&self.web, &from.url, &self.downloads(), expected, report)?;
                 self.checked(&path, expected, &from.url)?;
                 Ok(path)
             }

@@ -1,92 +1,34 @@
-//! Files from any HTTP address, taken up again where a download broke off.
+//! Files from any HTTP address.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::error::FetchError;
 use super::progress::Report;
+use super::web::{Source, Trouble, Web};
 
-/// How often a download that breaks off is taken up again.
-const RESUMES: usize = 4;
-
-/// Downloads `url` to `folder` and returns the file; one that is there already is taken.
-pub(super) fn download(url: &str, folder: &Path, mut report: Report<'_>) -> Result<PathBuf, FetchError> {
+/// Downloads `url` to `folder` and returns the file; one that is there already is taken. `expected` is its sha256, if known.
+pub(super) fn download(
+    web: &Web,
+    url: &str,
+    folder: &Path,
+    expected: Option<&str>,
+    report: Report<'_>,
+) -> Result<PathBuf, FetchError> {
+    let wrong = |reason: String| FetchError::Address { url: url.to_owned(), reason };
     if !url.starts_with("https://") && !url.starts_with("http://") {
-        return Err(wrong(url, "only http and https addresses can be fetched".into()));
+        return Err(wrong("only http and https addresses can be fetched".into()));
     }
-    std::fs::create_dir_all(folder).map_err(|e| FetchError::io(folder, e))?;
-    let name = hex::encode(Sha256::digest(url.as_bytes()));
-    let (path, part) = (folder.join(&name), folder.join(format!("{name}.part")));
-    if path.exists() {
-        return Ok(path);
-    }
-    let mut resumes = 0;
-    loop {
-        let before = std::fs::metadata(&part).map_or(0, |m| m.len());
-        match attempt(url, &part, before, report.again()) {
-            Ok(()) => break,
-            Err(Broken::Refused(error)) => return Err(error),
-            Err(Broken::Off(reason)) => {
-                let grown = std::fs::metadata(&part).map_or(0, |m| m.len()) > before;
-                if resumes == RESUMES || !grown {
-                    return Err(wrong(url, format!("{reason}; pull again to go on where it stopped")));
-                }
-                resumes += 1;
-            }
+    let path = folder.join(hex::encode(Sha256::digest(url.as_bytes())));
+    let outcome = web.download(&Source { url, token: None }, &path, expected, report);
+    outcome.map_err(|trouble| match trouble {
+        Trouble::Status(status, _) => {
+            wrong(format!("the server answered with status {status}; check the address, or try again later"))
         }
-    }
-    std::fs::rename(&part, &path).map_err(|e| FetchError::io(&path, e))?;
+        Trouble::Broken(reason) => wrong(format!("{reason}; pull again to go on where it stopped")),
+        Trouble::Senseless(reason) => wrong(format!("{reason}; check the address")),
+        Trouble::Disk(error) => error,
+    })?;
     Ok(path)
-}
-
-enum Broken {
-    /// Another attempt would fail as well.
-    Refused(FetchError),
-    /// The connection broke.
-    Off(String),
-}
-
-/// Asks for what follows the `before` bytes in `part`.
-fn attempt(url: &str, part: &Path, before: u64, mut report: Report<'_>) -> Result<(), Broken> {
-    let io = |e: std::io::Error| Broken::Refused(FetchError::io(part, e));
-    let request = ureq::get(url).header("Range", format!("bytes={before}-"));
-    let response = match request.call() {
-        Ok(response) => response,
-        // The part is as long as the file or longer: its checksum will tell.
-        Err(ureq::Error::StatusCode(416)) if before > 0 => return Ok(()),
-        Err(ureq::Error::StatusCode(status)) => {
-            return Err(Broken::Refused(wrong(url, format!("the server answered with status {status}"))));
-        }
-        Err(error) => return Err(Broken::Off(error.to_string())),
-    };
-    // A server that does not know ranges sends everything again.
-    let start = if response.status().as_u16() == 206 { before } else { 0 };
-    let mut file = File::options().create(true).write(true).truncate(false).open(part).map_err(io)?;
-    file.set_len(start).map_err(io)?;
-    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(start)).map_err(io)?;
-    let body = response.into_body();
-    let total = body.content_length().map(|rest| start + rest);
-    let mut reader = body.into_reader();
-    let mut buffer = vec![0; 1 << 18];
-    let mut done = start;
-    loop {
-        let count = reader.read(&mut buffer).map_err(|e| Broken::Off(e.to_string()))?;
-        if count == 0 {
-            break;
-        }
-        file.write_all(&buffer[..count]).map_err(io)?;
-        done += count as u64;
-        report.at(done, total);
-    }
-    match total {
-        Some(total) if done < total => Err(Broken::Off(format!("only {done} of {total} bytes came"))),
-        _ => Ok(()),
-    }
-}
-
-fn wrong(url: &str, reason: String) -> FetchError {
-    FetchError::Address { url: url.to_owned(), reason }
 }
