@@ -14,7 +14,6 @@ pub mod localizer;
 pub mod manifest;
 pub mod preprocess;
 pub mod prompt;
-pub mod resample;
 pub mod sample;
 pub mod sentence;
 pub mod slots;
