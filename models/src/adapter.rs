@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::checkpoint::{Projector, read_tensors};
-use crate::llm::LlmError;
+use crate::checkpoint::Projector;
 use crate::sample::Embedding;
+use crate::tensors::{FileError, read_tensors};
 
 /// Why the adapters could not be loaded or used.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
     /// The file cannot be read.
     #[error("the adapters cannot be read: {0}")]
-    File(#[from] LlmError),
+    File(#[from] FileError),
     /// A tensor is not in the file.
     #[error("the adapters {path} have no `{name}`; the file is of another model", path = path.display())]
     Missing {

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::{Named, Stored, read_tensors, write_tensors};
-use crate::llm::LlmError;
 use crate::sentence::{SentenceEncoder, SentenceError};
+use crate::tensors::{FileError, Named, Stored, read_tensors, write_tensors};
 use crate::vocabulary::Vocabulary;
 
 /// The tensor `[wordings, dim]`.
@@ -33,7 +32,7 @@ pub enum WordingError {
     Encoder(#[from] SentenceError),
     /// The vectors cannot be read or written.
     #[error("the wordings' vectors: {0}")]
-    File(#[from] LlmError),
+    File(#[from] FileError),
     /// The vectors are of another vocabulary.
     #[error(
         "{path} is not of this vocabulary and sentence encoder ({found} wordings of {width} values, not {expected} of {dim}, or other words); \
@@ -113,7 +112,7 @@ impl Wording {
         }
         let values =
             tensor.to_dtype(candle_core::DType::F32).and_then(|tensor| tensor.flatten_all()?.to_vec1());
-        let mut rows: Vec<f32> = values.map_err(LlmError::from)?;
+        let mut rows: Vec<f32> = values.map_err(|e| FileError::malformed(path, e))?;
         rows.chunks_mut(dim).for_each(unit);
         let by_text = texts.iter().map(|text| plain(text)).zip(phrases.iter().copied()).collect();
         Ok(Self { encoder, rows, phrases, by_text, least, sure })

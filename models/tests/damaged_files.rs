@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use avicuna_models::checkpoint::{Released, import, read_tensors};
+use avicuna_models::checkpoint::{Released, import};
 use avicuna_models::encoder::{Placement, Runtime, VisionEncoder};
 use avicuna_models::llm::{Llm, Lora, LoraWeights, Precision};
 use avicuna_models::manifest::{Manifest, cache_dir};
 use avicuna_models::sample::RgbFrame;
+use avicuna_models::tensors::read_tensors;
 use avicuna_models::tokenizer::{Specials, Tokenizer};
 use candle_core::Device;
 use golden::{golden, read};
@@ -28,24 +29,24 @@ static LARGEST: AtomicUsize = AtomicUsize::new(0);
 unsafe impl GlobalAlloc for Largest {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: handed on as it came.
+        // SAFETY: handed on as it came; what the caller promised is what the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: handed on as it came.
+        // SAFETY: handed on as it came; what the caller promised is what the system's allocator asks for.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         LARGEST.fetch_max(size, Ordering::Relaxed);
-        // SAFETY: handed on as it came.
+        // SAFETY: handed on as it came; what the caller promised is what the system's allocator asks for.
         unsafe { System.realloc(at, layout, size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: handed on as it came.
+        // SAFETY: handed on as it came; what the caller promised is what the system's allocator asks for.
         unsafe { System.dealloc(at, layout) }
     }
 }

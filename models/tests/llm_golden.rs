@@ -2,10 +2,11 @@
 
 mod golden;
 
-use avicuna_models::checkpoint::{Format, Imported, Projector, Released, import, read_tensors};
+use avicuna_models::checkpoint::{Format, Imported, Projector, Released, import};
 use avicuna_models::llm::{Llm, Precision, Weights};
 use avicuna_models::manifest::Manifest;
 use avicuna_models::prompt::{Template, pieces};
+use avicuna_models::tensors::read_tensors;
 use avicuna_models::tokenizer::{Specials, Tokenizer};
 use candle_core::{DType, Device, Tensor};
 use golden::{golden, json};

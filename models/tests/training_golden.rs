@@ -5,13 +5,14 @@ mod golden;
 use std::collections::HashMap;
 use std::path::Path;
 
-use avicuna_models::checkpoint::{Named, PeftConfig, read_projector, read_tensors, write_lora};
+use avicuna_models::checkpoint::{PeftConfig, read_projector, write_lora};
 use avicuna_models::labels::{Fidelity, LabelError, Supervised, Token, supervise};
 use avicuna_models::llm::{
     Batch, Config, Layout, Learned, LoraWeights, Parameter, Passing, Products, Projection, Target, Trainable,
     Weights,
 };
 use avicuna_models::prompt::Template;
+use avicuna_models::tensors::{Named, read_tensors};
 use avicuna_models::tokenizer::{Specials, Tokenizer};
 use candle_core::{DType, Device, Tensor};
 use golden::{golden, json};

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use avicuna_models::checkpoint::{self, Fetcher, Format, Progress, Released};
+use avicuna_models::checkpoint::{self, Format, Released};
+use avicuna_models::fetch::{Fetcher, Progress};
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_models::manifest::{FILE_NAME, FileRef, Manifest, cache_dir, sha256_of};
 use avicuna_models::sentence::{SentenceEncoder, SentenceFiles};

@@ -33,7 +33,7 @@ pub mod watch;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use avicuna_models::checkpoint::FetchError;
+use avicuna_models::fetch::FetchError;
 use avicuna_models::localizer::LocalizerError;
 use avicuna_pipeline::config::ConfigError;
 use serde::de::DeserializeOwned;

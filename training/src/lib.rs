@@ -11,6 +11,7 @@ pub mod features;
 pub mod media;
 pub mod pu_valor;
 pub mod render;
+pub mod resample;
 pub mod seeded;
 pub mod stages;
 mod whole;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use avicuna_models::checkpoint::{Released, import, read_tensors};
+use avicuna_models::checkpoint::{Released, import};
 use avicuna_models::llm::{Llm, Lora, Precision};
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_models::manifest::Manifest;
+use avicuna_models::tensors::read_tensors;
 use avicuna_models::tokenizer::Tokenizer;
 use avicuna_training::stages::config::Config;
 use avicuna_training::stages::{Options, Outcome, Progress, Signal, TrainError, train};

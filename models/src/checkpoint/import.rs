@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::export::{Format, SHARD, write_gguf, write_safetensors};
-use super::manifest;
 use super::peft::{others, read_lora};
-use super::tensors::read_tensors;
 use crate::llm::{Config, LlmError, Weights};
+use crate::manifest;
+use crate::tensors::read_tensors;
 use crate::tokenizer::Tokenizer;
 use candle_core::{DType, Tensor};
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::tensors::{Named, Stored, read_tensors, write_tensors};
 use crate::llm::{LlmError, LoraWeights};
+use crate::tensors::{Named, Stored, read_tensors, write_tensors};
 
 /// The file of a LoRA's settings.
 const CONFIG: &str = "adapter_config.json";
@@ -89,7 +89,7 @@ pub(super) fn others(stage: &Path) -> Option<PathBuf> {
 
 /// Writes the trained projectors beside a LoRA, `non_lora_trainables.safetensors`.
 pub fn write_others(stage: &Path, tensors: &[Named<'_>]) -> Result<(), LlmError> {
-    write_tensors(&stage.join("non_lora_trainables.safetensors"), tensors, Stored::F32, pt())
+    Ok(write_tensors(&stage.join("non_lora_trainables.safetensors"), tensors, Stored::F32, pt())?)
 }
 
 /// What transformers wants to read in a safetensors file's header.

@@ -2,35 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::tensors::FileError;
 use crate::tokenizer::TokenizerError;
 
 /// Why the LLM could not be loaded or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum LlmError {
-    /// A file or folder is not there or cannot be read.
-    #[error("cannot read {path}: {source}; check the path and its permissions, or run `make setup` to fetch the models", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file cannot be written.
-    #[error("cannot write {path}: {source}; check the free space, the path and its permissions", path = path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file is there but is not what its name says.
-    #[error("{path} is damaged or in an unknown layout: {reason}; fetch or export it again", path = path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What was found wrong.
-        reason: String,
-    },
+    /// A file cannot be read or written, or is not what its name says.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The model is a valid one, of a kind that this decoder does not run.
     #[error("{path} asks for {what}, which this LLaMA decoder does not support; use a LLaMA, Vicuna or SmolLM2 model", path = path.display())]
     Unsupported {
@@ -93,16 +73,16 @@ pub enum LlmError {
 impl LlmError {
     /// Wraps what the system said about `path`.
     pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
-        Self::Read { path: path.to_owned(), source }
+        FileError::read(path, source).into()
     }
 
     /// Wraps what the system said about writing `path`.
     pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
-        Self::Write { path: path.to_owned(), source }
+        FileError::write(path, source).into()
     }
 
     /// Says what is wrong with the content of `path`.
     pub(crate) fn malformed(path: &Path, reason: impl std::fmt::Display) -> Self {
-        Self::Malformed { path: path.to_owned(), reason: reason.to_string() }
+        FileError::malformed(path, reason).into()
     }
 }

@@ -11,16 +11,16 @@ use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Tensor};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::checkpoint::guarded;
+use crate::tensors::guarded;
 use crate::tokenizer::Tokenizer;
 
+mod candle_engine;
 pub mod config;
 mod decoder;
 mod error;
 mod generate;
 mod host;
 mod lora;
-mod reference;
 mod sampling;
 mod times;
 mod train;
@@ -35,10 +35,10 @@ pub use train::{Batch, Layout, Learned, Parameter, Passing, Products, Projection
 pub use weights::Weights;
 pub(crate) use weights::{gguf_name, pairs};
 
+use candle_engine::CandleEngine;
 use decoder::{Decoder, Output, Segment};
 use generate::Rules;
 use host::Host;
-use reference::Reference;
 
 /// How the weights are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,7 +62,7 @@ pub struct Llm {
 }
 
 enum Engine {
-    Reference(Reference),
+    Candle(CandleEngine),
     Host(Host),
 }
 
@@ -70,7 +70,7 @@ enum Engine {
 macro_rules! with_decoder {
     ($engine:expr, $decoder:ident => $value:expr) => {
         match $engine {
-            Engine::Reference($decoder) => $value,
+            Engine::Candle($decoder) => $value,
             Engine::Host($decoder) => $value,
         }
     };
@@ -118,7 +118,7 @@ impl Llm {
         let engine = if blocks {
             Engine::Host(Host::load(weights, config)?)
         } else {
-            Engine::Reference(Reference::load(weights, config, device)?)
+            Engine::Candle(CandleEngine::load(weights, config, device)?)
         };
         weights.finish()?;
         Ok(Self { engine, tokenizer, threads: None, readable_times: false })

@@ -1,6 +1,6 @@
 //! The LLaMA decoder for training on a CPU: the base is frozen, LoRA matrices and the input's rows get gradients.
 //!
-//! Same steps as [`super::reference`], with every gradient written out, because that is what makes it fast: no weight of
+//! Same steps as [`super::candle_engine`], with every gradient written out, because that is what makes it fast: no weight of
 //! the base has a gradient computed, layers with the same input are one product, nothing is copied to be transposed.
 //! Rows of several sequences are packed without padding, and logits are computed only where there is a label, a few at
 //! a time: with a vocabulary of 49,152 they would be most of the memory. With checkpointing a block keeps nothing but
@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
+use super::candle_engine::rotations;
 use super::config::Config;
 use super::error::LlmError;
 use super::lora::LoraWeights;
-use super::reference::rotations;
 use super::weights::Weights;
 
 mod attention;

@@ -13,7 +13,7 @@ use candle_core::{DType, Device, Tensor};
 use super::config::Config;
 use super::error::LlmError;
 use super::lora::LoraWeights;
-use crate::checkpoint::{TorchFile, guarded};
+use crate::tensors::{TorchFile, guarded};
 
 /// The weights of a model on disk, with a LoRA merged into what is read.
 pub struct Weights {

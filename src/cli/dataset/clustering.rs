@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
-use avicuna_models::checkpoint::Progress;
+use avicuna_models::fetch::Progress;
 use avicuna_models::manifest::cache_dir;
 use avicuna_training::cluster::quality::{self, Quality};
 use avicuna_training::cluster::{

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use avicuna_models::checkpoint::Progress;
+use avicuna_models::fetch::Progress;
 use avicuna_models::manifest::cache_dir;
 use avicuna_training::evaluation::captions::{self, tools::Tools};
 use avicuna_training::evaluation::detection::mean_average_precision;

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use avicuna_models::checkpoint::{FetchError, Fetcher, Progress};
+use avicuna_models::fetch::{FetchError, Fetcher, Progress};
 use avicuna_models::manifest::{Fetch, FileRef, Wheel, sha256_of};
 use avicuna_models::sentence::{SentenceEncoder, SentenceFiles};
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use avicuna_models::checkpoint::{Named, read_projector, read_tensors};
+use avicuna_models::checkpoint::read_projector;
 use avicuna_models::llm::{LlmError, Parameter, Projection};
+use avicuna_models::tensors::{Named, read_tensors};
 use rand::RngExt;
 
 use super::TrainError;

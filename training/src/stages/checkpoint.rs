@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use avicuna_models::checkpoint::{Named, Stored, write_tensors};
 use avicuna_models::llm::Parameter;
+use avicuna_models::tensors::{Named, Stored, write_tensors};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use avicuna_models::checkpoint::Stored;
+use avicuna_models::tensors::Stored;
 use avicuna_pipeline::config::{ConfigError, Places, parse};
 use serde::Deserialize;
 

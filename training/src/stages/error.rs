@@ -6,6 +6,7 @@ use avicuna_models::interleave::InterleaveError;
 use avicuna_models::labels::LabelError;
 use avicuna_models::llm::LlmError;
 use avicuna_models::manifest::ManifestError;
+use avicuna_models::tensors::FileError;
 use avicuna_models::tokenizer::TokenizerError;
 use avicuna_pipeline::config::ConfigError;
 
@@ -23,9 +24,12 @@ pub enum TrainError {
     /// The time lines of a corpus.
     #[error(transparent)]
     Corpus(#[from] PuValorError),
-    /// The language model, or a file of tensors.
+    /// The language model.
     #[error(transparent)]
     Llm(#[from] LlmError),
+    /// A file of tensors.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

@@ -14,9 +14,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use avicuna_models::checkpoint::{Named, PeftConfig, Stored, write_lora, write_others, write_tensors};
+use avicuna_models::checkpoint::{PeftConfig, write_lora, write_others};
 use avicuna_models::llm::{LlmError, LoraWeights};
 use avicuna_models::manifest::{self, Manifest, sha256_of};
+use avicuna_models::tensors::{Named, Stored, write_tensors};
 use toml::{Table, Value};
 
 use super::TrainError;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use avicuna_models::labels::VIDEO;
-use avicuna_models::resample::{self, Rule, Split, SubVideo};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
@@ -14,6 +13,7 @@ use super::features::{Features, Sense};
 use super::npy::Rows;
 use super::source::{Sample, Source};
 use crate::corpus::{CATALOGUE, Sense as Modality};
+use crate::resample::{self, Rule, Split, SubVideo};
 
 /// The file of the records in a corpus directory.
 pub(super) const FILE: &str = "records.json";

@@ -6,7 +6,6 @@ use std::time::Instant;
 use avicuna_models::labels::LabelError;
 use avicuna_models::llm::Passing;
 use avicuna_models::prompt::Template;
-use avicuna_models::resample::Split;
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -24,6 +23,7 @@ use super::source::{Joined, Sample, Source, random};
 use super::windows::Windows;
 use super::{TrainError, records};
 use crate::pu_valor::Timeline;
+use crate::resample::Split;
 
 /// How a stage is run.
 #[derive(Debug, Clone)]

@@ -85,21 +85,21 @@ pub unsafe fn attend<L: Lanes, const Q: usize>(
     scores.resize(Q * stride, 0.0);
     let mut start = 0;
     for span in spans {
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions of `L`, all that is asked for.
         unsafe { score::<L, Q>(queries, span, scores, stride, start) };
         start += span.length;
     }
     for (query, scores) in queries.iter().zip(scores.chunks_exact_mut(stride)) {
         let visible = query.visible.min(positions);
         scores[visible..].fill(f32::NEG_INFINITY);
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions of `L`, all that is asked for.
         unsafe { softmax::<L>(scores.as_chunks_mut().0) };
         scores[visible..].fill(0.0);
     }
     let mut column = 0;
     while column < width {
         // Sixteen registers of results stay put while the positions go by.
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions of `L`, all that is asked for.
         unsafe {
             if width - column >= 4 * LANES {
                 mix::<L, Q, 4>(spans, scores, stride, column, width, out);
@@ -129,7 +129,7 @@ unsafe fn score<L: Lanes, const Q: usize>(
         let both = at + 2 <= count;
         let first = &keys[at * width..(at + 1) * width];
         let second = if both { &keys[(at + 1) * width..(at + 2) * width] } else { first };
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions of `L`, all that is asked for.
         unsafe {
             let mut sums = [[L::splat(0.0); 2]; Q];
             for (index, (first, second)) in first.iter().zip(second).enumerate() {
@@ -155,7 +155,7 @@ unsafe fn score<L: Lanes, const Q: usize>(
 /// Replaces `x` by `softmax(x)`.
 #[inline(always)]
 unsafe fn softmax<L: Lanes>(x: &mut [[f32; LANES]]) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller vouches for the instructions of `L`, all that is asked for.
     unsafe {
         let mut top = L::splat(f32::NEG_INFINITY);
         for x in &*x {
@@ -185,7 +185,7 @@ unsafe fn mix<L: Lanes, const Q: usize, const R: usize>(
     width: usize,
     out: &mut [f32],
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the caller vouches for the instructions of `L`, all that is asked for.
     unsafe {
         let mut sums = [[L::splat(0.0); R]; Q];
         let mut start = 0;
@@ -217,7 +217,7 @@ unsafe fn mix<L: Lanes, const Q: usize, const R: usize>(
 pub unsafe fn silu_times<L: Lanes>(gate: &mut [f32], up: &[f32]) {
     let ((gates, _), (ups, _)) = (gate.as_chunks_mut::<LANES>(), up.as_chunks::<LANES>());
     for (gate, up) in gates.iter_mut().zip(ups) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions of `L`, all that is asked for.
         unsafe {
             let g = L::load(gate);
             let e = L::splat(0.0).sub(g).exp();
@@ -230,7 +230,7 @@ pub unsafe fn silu_times<L: Lanes>(gate: &mut [f32], up: &[f32]) {
 #[inline(always)]
 pub unsafe fn sum_of_exp<L: Lanes>(x: &[f32], top: f32) -> f32 {
     let (chunks, rest) = x.as_chunks::<LANES>();
-    // SAFETY: the caller's.
+    // SAFETY: the caller vouches for the instructions of `L`, all that is asked for.
     let total = unsafe {
         let top = L::splat(top);
         let mut total = L::splat(0.0);
@@ -254,21 +254,21 @@ macro_rules! compiled {
             scores: &mut Vec<f32>,
             out: &mut [f32],
         ) {
-            // SAFETY: same instructions as this function.
+            // SAFETY: this function is compiled with the instructions of these lanes and called only where they are.
             unsafe { attention::attend::<$lanes, Q>(queries, spans, scores, out) }
         }
 
         /// [`attention::silu_times`].
         #[target_feature(enable = $features)]
         pub unsafe fn silu_times(gate: &mut [f32], up: &[f32]) {
-            // SAFETY: same instructions as this function.
+            // SAFETY: this function is compiled with the instructions of these lanes and called only where they are.
             unsafe { attention::silu_times::<$lanes>(gate, up) }
         }
 
         /// [`attention::sum_of_exp`].
         #[target_feature(enable = $features)]
         pub unsafe fn sum_of_exp(x: &[f32], top: f32) -> f32 {
-            // SAFETY: same instructions as this function.
+            // SAFETY: this function is compiled with the instructions of these lanes and called only where they are.
             unsafe { attention::sum_of_exp::<$lanes>(x, top) }
         }
     };

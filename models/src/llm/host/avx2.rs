@@ -1,7 +1,7 @@
 //! The inner loops in AVX2, FMA and F16C instructions.
 //!
-//! Every function here is `unsafe` for one reason only: the processor must have these instructions, which
-//! [`super::simd::Isa::detect`] finds out. Slices are indexed through pointers where the lengths are asserted at entry.
+//! Public functions here are `unsafe` for one reason only: the processor must have these instructions, of which
+//! [`super::simd::Isa`] is the token. Slices are indexed through pointers where the lengths are asserted at entry.
 
 #![cfg(target_arch = "x86_64")]
 
@@ -26,7 +26,8 @@ pub unsafe fn panel_product<const ROWS: usize>(
     let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
     for (index, block) in panel.iter().enumerate() {
         let mut dots = [[_mm256_setzero_si256(); 2]; ROWS];
-        // SAFETY: a block holds 8 groups of 64 weight bytes, and each row 32 bytes of activations at this place.
+        // SAFETY: a block holds 8 groups of 64 weight bytes and 16 steps and minima. By the asserts each row has 32 bytes of
+        // activations, a scale and a sum at this place.
         unsafe {
             let weights = block.q.as_ptr();
             let activations = rows.q.as_ptr();
@@ -73,12 +74,14 @@ pub unsafe fn panel_product<const ROWS: usize>(
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn load(at: *const u8) -> __m256i {
+    // SAFETY: the caller vouches for 32 bytes at this address; they need not be aligned.
     unsafe { _mm256_loadu_si256(at.cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 unsafe fn halves(at: *const u16) -> __m256 {
+    // SAFETY: the caller vouches for eight values of 16 bits at this address; they need not be aligned.
     unsafe { _mm256_cvtph_ps(_mm_loadu_si128(at.cast())) }
 }
 
@@ -86,7 +89,7 @@ unsafe fn halves(at: *const u16) -> __m256 {
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn quantise_block(x: &[f32], q: &mut [i8]) -> (f32, f32) {
     assert!(x.len() == BLOCK && q.len() == BLOCK);
-    // SAFETY: both slices hold 32 values.
+    // SAFETY: by the assert both slices hold 32 values. The cast only renames a register's 256 bits as eight numbers.
     unsafe {
         let magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fff_ffff));
         let v: [__m256; 4] = std::array::from_fn(|i| _mm256_loadu_ps(x.as_ptr().add(8 * i)));

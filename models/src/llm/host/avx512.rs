@@ -1,7 +1,7 @@
 //! The inner loops in AVX-512 instructions, its byte products (VNNI) among them.
 //!
-//! Every function here is `unsafe` for one reason only: the processor must have these instructions, which
-//! [`super::simd::Isa::detect`] finds out. Slices are indexed through pointers where the lengths are asserted at entry.
+//! Public functions here are `unsafe` for one reason only: the processor must have these instructions, of which
+//! [`super::simd::Isa`] is the token. Slices are indexed through pointers where the lengths are asserted at entry.
 
 #![cfg(target_arch = "x86_64")]
 
@@ -24,7 +24,8 @@ pub unsafe fn panel_product<const ROWS: usize>(
     assert!(rows.scale.len() >= (first + ROWS) * blocks && rows.sum.len() >= (first + ROWS) * blocks);
     let mut sums = [_mm512_setzero_ps(); ROWS];
     for (index, block) in panel.iter().enumerate() {
-        // SAFETY: a block holds 8 groups of 64 weight bytes, and each row 32 bytes of activations at this place.
+        // SAFETY: a block holds 8 groups of 64 weight bytes, aligned as it is: 64 bytes of steps and minima stand before
+        // them. By the asserts each row has 32 bytes of activations, a scale and a sum at this place.
         unsafe {
             let weights: [__m512i; 8] =
                 std::array::from_fn(|group| _mm512_load_si512(block.q.as_ptr().add(group * 64).cast()));
@@ -55,7 +56,7 @@ pub unsafe fn panel_product<const ROWS: usize>(
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn halves(values: &[u16; PANEL]) -> __m512 {
-    // SAFETY: 16 values of 16 bits.
+    // SAFETY: the array holds 16 values of 16 bits; they need not be aligned.
     unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(values.as_ptr().cast())) }
 }
 

@@ -10,7 +10,7 @@ pub const LANES: usize = 16;
 ///
 /// # Safety
 /// Every method needs the instructions of the implementing type. Functions that are generic over it are inlined into one that
-/// is compiled with those instructions, and only [`super::simd::Isa::detect`] lets that one be called.
+/// is compiled with those instructions, and only a [`super::simd::Isa`] lets that one be called.
 pub trait Lanes: Copy {
     /// Sixteen times `value`.
     unsafe fn splat(value: f32) -> Self;
@@ -41,7 +41,7 @@ pub trait Lanes: Copy {
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         let mut values = [0.0; LANES];
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions, all that these need.
         unsafe { self.store(&mut values) };
         for width in [8, 4, 2, 1] {
             for i in 0..width {
@@ -55,7 +55,7 @@ pub trait Lanes: Copy {
     #[inline(always)]
     unsafe fn largest(self) -> f32 {
         let mut values = [0.0; LANES];
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions, all that these need.
         unsafe { self.store(&mut values) };
         values.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
@@ -65,7 +65,7 @@ pub trait Lanes: Copy {
     /// `x = n ln 2 + r` with `|r| <= ln 2 / 2`; `e^r` is its Taylor polynomial of degree 7, `2^n` goes to the exponent.
     #[inline(always)]
     unsafe fn exp(self) -> Self {
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions, all that these need.
         unsafe {
             let x = Self::splat(-87.0).max(Self::splat(88.0).min(self));
             let n = x.mul(Self::splat(std::f32::consts::LOG2_E)).round();
@@ -158,7 +158,7 @@ macro_rules! halves {
     ($($name:ident = $instruction:ident($($other:ident),*);)*) => { $(
         #[inline(always)]
         unsafe fn $name(self $(, $other: Self)*) -> Self {
-            // SAFETY: the caller's.
+            // SAFETY: the caller vouches for the instructions, all that these need.
             unsafe {
                 Self([$instruction(self.0[0] $(, $other.0[0])*), $instruction(self.0[1] $(, $other.0[1])*)])
             }
@@ -170,17 +170,17 @@ macro_rules! halves {
 impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions, all that these need.
         unsafe { Self([_mm256_set1_ps(value); 2]) }
     }
     #[inline(always)]
     unsafe fn load(from: &[f32; LANES]) -> Self {
-        // SAFETY: the caller's; sixteen values are there.
+        // SAFETY: the caller vouches for the instructions; sixteen values are there.
         unsafe { Self([_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))]) }
     }
     #[inline(always)]
     unsafe fn store(self, to: &mut [f32; LANES]) {
-        // SAFETY: the caller's; there is room for sixteen values.
+        // SAFETY: the caller vouches for the instructions; there is room for sixteen values.
         unsafe {
             _mm256_storeu_ps(to.as_mut_ptr(), self.0[0]);
             _mm256_storeu_ps(to.as_mut_ptr().add(8), self.0[1]);
@@ -197,7 +197,7 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     unsafe fn round(self) -> Self {
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions, all that these need.
         unsafe {
             Self(std::array::from_fn(|i| {
                 _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0[i])
@@ -206,7 +206,7 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     unsafe fn power_of_two(self) -> Self {
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions, all that these need.
         unsafe {
             Self(std::array::from_fn(|i| {
                 let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(self.0[i]), _mm256_set1_epi32(127));
@@ -221,7 +221,7 @@ macro_rules! whole {
     ($($name:ident = $instruction:ident($($other:ident),*);)*) => { $(
         #[inline(always)]
         unsafe fn $name(self $(, $other: Self)*) -> Self {
-            // SAFETY: the caller's.
+            // SAFETY: the caller vouches for the instructions, all that these need.
             unsafe { Self($instruction(self.0 $(, $other.0)*)) }
         }
     )* };
@@ -231,17 +231,17 @@ macro_rules! whole {
 impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions, all that these need.
         unsafe { Self(_mm512_set1_ps(value)) }
     }
     #[inline(always)]
     unsafe fn load(from: &[f32; LANES]) -> Self {
-        // SAFETY: the caller's; sixteen values are there.
+        // SAFETY: the caller vouches for the instructions; sixteen values are there.
         unsafe { Self(_mm512_loadu_ps(from.as_ptr())) }
     }
     #[inline(always)]
     unsafe fn store(self, to: &mut [f32; LANES]) {
-        // SAFETY: the caller's; there is room for sixteen values.
+        // SAFETY: the caller vouches for the instructions; there is room for sixteen values.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
     }
     whole! {
@@ -255,12 +255,12 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     unsafe fn round(self) -> Self {
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions, all that these need.
         unsafe { Self(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0)) }
     }
     #[inline(always)]
     unsafe fn power_of_two(self) -> Self {
-        // SAFETY: the caller's.
+        // SAFETY: the caller vouches for the instructions, all that these need.
         unsafe {
             let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
             Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent)))

@@ -17,14 +17,19 @@ pub enum Store {
 /// The address of the output matrix, for threads that write different columns of it.
 #[derive(Clone, Copy)]
 struct Columns(*mut f32);
-// SAFETY: each panel's task writes its own 16 columns only, see `product`.
+// SAFETY: the address outlives the tasks that it is sent to, as `product` waits for them, and each panel's task writes its
+// own 16 columns only.
 unsafe impl Send for Columns {}
-// SAFETY: as above.
+// SAFETY: tasks that share the address write different columns, as above, and none reads another's.
 unsafe impl Sync for Columns {}
 
 impl Columns {
-    /// The address of the value at `index`, inside the matrix.
+    /// The address of the value at `index`.
+    ///
+    /// # Safety
+    /// `index` must be inside the matrix.
     unsafe fn at(self, index: usize) -> *mut f32 {
+        // SAFETY: the caller vouches for an index inside the matrix, which is one allocation.
         unsafe { self.0.add(index) }
     }
 }
@@ -86,7 +91,7 @@ mod tests {
             product(isa, &weight, &activations, &mut out, Store::Add);
             out
         };
-        let portable = run(Isa::Portable);
+        let portable = run(Isa::portable());
         for isa in Isa::all() {
             for (index, (a, b)) in portable.iter().zip(&run(isa)).enumerate() {
                 assert!((a - b).abs() < 1e-5, "{isa:?} {index}: {a} {b}");

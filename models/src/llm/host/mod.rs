@@ -1,6 +1,6 @@
 //! The LLaMA decoder for CPUs: weights and activations in blocks of small integers, everything else in f32.
 //!
-//! Same steps as [`super::reference`], on plain slices. A batch-1 decode step is bound by reading the weights, so they
+//! Same steps as [`super::candle_engine`], on plain slices. A batch-1 decode step is bound by reading the weights, so they
 //! take 9 bits; a prefill is bound by arithmetic, which integer instructions do twice as fast as f32 ones.
 //! A row's result does not depend on the other rows of a pass, not even in its last bit.
 
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use super::candle_engine::rotations;
 use super::config::Config;
 use super::decoder::{Decoder, Output, Segment};
 use super::error::LlmError;
-use super::reference::rotations;
 use super::weights::Weights;
 
 mod attention;

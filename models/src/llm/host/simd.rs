@@ -9,15 +9,21 @@ use super::lanes::Plain;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 
-/// The instructions that the inner loops use.
+/// The instructions that the inner loops use: a token that says that this processor has them.
+///
+/// [`Isa::all`] alone makes one of more than plain Rust, after asking the processor; the field is private for that reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isa {
+pub struct Isa(Level);
+
+/// What an [`Isa`] stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
     /// Plain Rust, on every processor.
     Portable,
-    /// 256-bit integers and floats. Constructed by [`Isa::all`] only, where the processor has them.
+    /// 256-bit integers and floats.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// 512-bit integers and floats with byte products (VNNI), and all of [`Isa::Avx2`]. Constructed as that is.
+    /// 512-bit integers and floats with byte products (VNNI), and all of [`Level::Avx2`].
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -33,27 +39,32 @@ macro_rules! with_count {
 }
 
 impl Isa {
+    /// Plain Rust, which every processor has.
+    pub fn portable() -> Self {
+        Self(Level::Portable)
+    }
+
     /// The best that this processor has.
     pub fn detect() -> Self {
-        Self::all().pop().unwrap_or(Self::Portable)
+        Self::all().pop().unwrap_or(Self::portable())
     }
 
     /// All that this processor has, the best one last.
     pub fn all() -> Vec<Self> {
         #[allow(unused_mut, reason = "other processors have one only")]
-        let mut all = vec![Self::Portable];
+        let mut all = vec![Self::portable()];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c")
         {
-            all.push(Self::Avx2);
+            all.push(Self(Level::Avx2));
             if is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512vnni")
             {
-                all.push(Self::Avx512);
+                all.push(Self(Level::Avx512));
             }
         }
         all
@@ -68,15 +79,15 @@ impl Isa {
         out: &mut [[f32; PANEL]],
     ) {
         // As many rows at once as there are registers for their sums: the weights are read once for all of them.
-        match self {
-            Self::Portable => blocks::panel_product(panel, rows, first, out),
+        match self.0 {
+            Level::Portable => blocks::panel_product(panel, rows, first, out),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => {
+            Level::Avx2 => {
                 for (index, out) in out.chunks_mut(4).enumerate() {
                     let first = first + 4 * index;
                     macro_rules! call {
                         ($n:literal) => {
-                            // SAFETY: `Avx2` exists only where the processor has the instructions.
+                            // SAFETY: `Isa::all` makes this level only where the processor has AVX2, FMA and F16C.
                             unsafe { avx2::panel_product::<$n>(panel, rows, first, exactly(out)) }
                         };
                     }
@@ -84,12 +95,12 @@ impl Isa {
                 }
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => {
+            Level::Avx512 => {
                 for (index, out) in out.chunks_mut(8).enumerate() {
                     let first = first + 8 * index;
                     macro_rules! call {
                         ($n:literal) => {
-                            // SAFETY: `Avx512` exists only where the processor has the instructions.
+                            // SAFETY: `Isa::all` makes this level only where the processor has these parts of AVX-512.
                             unsafe { avx512::panel_product::<$n>(panel, rows, first, exactly(out)) }
                         };
                     }
@@ -116,11 +127,11 @@ impl Isa {
             let mut values = vec![0.0; inputs];
             prepare(&mut values, row);
             for (index, (x, q)) in values.chunks_exact(BLOCK).zip(q.chunks_exact_mut(BLOCK)).enumerate() {
-                (scale[index], sum[index]) = match self {
-                    Self::Portable => blocks::quantise_block(x, q),
+                (scale[index], sum[index]) = match self.0 {
+                    Level::Portable => blocks::quantise_block(x, q),
                     #[cfg(target_arch = "x86_64")]
-                    // SAFETY: both exist only where the processor has the instructions.
-                    Self::Avx2 | Self::Avx512 => unsafe { avx2::quantise_block(x, q) },
+                    // SAFETY: `Isa::all` makes both levels only where the processor has AVX2 and FMA.
+                    Level::Avx2 | Level::Avx512 => unsafe { avx2::quantise_block(x, q) },
                 };
             }
         };
@@ -145,14 +156,14 @@ impl Isa {
         macro_rules! call {
             ($n:literal) => {{
                 let queries: &[Query<'_>; $n] = queries.try_into().expect("the length was matched");
-                // SAFETY: an `Isa` exists only where the processor has its instructions.
+                // SAFETY: `Isa::all` makes a level only where the processor has its instructions.
                 unsafe {
-                    match self {
-                        Self::Portable => attention::attend::<Plain, $n>(queries, spans, scores, out),
+                    match self.0 {
+                        Level::Portable => attention::attend::<Plain, $n>(queries, spans, scores, out),
                         #[cfg(target_arch = "x86_64")]
-                        Self::Avx2 => avx2::attend(queries, spans, scores, out),
+                        Level::Avx2 => avx2::attend(queries, spans, scores, out),
                         #[cfg(target_arch = "x86_64")]
-                        Self::Avx512 => avx512::attend(queries, spans, scores, out),
+                        Level::Avx512 => avx512::attend(queries, spans, scores, out),
                     }
                 }
             }};
@@ -163,28 +174,28 @@ impl Isa {
 
     /// `gate[i] = silu(gate[i]) * up[i]`; both of the same length, a multiple of 16.
     pub fn silu_times(self, gate: &mut [f32], up: &[f32]) {
-        // SAFETY: an `Isa` exists only where the processor has its instructions.
+        // SAFETY: `Isa::all` makes a level only where the processor has its instructions.
         unsafe {
-            match self {
-                Self::Portable => attention::silu_times::<Plain>(gate, up),
+            match self.0 {
+                Level::Portable => attention::silu_times::<Plain>(gate, up),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx2 => avx2::silu_times(gate, up),
+                Level::Avx2 => avx2::silu_times(gate, up),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx512 => avx512::silu_times(gate, up),
+                Level::Avx512 => avx512::silu_times(gate, up),
             }
         }
     }
 
     /// The sum of `e^(x[i] - top)`.
     pub fn sum_of_exp(self, x: &[f32], top: f32) -> f32 {
-        // SAFETY: an `Isa` exists only where the processor has its instructions.
+        // SAFETY: `Isa::all` makes a level only where the processor has its instructions.
         unsafe {
-            match self {
-                Self::Portable => attention::sum_of_exp::<Plain>(x, top),
+            match self.0 {
+                Level::Portable => attention::sum_of_exp::<Plain>(x, top),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx2 => avx2::sum_of_exp(x, top),
+                Level::Avx2 => avx2::sum_of_exp(x, top),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx512 => avx512::sum_of_exp(x, top),
+                Level::Avx512 => avx512::sum_of_exp(x, top),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use avicuna_models::checkpoint::{Fetcher, Progress};
+use avicuna_models::fetch::{Fetcher, Progress};
 use avicuna_models::manifest::{Fetch, FileRef, Wheel};
 
 use crate::evaluation::EvaluationError;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::client;
-use super::fetch::FetchError;
-use super::manifest::NpmFile;
+use super::error::FetchError;
+use crate::manifest::NpmFile;
 
 /// The package's archive, from `folder` or downloaded to it by `npm`, whose own settings say from which registry.
 pub(super) fn download(wanted: &NpmFile, folder: &Path, npm: &OsStr) -> Result<PathBuf, FetchError> {

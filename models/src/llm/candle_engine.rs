@@ -1,4 +1,4 @@
-//! The LLaMA decoder in candle's operations: runs on every device and is what the fast CPU decoder is checked against.
+//! The LLaMA decoder in candle's operations: the only one for a GPU, and what the fast CPU decoder is checked against.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::error::LlmError;
 use super::weights::Weights;
 
 /// The LLaMA decoder in candle's operations.
-pub(crate) struct Reference {
+pub(crate) struct CandleEngine {
     config: Config,
     device: Device,
     /// `[vocab, hidden]`, f32
@@ -73,7 +73,7 @@ impl TensorCache {
     }
 }
 
-impl Reference {
+impl CandleEngine {
     /// Reads all `weights` to `device`, as f32 on the CPU and bf16 elsewhere.
     pub(crate) fn load(weights: &Weights, config: Config, device: &Device) -> Result<Self, LlmError> {
         let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
@@ -207,7 +207,7 @@ impl Reference {
     }
 }
 
-impl Decoder for Reference {
+impl Decoder for CandleEngine {
     type Cache = TensorCache;
 
     fn config(&self) -> &Config {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::client;
-use super::fetch::FetchError;
-use super::manifest::{CrateFile, sha256_of};
+use super::error::FetchError;
+use crate::manifest::{CrateFile, sha256_of};
 
 /// The cargo of this machine.
 #[derive(Debug)]

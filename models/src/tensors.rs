@@ -9,18 +9,22 @@ use candle_core::{DType, Device, Tensor, pickle};
 use half::f16;
 use serde::Deserialize;
 
-use super::guarded;
-use super::pickle_size::excess;
-use crate::llm::LlmError;
+mod error;
+mod guard;
+mod pickle_size;
+
+pub use error::FileError;
+pub(crate) use guard::guarded;
+use pickle_size::excess;
 
 /// Reads all tensors of a `.safetensors` file, or of a torch `.bin`, `.pt` or `.pth` in zip format, to the CPU.
 ///
 /// A pickle is only looked through for tensors: nothing that it names is imported or called.
-pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, LlmError> {
+pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, FileError> {
     if path.extension().is_some_and(|e| e == "safetensors") {
-        let bytes = std::fs::read(path).map_err(|e| LlmError::read(path, e))?;
+        let bytes = std::fs::read(path).map_err(|e| FileError::read(path, e))?;
         return candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-            .map_err(|e| LlmError::malformed(path, e));
+            .map_err(|e| FileError::malformed(path, e));
     }
     let file = TorchFile::open(path)?;
     file.names().map(|name| Ok((name.to_owned(), file.get(name)?))).collect()
@@ -35,10 +39,10 @@ pub(crate) struct TorchFile {
 
 impl TorchFile {
     /// Reads the names and shapes.
-    pub(crate) fn open(path: &Path) -> Result<Self, LlmError> {
-        let malformed = |reason: String| LlmError::malformed(path, reason);
-        let file = File::open(path).map_err(|e| LlmError::read(path, e))?;
-        let length = file.metadata().map_err(|e| LlmError::read(path, e))?.len();
+    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+        let malformed = |reason: String| FileError::malformed(path, reason);
+        let file = File::open(path).map_err(|e| FileError::read(path, e))?;
+        let length = file.metadata().map_err(|e| FileError::read(path, e))?.len();
         let mut archive = zip::ZipArchive::new(std::io::BufReader::new(file))
             .map_err(|e| malformed(format!("it is no torch file in zip format: {e}")))?;
         // Torch stores everything as it is. What is packed could unpack to more than any memory.
@@ -79,8 +83,8 @@ impl TorchFile {
     }
 
     /// One tensor.
-    pub(crate) fn get(&self, name: &str) -> Result<Tensor, LlmError> {
-        let malformed = |reason: String| LlmError::malformed(&self.path, format!("`{name}`: {reason}"));
+    pub(crate) fn get(&self, name: &str) -> Result<Tensor, FileError> {
+        let malformed = |reason: String| FileError::malformed(&self.path, format!("`{name}`: {reason}"));
         // Sizes come from the pickle, which may be damaged: they are checked before memory is asked for.
         if let Some(info) = self.tensors.tensor_infos().get(name) {
             let dims = info.layout.shape().dims();
@@ -154,10 +158,10 @@ pub fn write_tensors(
     tensors: &[Named<'_>],
     stored: Stored,
     metadata: HashMap<String, String>,
-) -> Result<(), LlmError> {
+) -> Result<(), FileError> {
     let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), View(tensor, stored)));
-    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| LlmError::malformed(path, e))?;
-    replace(path, &bytes).map_err(|e| LlmError::write(path, e))
+    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| FileError::malformed(path, e))?;
+    replace(path, &bytes).map_err(|e| FileError::write(path, e))
 }
 
 /// Writes `bytes` beside `path`, and puts them in its place when they are on the disk.

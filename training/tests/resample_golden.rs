@@ -1,13 +1,18 @@
 //! The reference's resampling rules, and what ours do instead: `AVICUNA_GOLDEN`, or the fixtures.
 
-mod golden;
+use std::path::PathBuf;
 
 use avicuna_models::interleave::{Interleaver, Item, Strategy};
-use avicuna_models::resample::{Rule, Split, SubVideo, audio, frames, linspace, pseudo, time_text, visual};
+use avicuna_training::resample::{Rule, Split, SubVideo, audio, frames, linspace, pseudo, time_text, visual};
 use serde_json::Value;
 
 fn cases(section: &str) -> Vec<Value> {
-    let cases = golden::json("resample.json")[section].as_array().expect("a list of cases").clone();
+    let folder = std::env::var_os("AVICUNA_GOLDEN").map(PathBuf::from);
+    let fixtures = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden");
+    let path = folder.unwrap_or_else(fixtures).join("resample.json");
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let all: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let cases = all[section].as_array().expect("a list of cases").clone();
     assert!(!cases.is_empty(), "{section} has no cases");
     cases
 }

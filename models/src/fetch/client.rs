@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::fetch::FetchError;
+use super::error::FetchError;
 
 /// The Python that fetches and converts: `AVICUNA_PYTHON`, or `python3`.
 pub(super) fn python() -> OsString {

@@ -2,9 +2,9 @@
 //!
 //! Every function takes a [`Rule`]: [`Rule::Reference`] is what the released code does and what its weights saw,
 //! [`Rule::Mended`] does what it was meant to do and is the default. A row that is not there is `None`; the reference
-//! feeds zeros for it, the [`Interleaver`](crate::interleave::Interleaver) leaves its token out.
+//! feeds zeros for it, the [`Interleaver`](avicuna_models::interleave::Interleaver) leaves its token out.
 
-use crate::slots::Slot;
+use avicuna_models::slots::Slot;
 
 /// Whose rule is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::client::{self, last, python};
-use super::fetch::FetchError;
+use super::error::FetchError;
 
 /// The scripts by the name that manifests use.
 const SCRIPTS: [(&str, &str); 3] = [

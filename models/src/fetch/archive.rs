@@ -6,7 +6,8 @@ use std::path::{Component, Path};
 
 use flate2::read::GzDecoder;
 
-use super::fetch::{FetchError, Report};
+use super::error::FetchError;
+use super::progress::Report;
 
 /// More than the largest package unpacks to. A small archive can be made to unpack to more than any disk holds.
 const LIMIT: u64 = 2 << 30;

@@ -11,8 +11,9 @@ use zip::CompressionMethod;
 
 use super::archive::copy;
 use super::client::{fill, last, plain, python, run};
-use super::fetch::{FetchError, Report};
-use super::manifest::Wheel;
+use super::error::FetchError;
+use super::progress::Report;
+use crate::manifest::Wheel;
 
 /// The wheel, from `folder` or downloaded to it by `pip`, whose own settings say from which index.
 pub(super) fn download(wanted: &Wheel, folder: &Path) -> Result<PathBuf, FetchError> {
