@@ -21,6 +21,6 @@ pub use export::Format;
 pub use fetch::{FetchError, Fetcher, Progress, Pulled};
 pub(crate) use guard::guarded;
 pub use import::{Imported, Projector, Released, import, read_projector};
-pub use peft::{PeftConfig, read_lora, write_lora, write_others};
+pub use peft::{LORA_MATRICES, LORA_SETTINGS, read_lora};
 pub(crate) use tensors::TorchFile;
 pub use tensors::{Named, Stored, read_tensors, write_tensors};

@@ -23,15 +23,14 @@ mod lora;
 mod reference;
 mod sampling;
 mod times;
-mod train;
 mod weights;
 
 pub use config::Config;
 pub use error::LlmError;
 pub use generate::Generated;
 pub use lora::{Lora, LoraWeights};
+pub use reference::rotations;
 pub use sampling::Sampling;
-pub use train::{Batch, Layout, Learned, Parameter, Passing, Products, Projection, Target, Trainable};
 pub use weights::Weights;
 pub(crate) use weights::{gguf_name, pairs};
 
