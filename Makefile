@@ -33,6 +33,7 @@ test: setup ## every test, with a real Kafka broker
 lint: setup ## formatting and clippy, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --no-default-features --bin avicuna --locked -- -D warnings
 
 schemas: ## writes config/schemas from the record types
 	UPDATE_SCHEMAS=1 cargo test --locked -p avicuna-pipeline schema

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "../training/tests/tiny/mod.rs"]
+#[path = "../training/trainer/tests/tiny/mod.rs"]
 mod tiny;
 
 use tiny::{Anything, Tiny};

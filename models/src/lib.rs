@@ -8,7 +8,6 @@ pub mod encoder;
 pub mod evidence;
 pub mod fetch;
 pub mod interleave;
-pub mod labels;
 pub mod llm;
 pub mod localizer;
 pub mod manifest;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use avicuna_training::cluster::{By, Clusters};
-use avicuna_training::corpus::{CATALOGUE, Catalogue};
-use avicuna_training::pu_valor::build::{self, Settings, Shard};
-use avicuna_training::pu_valor::dialogue::Style;
-use avicuna_training::pu_valor::{Gaps, Overlaps, Span};
+use avicuna_corpus::cluster::{By, Clusters};
+use avicuna_corpus::pu_valor::build::{self, Settings, Shard};
+use avicuna_corpus::pu_valor::dialogue::Style;
+use avicuna_corpus::pu_valor::{Gaps, Overlaps, Span};
+use avicuna_corpus::{CATALOGUE, Catalogue};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -8,8 +8,8 @@ mod judge;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use avicuna_evaluation::report::table::Table;
 use avicuna_pipeline::config::{LogConfig, LogLevel};
-use avicuna_training::evaluation::report::table::Table;
 use clap::{Args, Subcommand};
 use comfy_table::presets;
 use serde::Serialize;

@@ -1,12 +1,15 @@
 //! The command line: one file for each subcommand, which reads its arguments, calls the crates and prints.
 
 mod config;
+#[cfg(feature = "training")]
 mod dataset;
+#[cfg(feature = "training")]
 mod eval;
 mod localize;
 mod models;
 mod run;
 mod source;
+#[cfg(feature = "training")]
 mod train;
 
 use std::io::IsTerminal;
@@ -38,11 +41,14 @@ enum Command {
     #[command(subcommand)]
     Models(models::Command),
     /// Make pseudo-untrimmed videos with questions and answers, to train and to measure with.
+    #[cfg(feature = "training")]
     #[command(subcommand)]
     Dataset(dataset::Command),
     /// Train one of the four stages of a model, or go on with it.
+    #[cfg(feature = "training")]
     Train(train::Arguments),
     /// Measure a model on a corpus, or files of answers.
+    #[cfg(feature = "training")]
     Eval(Box<eval::Arguments>),
     /// The process of one source, which the daemon starts.
     #[command(hide = true)]
@@ -62,8 +68,11 @@ pub fn main() -> ExitCode {
         Command::Localize(arguments) => localize::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Models(command) => models::run(&command).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "training")]
         Command::Dataset(command) => dataset::run(&command).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "training")]
         Command::Train(arguments) => train::run(&arguments),
+        #[cfg(feature = "training")]
         Command::Eval(arguments) => eval::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Source(arguments) => source::run(arguments),
     };

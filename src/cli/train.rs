@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use avicuna_training::stages::config::Config;
-use avicuna_training::stages::{Options, Progress, Signal, train};
+use avicuna_trainer::stages::config::Config;
+use avicuna_trainer::stages::{Options, Progress, Signal, train};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 

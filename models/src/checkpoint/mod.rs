@@ -6,4 +6,4 @@ mod peft;
 
 pub use export::Format;
 pub use import::{Imported, Projector, Released, import, read_projector};
-pub use peft::{PeftConfig, read_lora, write_lora, write_others};
+pub use peft::{LORA_MATRICES, LORA_SETTINGS, read_lora};

@@ -246,7 +246,7 @@ fn bytes(tensor: &Tensor) -> usize {
 }
 
 /// Cosines and sines of the rotary embedding: `[context, head_dim / 2]` each, row by row.
-pub(crate) fn rotations(config: &Config) -> (Vec<f32>, Vec<f32>) {
+pub fn rotations(config: &Config) -> (Vec<f32>, Vec<f32>) {
     let half = config.head_dim / 2;
     let frequency = |i: usize| 1.0 / config.rope_theta.powf((2 * i) as f32 / config.head_dim as f32);
     let frequencies: Vec<f32> = (0..half).map(frequency).collect();

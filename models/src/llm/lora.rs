@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::config::Config;
 use super::error::LlmError;
 
 /// Where a LoRA lies and how strongly it acts.
@@ -83,49 +82,6 @@ impl LoraWeights {
         Ok(Self { path: path.to_owned(), scale: alpha / r as f64, pairs, unused })
     }
 
-    /// A LoRA that changes nothing yet, for every linear layer of a decoder: `A` uniform within `1 / sqrt(in)` of 0,
-    /// as PEFT starts it, and `B` zero. The same seed gives the same values.
-    pub fn fresh(config: &Config, r: usize, alpha: f64, seed: u64) -> Result<Self, LlmError> {
-        let mut tensors = HashMap::new();
-        let layers = config.weights().into_iter().filter(|(name, _)| name.contains("_proj"));
-        for (index, (name, shape)) in layers.enumerate() {
-            let [out, inputs] = shape[..] else { continue };
-            let bound = 1.0 / (inputs as f64).sqrt();
-            let value = |place: usize| {
-                let key = mixed(mixed(seed ^ mixed(index as u64)) ^ place as u64);
-                (((key >> 11) as f64 / (1u64 << 53) as f64 * 2.0 - 1.0) * bound) as f32
-            };
-            let a: Vec<f32> = (0..r * inputs).map(value).collect();
-            let target = name.strip_suffix(".weight").unwrap_or(&name).to_owned();
-            let a = Tensor::from_vec(a, (r, inputs), &Device::Cpu)?;
-            tensors.insert(format!("{target}.lora_A.weight"), a);
-            let b = Tensor::zeros((out, r), DType::F32, &Device::Cpu)?;
-            tensors.insert(format!("{target}.lora_B.weight"), b);
-        }
-        Self::new(Path::new("fresh LoRA"), r, alpha, tensors)
-    }
-
-    /// One LoRA, of scale 1, that does what `loras` do when they are merged one after the other: their matrices side by
-    /// side. Each must have the same layers.
-    pub fn joined(loras: &[Self]) -> Result<Self, LlmError> {
-        let rank = loras.iter().map(Self::rank).sum();
-        let first = loras.first().ok_or_else(|| LlmError::Input("there is no LoRA to join".into()))?;
-        let mut tensors = HashMap::new();
-        for name in first.pairs.keys() {
-            let (mut a, mut b) = (Vec::new(), Vec::new());
-            for lora in loras {
-                let unfit = || lora.unfit(format!("it lacks `{name}`, which {} has", first.path.display()));
-                let (own_a, own_b) = lora.pairs.get(name).ok_or_else(unfit)?;
-                a.push(own_a.clone());
-                b.push((own_b * lora.scale)?);
-            }
-            let target = name.strip_suffix(".weight").unwrap_or(name);
-            tensors.insert(format!("{target}.lora_A.weight"), Tensor::cat(&a, 0)?);
-            tensors.insert(format!("{target}.lora_B.weight"), Tensor::cat(&b, 1)?);
-        }
-        Self::new(&first.path, rank, rank as f64, tensors)
-    }
-
     /// Its matrices by PEFT's names.
     pub fn matrices(&self) -> impl Iterator<Item = (String, &Tensor)> {
         self.pairs.iter().flat_map(|(name, (a, b))| {
@@ -140,8 +96,13 @@ impl LoraWeights {
         self.pairs.values().next().map_or(0, |(a, _)| a.dims()[0])
     }
 
-    /// Says what does not fit.
-    pub(super) fn unfit(&self, reason: String) -> LlmError {
+    /// Where it came from, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The error that says what of it does not fit a model, or another LoRA.
+    pub fn unfit(&self, reason: String) -> LlmError {
         LlmError::Lora { path: self.path.clone(), reason }
     }
 
@@ -186,14 +147,6 @@ impl LoraWeights {
             }
         }
     }
-}
-
-/// The finaliser of SplitMix64.
-pub(super) fn mixed(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]

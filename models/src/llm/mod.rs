@@ -23,15 +23,14 @@ mod host;
 mod lora;
 mod sampling;
 mod times;
-mod train;
 mod weights;
 
+pub use candle_engine::rotations;
 pub use config::Config;
 pub use error::LlmError;
 pub use generate::Generated;
 pub use lora::{Lora, LoraWeights};
 pub use sampling::Sampling;
-pub use train::{Batch, Layout, Learned, Parameter, Passing, Products, Projection, Target, Trainable};
 pub use weights::Weights;
 pub(crate) use weights::{gguf_name, pairs};
 

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use serde_json::Value;
@@ -11,8 +11,14 @@ use serde_json::Value;
 /// A file of the golden data.
 pub fn golden(path: &str) -> PathBuf {
     let folder = std::env::var_os("AVICUNA_GOLDEN").map(PathBuf::from);
-    let fixtures = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden");
     folder.unwrap_or_else(fixtures).join(path)
+}
+
+fn fixtures() -> PathBuf {
+    // The trainer's tests use this module as well, one folder further down.
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut folders = folders.map(|folder| folder.join("tests/fixtures/golden"));
+    folders.find(|folder| folder.is_dir()).expect("the fixtures are in the repository")
 }
 
 /// The same, read.

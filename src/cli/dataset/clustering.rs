@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
+use avicuna_corpus::Catalogue;
+use avicuna_corpus::cluster::quality::{self, Quality};
+use avicuna_corpus::cluster::{self, Bounds, Clusters, Compared, Embeddings, Events, Method, minilm, words};
+use avicuna_corpus::pu_valor::Span;
 use avicuna_models::fetch::Progress;
 use avicuna_models::manifest::cache_dir;
-use avicuna_training::cluster::quality::{self, Quality};
-use avicuna_training::cluster::{
-    self, Bounds, Clusters, Compared, Embeddings, Events, Method, minilm, words,
-};
-use avicuna_training::corpus::Catalogue;
-use avicuna_training::pu_valor::Span;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use avicuna_corpus::Catalogue;
+use avicuna_corpus::features::{self, Encoders, Format, Media, Options};
 use avicuna_models::encoder::DeviceChoice;
-use avicuna_training::corpus::Catalogue;
-use avicuna_training::features::{self, Encoders, Format, Media, Options};
 use clap::{Args, ValueEnum};
 
 use super::bar;

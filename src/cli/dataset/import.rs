@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use avicuna_corpus::import::{self, Dataset, Files, Imported, Names, Settings};
+use avicuna_corpus::{CATALOGUE, MediaCheck, ReadOptions, Skipped, Split, by_reason};
 use avicuna_models::vocabulary::Vocabulary;
-use avicuna_training::corpus::import::{self, Dataset, Files, Imported, Names, Settings};
-use avicuna_training::corpus::{CATALOGUE, MediaCheck, ReadOptions, Skipped, Split, by_reason};
 use clap::Args;
 
 use super::source::SKIPPED;

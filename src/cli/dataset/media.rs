@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use avicuna_training::cluster::Bounds;
-use avicuna_training::corpus::packaged::{self, FOLDER, Options, Scenery, Stamps};
-use avicuna_training::corpus::{Catalogue, Split};
-use avicuna_training::pu_valor::Timeline;
-use avicuna_training::pu_valor::build::Shard;
-use avicuna_training::render::{self, AudioScaling, Background, RenderOptions};
+use avicuna_corpus::cluster::Bounds;
+use avicuna_corpus::packaged::{self, FOLDER, Options, Scenery, Stamps};
+use avicuna_corpus::pu_valor::Timeline;
+use avicuna_corpus::pu_valor::build::Shard;
+use avicuna_corpus::render::{self, AudioScaling, Background, RenderOptions};
+use avicuna_corpus::{Catalogue, Split};
 use clap::{Args, ValueEnum};
 
 use super::bar;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use avicuna_training::corpus::Split;
-use avicuna_training::corpus::natural::{self, Options, Recipe};
+use avicuna_corpus::Split;
+use avicuna_corpus::natural::{self, Options, Recipe};
 use clap::Args;
 
 use super::bar;

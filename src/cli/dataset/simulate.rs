@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use avicuna_corpus::simulator::{self, Levels, Settings};
 use avicuna_models::vocabulary::Vocabulary;
-use avicuna_training::corpus::simulator::{self, Levels, Settings};
 use clap::Args;
 
 use super::bar;

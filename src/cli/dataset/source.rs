@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use avicuna_training::cluster::Bounds;
-use avicuna_training::corpus::import::{Dataset, Imported};
-use avicuna_training::corpus::{self, Catalogue, MediaCheck, ReadOptions, Split, packaged};
-use avicuna_training::pu_valor::build::Settings;
+use avicuna_corpus::cluster::Bounds;
+use avicuna_corpus::import::{Dataset, Imported};
+use avicuna_corpus::pu_valor::build::Settings;
+use avicuna_corpus::{Catalogue, MediaCheck, ReadOptions, Split, packaged};
 use clap::{Args, ValueEnum};
 
 use super::import::{Lists, tell};
@@ -102,8 +102,8 @@ impl Source {
         }
         Ok(match (catalogue, valor, table, &self.media) {
             (Some(path), ..) => Catalogue::read(path)?,
-            (_, Some(list), _, Some(media)) => corpus::valor(list, media, &options)?,
-            (_, _, Some(list), Some(media)) => corpus::table(list, media, &options)?,
+            (_, Some(list), _, Some(media)) => avicuna_corpus::valor(list, media, &options)?,
+            (_, _, Some(list), Some(media)) => avicuna_corpus::table(list, media, &options)?,
             // The arguments' own rules leave nothing else.
             _ => bail!(
                 "name the clips: --preset packaged, --catalogue FILE, --valor JSON --media DIR, --table FILE --media DIR, or --dataset NAME --list FILE --media DIR"

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use avicuna_training::pu_valor::statistics::{self, Statistics};
+use avicuna_corpus::pu_valor::statistics::{self, Statistics};
 use clap::Args;
 
 #[derive(Debug, Args)]

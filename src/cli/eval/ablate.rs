@@ -1,14 +1,14 @@
 //! The same corpus, watched otherwise.
 
+use avicuna_evaluation::ablation::{RATES, Variant};
+use avicuna_evaluation::events::{Merging, thinned};
+use avicuna_evaluation::predictions::Predictions;
+use avicuna_evaluation::report::plot::{self, PAPER_RATES, Series};
+use avicuna_evaluation::report::table::{Table, figure};
+use avicuna_evaluation::report::{GroundingReport, Report};
+use avicuna_evaluation::truth::Corpus;
+use avicuna_evaluation::watch::{Settings, Watched};
 use avicuna_models::manifest::Manifest;
-use avicuna_training::evaluation::ablation::{RATES, Variant};
-use avicuna_training::evaluation::events::{Merging, thinned};
-use avicuna_training::evaluation::predictions::Predictions;
-use avicuna_training::evaluation::report::plot::{self, PAPER_RATES, Series};
-use avicuna_training::evaluation::report::table::{Table, figure};
-use avicuna_training::evaluation::report::{GroundingReport, Report};
-use avicuna_training::evaluation::truth::Corpus;
-use avicuna_training::evaluation::watch::{Settings, Watched};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -143,7 +143,7 @@ fn table(what: What, rows: &[Row]) -> Table {
     for Row { name, report } in rows {
         let GroundingReport { all, by_modality, absence_accuracy, .. } = &report.grounding;
         let senses = |wanted| by_modality.get(&wanted).map(|part| part.f1.middle);
-        use avicuna_training::evaluation::truth::Senses;
+        use avicuna_evaluation::truth::Senses;
         let figures = [
             Some(all.union_miou),
             Some(all.f1.low),

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use avicuna_evaluation::EvaluationError;
+use avicuna_evaluation::cache::{Cache, Head};
+use avicuna_evaluation::events::{Merging, Voice};
+use avicuna_evaluation::predictions::Predictions;
+use avicuna_evaluation::report::Report;
+use avicuna_evaluation::truth::Corpus;
+use avicuna_evaluation::watch::{Settings, Watched, Watcher};
 use avicuna_models::localizer::LoadOptions;
 use avicuna_models::manifest::{Manifest, PromptSpec, sha256_of};
-use avicuna_training::evaluation::EvaluationError;
-use avicuna_training::evaluation::cache::{Cache, Head};
-use avicuna_training::evaluation::events::{Merging, Voice};
-use avicuna_training::evaluation::predictions::Predictions;
-use avicuna_training::evaluation::report::Report;
-use avicuna_training::evaluation::truth::Corpus;
-use avicuna_training::evaluation::watch::{Settings, Watched, Watcher};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 

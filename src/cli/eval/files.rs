@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use avicuna_evaluation::captions::{self, tools::Tools};
+use avicuna_evaluation::detection::mean_average_precision;
+use avicuna_evaluation::detections;
+use avicuna_evaluation::grounding::single;
+use avicuna_evaluation::report::table::{Table, detection_table};
+use avicuna_evaluation::truth::Annotations;
 use avicuna_models::fetch::Progress;
 use avicuna_models::manifest::cache_dir;
-use avicuna_training::evaluation::captions::{self, tools::Tools};
-use avicuna_training::evaluation::detection::mean_average_precision;
-use avicuna_training::evaluation::detections;
-use avicuna_training::evaluation::grounding::single;
-use avicuna_training::evaluation::report::table::{Table, detection_table};
-use avicuna_training::evaluation::truth::Annotations;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 

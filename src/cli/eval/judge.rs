@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use avicuna_training::evaluation::judge::{Endpoint, Judge, Pair, Verdict, summarize};
-use avicuna_training::evaluation::report::table::{Table, figure};
+use avicuna_evaluation::judge::{Endpoint, Judge, Pair, Verdict, summarize};
+use avicuna_evaluation::report::table::{Table, figure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -40,7 +40,7 @@ pub struct Arguments {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    summary: avicuna_training::evaluation::judge::Summary,
+    summary: avicuna_evaluation::judge::Summary,
     judge: &'a str,
     verdicts: BTreeMap<&'a str, Verdict>,
 }
