@@ -48,17 +48,28 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it with a configuration.
     pub fn start(folder: &TempDir, text: &str) -> Self {
+        Self::start_with(folder, text, &[])
+    }
+
+    /// Starts it with a configuration and more in its environment.
+    pub fn start_with(folder: &TempDir, text: &str, environment: &[(&str, &str)]) -> Self {
         let (config, log) = (folder.path().join("avicuna.toml"), folder.path().join("log"));
         std::fs::write(&config, text).expect("writes");
         let stderr = File::options().create(true).append(true).open(&log).expect("a log");
         let child = avicuna()
             .args(["run", "--config"])
             .arg(&config)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(stderr)
             .spawn()
             .expect("it starts");
         Self { child, log }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has logged.

@@ -132,6 +132,7 @@ impl Check<'_> {
             let right = score.is_none_or(|score| (0.0..=1.0).contains(&score));
             self.ensure(right, at(field), "must be from 0 to 1");
         }
+        self.ensure(stream.min_windows > 0, at("min_windows"), "must be at least 1");
         self.ensure(stream.stall_timeout > Duration::ZERO, at("stall_timeout"), "must be longer than 0");
         let reconnect = &stream.reconnect;
         self.ensure((0.0..=1.0).contains(&reconnect.jitter), at("reconnect.jitter"), "must be from 0 to 1");

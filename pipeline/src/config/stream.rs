@@ -53,6 +53,9 @@ pub struct StreamConfig {
     /// Answers to queries that have a lower score are not published; by default the model's own, or else `min_score`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_query_score: Option<f64>,
+    /// An event is told once so many windows have seen it.
+    #[serde(default = "min_windows")]
+    pub min_windows: u32,
     /// Localizations of one label that are no farther apart than this are one event.
     #[serde(default = "merge_gap", with = "durations")]
     pub merge_gap: Duration,
@@ -86,6 +89,10 @@ fn yes() -> bool {
 
 fn patience() -> Duration {
     Duration::from_secs(2)
+}
+
+fn min_windows() -> u32 {
+    1
 }
 
 fn merge_gap() -> Duration {
@@ -149,6 +156,7 @@ impl StreamConfig {
             queries: Vec::new(),
             min_score: None,
             min_query_score: None,
+            min_windows: min_windows(),
             merge_gap: merge_gap(),
             latency: latency(),
             stall_timeout: stall_timeout(),

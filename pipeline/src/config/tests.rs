@@ -51,6 +51,11 @@ fn errors_name_file_line_column_field_and_what_to_do() {
             "a.toml:5:7: stream[0].hop: 10s is longer than the window of 8s",
         ),
         (at_stream("loop = true"), "a.toml:4:8: stream[0].loop: only a file can be looped"),
+        (at_stream("min_windows = 0"), "a.toml:4:15: stream[0].min_windows: must be at least 1"),
+        (
+            at_stream("isolation = \"thread\""),
+            "a.toml:4:13: stream[0].isolation: unknown variant `thread`, expected `process` or `none`",
+        ),
         (at_stream("detect = false"), "a.toml:4:10: stream[0].detect: nothing is asked"),
         (at_stream("queries = [\"a\", \"a\"]"), "a.toml:4:17: stream[0].queries[1]: \"a\" is asked twice"),
         (at_stream("reconnect = { jitter = 2 }"), "stream[0].reconnect.jitter: must be from 0 to 1"),

@@ -113,6 +113,7 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
     let min_score = manifest.prompt.least_score(stream.min_score);
     let track = TrackConfig {
         merge_gap: stream.merge_gap,
+        min_windows: stream.min_windows,
         min_score,
         min_query_score: manifest.prompt.least_query_score(stream.min_query_score, min_score),
         ..TrackConfig::new(windows.length, windows.hop)
@@ -153,4 +154,26 @@ fn questions(stream: &StreamConfig, manifest: &Manifest) -> Result<Vec<Asking>, 
         );
         ("detect", message)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Places};
+
+    #[test]
+    fn what_a_stream_says_of_its_events_reaches_its_tracker() {
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/models/avicuna-small");
+        let manifest = Manifest::load(model.as_ref()).expect("the manifest is there");
+        let stream = StreamConfig {
+            min_windows: 3,
+            min_score: Some(0.7),
+            merge_gap: std::time::Duration::from_secs(4),
+            ..StreamConfig::new("cam", "test://")
+        };
+        let config = Config { stream: vec![stream], ..Config::default() };
+        let plans = plan(&Loaded { config, places: Places::default() }, &manifest).expect("they fit");
+        let track = &plans[0].track;
+        assert_eq!((track.min_windows, track.min_score, track.merge_gap.as_secs()), (3, 0.7, 4));
+    }
 }
