@@ -12,7 +12,7 @@ fn scene() -> String {
     repository("assets/demo/scene.mp4").display().to_string()
 }
 
-/// How many of the scene's events were localized: the right label, and at least 0.3 of both spans together shared.
+/// How many of the scene's events were localized: the right label, and at least half of both spans together shared.
 fn found(events: &[Published]) -> usize {
     let text = std::fs::read_to_string(repository("assets/demo/scene.json")).expect("the truth");
     let truth: Value = serde_json::from_str(&text).expect("JSON");
@@ -24,7 +24,7 @@ fn found(events: &[Published]) -> usize {
     };
     let ended = || events.iter().map(|event| &event.data).filter(|event| event["phase"] == "ended");
     let hit =
-        |truth: &&Value| ended().any(|event| event["label"] == truth["label"] && shared(event, truth) >= 0.3);
+        |truth: &&Value| ended().any(|event| event["label"] == truth["label"] && shared(event, truth) >= 0.5);
     truth["events"].as_array().expect("a list").iter().filter(hit).count()
 }
 
@@ -46,7 +46,7 @@ fn a_file_is_watched_to_its_end_and_a_replay_repeats_the_ids() {
         let events = lines(&path, "events");
         check_lives(&events, "scene");
         let found = found(&events);
-        assert!(found >= 3, "only {found} of the scene's 6 events were found: {events:?}");
+        assert!(found >= 5, "only {found} of the scene's 6 events were found: {events:?}");
         runs.push(events.into_iter().map(|event| event.ce_id).collect::<Vec<_>>());
     }
     assert_eq!(runs[0], runs[1]);
@@ -140,6 +140,10 @@ fn a_second_signal_ends_it_at_once() {
     said(&mut daemon, "stream ended");
     daemon.signal("TERM");
     said(&mut daemon, "a second signal ends at once");
+    // Sent twice it is one wish.
+    daemon.signal("TERM");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    daemon.until("it is still about to end in order", || true);
     daemon.signal("TERM");
     assert_eq!(daemon.wait().code(), Some(128 + 15), "{}", daemon.log());
 }

@@ -19,4 +19,5 @@ pub mod slots;
 pub mod tensors;
 pub mod tokenizer;
 pub mod vocabulary;
+pub mod whole;
 pub mod wording;

@@ -1,6 +1,7 @@
 //! What goes into the encoders, and a cell that encodes it once.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,17 +52,20 @@ pub struct AudioClip {
 pub struct EncodeOnce<I> {
     input: Mutex<Option<I>>,
     encoding: OnceLock<Encoding>,
+    /// Told when the input came back or the encoding is there.
+    settled: Condvar,
 }
 
 impl<I> EncodeOnce<I> {
     /// A sample that is not encoded yet.
     pub fn new(input: I) -> Self {
-        Self { input: Mutex::new(Some(input)), encoding: OnceLock::new() }
+        Self { input: Mutex::new(Some(input)), encoding: OnceLock::new(), settled: Condvar::new() }
     }
 
     /// A sample whose embedding is known already (cached features).
     pub fn encoded(embedding: Embedding) -> Self {
-        Self { input: Mutex::new(None), encoding: OnceLock::from(Encoding::whole(embedding)) }
+        let encoding = OnceLock::from(Encoding::whole(embedding));
+        Self { input: Mutex::new(None), encoding, settled: Condvar::new() }
     }
 
     /// What the encoder made of it, if [`EncodeOnce::fill`] was called.
@@ -76,17 +80,33 @@ impl<I> EncodeOnce<I> {
 
     /// Takes the input out for encoding. `None` when it is encoded, or another caller holds it.
     pub fn take_input(&self) -> Option<I> {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.lock().take()
+    }
+
+    /// Waits until it is encoded or its input is there again, until `deadline` at the latest; `false` when neither has come.
+    pub fn wait_until(&self, deadline: Instant) -> bool {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let taken = |input: &mut Option<I>| input.is_none() && self.encoding.get().is_none();
+        let waited = self.settled.wait_timeout_while(self.lock(), patience, taken);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<I>> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the input back after a failed encoder call, so that a later window may try again.
     pub fn put_back(&self, input: I) {
-        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = Some(input);
+        *self.lock() = Some(input);
+        self.settled.notify_all();
     }
 
     /// Stores what the encoder made of it; the first one wins.
     pub fn fill(&self, encoding: Encoding) {
         let _first_wins = self.encoding.set(encoding);
+        // Under the lock, so that nobody who has just looked misses it.
+        let _nobody_looks = self.lock();
+        self.settled.notify_all();
     }
 }
 

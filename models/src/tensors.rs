@@ -161,23 +161,5 @@ pub fn write_tensors(
 ) -> Result<(), FileError> {
     let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), View(tensor, stored)));
     let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| FileError::malformed(path, e))?;
-    replace(path, &bytes).map_err(|e| FileError::write(path, e))
-}
-
-/// Writes `bytes` beside `path`, and puts them in its place when they are on the disk.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let written = File::create(&part).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let replaced = written.and_then(|()| std::fs::rename(&part, path));
-    if replaced.is_err() {
-        // What is half written would only take room; the error that counts is the first.
-        let _already_failed = std::fs::remove_file(&part);
-    }
-    replaced
+    crate::whole::write(path, &bytes).map_err(|e| FileError::write(path, e))
 }

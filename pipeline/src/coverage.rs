@@ -163,8 +163,13 @@ impl Ledger {
         let held = || windows().map(|(_, outcome)| outcome.held());
         let (audio, video) =
             (together(held().map(|held| held.audio)), together(held().map(|held| held.video)));
-        let watched = windows().any(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
-        let reason = if watched {
+        let answered = windows().any(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
+        // A window that held something elsewhere was answered, but of this nothing was seen or heard.
+        let watched = answered && (audio, video) != (Presence::Missing, Presence::Missing);
+        let missing = || joined(windows().filter_map(|(_, outcome)| outcome.held().missing.as_deref()));
+        let reason = if answered && !watched {
+            Some(missing().map_or_else(|| NO_WINDOW.into(), |missing| format!("blind: {missing}")))
+        } else if watched {
             let complete = audio == Presence::Present && video == Presence::Present;
             let seen = windows().filter(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
             let missing = seen.filter_map(|(_, outcome)| outcome.held().missing.as_deref());

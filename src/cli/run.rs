@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use avicuna_pipeline::config::{Config, Loaded};
@@ -18,6 +18,9 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "config/avicuna.toml")]
     config: PathBuf,
 }
+
+/// A signal that follows the first one sooner is the same wish: `timeout` of GNU signals the process and then its group.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long what still blocks at the end may take: a model that is being loaded, say.
 const LEAVE: Duration = Duration::from_secs(1);
@@ -46,19 +49,27 @@ async fn watch(loaded: Loaded) -> anyhow::Result<ExitCode> {
     Ok(if troubled > 0 { ExitCode::from(super::TROUBLE) } else { ExitCode::SUCCESS })
 }
 
-/// The first signal asks for an orderly end, the second ends at once; what is in the outbox stays there.
+/// The first signal asks for an orderly end, one that comes [`AGAIN`] later ends at once; what is in the outbox stays there.
 async fn obey(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
-    for first in [true, false] {
+    let mut asked: Option<Instant> = None;
+    loop {
         let number = tokio::select! {
             _ = terminate.recv() => 15,
             _ = interrupt.recv() => 2,
         };
-        if first {
-            tracing::info!(signal = number, "stopping; a second signal ends at once");
-            stop.cancel();
-        } else {
-            tracing::warn!(signal = number, "ending at once");
-            std::process::exit(128 + number);
+        match asked {
+            None => {
+                tracing::info!(signal = number, "stopping; a second signal ends at once");
+                asked = Some(Instant::now());
+                stop.cancel();
+            }
+            Some(asked) if asked.elapsed() < AGAIN => {
+                tracing::debug!(signal = number, "the same wish, said twice");
+            }
+            Some(_) => {
+                tracing::warn!(signal = number, "ending at once");
+                std::process::exit(128 + number);
+            }
         }
     }
 }

@@ -252,17 +252,16 @@ fn finish<I: Sync>(
 ///
 /// Nothing is held while waiting, so two batches that wait for each other's samples both go on.
 fn wait<I: Sync>(sample: &Arc<EncodeOnce<I>>, encoder: &Encoder<I>) -> Result<usize, EncoderError> {
-    let start = Instant::now();
+    let deadline = Instant::now() + PATIENCE;
     while sample.encoding().is_none() {
         if let Some(taken) = Taken::of(sample, u32::MAX) {
             let mut failed = Vec::new();
             let count = finish(vec![taken], encoder, &mut failed);
             return failed.pop().map_or(Ok(count), |(_, error)| Err(error));
         }
-        if start.elapsed() > PATIENCE {
+        if !sample.wait_until(deadline) {
             return Err(EncoderError::Busy { seconds: PATIENCE.as_secs() });
         }
-        std::thread::sleep(Duration::from_millis(1));
     }
     Ok(0)
 }

@@ -105,7 +105,9 @@ fn a_full_or_empty_window_is_sure_of_what_it_shares_with_a_partly_filled_one() {
     ledger.settle(span(2, 10), Outcome::Watched(part()));
     let blind = Outcome::NotWatched { held: Held::nothing("lost"), reason: "blind: lost".into() };
     let shared = ledger.settle(span(3, 10), blind);
-    assert_eq!((shared[0].audio, shared[0].reason.as_deref()), (Presence::Missing, Some("a gap")));
+    // An answer about what was there is none about what was not.
+    assert_eq!(told(&shared), [(30.0, 40.0, false, Some("blind: a gap; lost"))]);
+    assert_eq!(shared[0].audio, Presence::Missing);
 }
 
 #[test]

@@ -281,8 +281,9 @@ impl Stream {
     }
 
     fn pending(&self, window: &Window) -> Pending {
-        let reasons: Vec<&str> =
+        let mut reasons: Vec<&str> =
             [&window.visual.reason, &window.audio.reason].into_iter().flatten().map(String::as_str).collect();
+        reasons.dedup();
         let decode = (UtcTime::now().seconds_since(window.last_capture) * 1e3).max(0.0);
         let latency = Latency { decode, ..Latency::default() };
         Pending {

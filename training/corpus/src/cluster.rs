@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Clip;
-use crate::whole;
+use avicuna_models::whole;
 
 mod bisect;
 mod cache;

@@ -11,7 +11,7 @@ use crate::pu_valor::dialogue::small;
 use crate::pu_valor::queries::{Evidence, Kind, Query};
 use crate::pu_valor::statistics::{Counter, Statistics};
 use crate::pu_valor::{Gap, Segment, Timeline};
-use crate::whole;
+use avicuna_models::whole;
 
 /// What a corpus directory is written of.
 pub(super) struct Directory<'a> {

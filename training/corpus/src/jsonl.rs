@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::{Catalogue, Clip, CorpusError};
-use crate::whole;
+use avicuna_models::whole;
 
 /// See [`Catalogue::read`].
 pub(super) fn read(path: &Path) -> Result<Catalogue, CorpusError> {

@@ -24,7 +24,6 @@ pub mod seeded;
 pub mod simulator;
 mod table;
 mod valor;
-pub mod whole;
 
 use std::collections::BTreeMap;
 use std::fmt;

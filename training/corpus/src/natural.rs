@@ -36,7 +36,7 @@ use super::{CorpusError, Split};
 use crate::media::MediaError;
 use crate::pu_valor::queries::Query;
 use crate::pu_valor::{PuValorError, Timeline};
-use crate::whole;
+use avicuna_models::whole;
 
 /// Pictures per second.
 const FPS: u32 = 10;

@@ -52,7 +52,7 @@ use self::things::Things;
 use self::world::World;
 use crate::features::{Description, EncoderDescription, FeaturesError, files};
 use crate::pu_valor::Timeline;
-use crate::whole;
+use avicuna_models::whole;
 
 /// Seconds from one row to the next.
 pub const STEP: f64 = 0.5;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
+use avicuna_models::whole;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use sha2::{Digest, Sha256};
 
 use super::minilm::{CaptionEncoder, DIM, NAME};
@@ -74,9 +75,8 @@ fn write(path: &Path, values: &[f32]) -> Result<(), ClusterError> {
         reason: e.to_string(),
     };
     let tensor = TensorView::new(Dtype::F32, vec![values.len() / DIM, DIM], &bytes).map_err(content)?;
-    let part = path.with_added_extension(format!("{}.part", std::process::id()));
-    serialize_to_file(HashMap::from([(TENSOR, tensor)]), None, &part).map_err(content)?;
-    std::fs::rename(&part, path).map_err(|source| io("write", path, source))
+    let bytes = serialize(HashMap::from([(TENSOR, tensor)]), None).map_err(content)?;
+    whole::write(path, bytes).map_err(|source| io("write", path, source))
 }
 
 fn io(action: &'static str, path: &Path, source: std::io::Error) -> ClusterError {

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use super::quality::{Quality, nearest};
 use super::{ClusterError, Embeddings, Events, Method};
-use crate::whole;
+use avicuna_models::whole;
 
 /// Clusters whose captions are shown: the tightest, the loosest and some in between.
 const SHOWN: usize = 7;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FeaturesError, npy};
 use crate::Skipped;
-use crate::whole;
+use avicuna_models::whole;
 
 /// What files are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -169,12 +169,8 @@ impl Store {
         path: PathBuf,
         write: impl FnOnce(&Path) -> candle_core::Result<()>,
     ) -> Result<(), FeaturesError> {
-        let mut part = path.clone().into_os_string();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let failed = |reason: String| FeaturesError::Write { path: path.clone(), reason };
-        write(&part).map_err(|error| failed(error.to_string()))?;
-        fs::rename(&part, &path).map_err(|error| failed(error.to_string()))
+        let written = whole::write_with(&path, write);
+        written.map_err(|error| FeaturesError::Write { reason: error.to_string(), path })
     }
 
     /// Writes the note.

@@ -13,8 +13,8 @@ use super::scene::Scene;
 use super::stamps::{Class, FOLDER, Stamps};
 use super::{HEIGHT, WIDTH};
 use crate::media::{Encoder, Quality, RATE, Shape};
-use crate::whole;
 use crate::{CATALOGUE, Catalogue, Clip, CorpusError, Sense, Split, jsonl};
+use avicuna_models::whole;
 
 /// Seconds of every clip.
 const SECONDS: f64 = 10.0;

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use avicuna_models::whole;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ use super::dialogue::{self, Style};
 use super::record::Record;
 use super::{Group, PuValorError, Scaling, Sizes, Sources, groups, queries, timeline};
 use crate::cluster::Clusters;
-use crate::{Clip, Split, seeded, whole};
+use crate::{Clip, Split, seeded};
 
 mod merge;
 mod shard;

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use avicuna_corpus::whole;
+use avicuna_models::whole;
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::{Counts, Done, Part, Shard, write_whole};
 use crate::pu_valor::annotations::VERSION;
@@ -117,12 +118,11 @@ fn join(
             }
             first = false;
             if frame.pairs {
-                let inner = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-                let pair = inner.and_then(|inner| inner.split_once(','));
-                let (key, value) = pair.ok_or_else(|| content("is no pair".into()))?;
-                write(key)?;
+                let pair: Result<(&RawValue, &RawValue), _> = serde_json::from_str(&line);
+                let (key, value) = pair.map_err(|error| content(format!("is no pair: {error}")))?;
+                write(key.get())?;
                 write(":")?;
-                write(value)?;
+                write(value.get())?;
             } else {
                 write(&line)?;
             }
@@ -131,6 +131,6 @@ fn join(
     if !first || !frame.open.is_empty() {
         write(frame.close)?;
     }
-    out.flush().map_err(wrong(&unfinished))?;
+    out.flush().and_then(|()| out.get_ref().sync_all()).map_err(wrong(&unfinished))?;
     std::fs::rename(&unfinished, path).map_err(wrong(path))
 }
