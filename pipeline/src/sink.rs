@@ -32,6 +32,9 @@ pub enum SinkError {
         /// What rests on it, and what to use instead.
         reason: &'static str,
     },
+    /// A property that the client library does not know, or a value that it does not take.
+    #[error("sink.kafka.properties: {0}")]
+    Property(String),
     /// The client library refuses the configuration.
     #[error("sink.kafka: {0}")]
     Configuration(String),

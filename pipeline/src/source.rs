@@ -16,6 +16,7 @@ mod mailbox;
 mod ntp;
 pub mod pick;
 mod policy;
+mod redact;
 pub mod uri;
 mod video;
 mod watch;

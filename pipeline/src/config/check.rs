@@ -72,7 +72,7 @@ impl Check<'_> {
                 "names no broker; give host:port",
             );
         }
-        if let Err(error) = kafka.client_config() {
+        if let Err(error) = kafka.checked() {
             // The message starts with the section's name.
             let message = error.to_string();
             let message = message.strip_prefix("sink.kafka.properties: ").unwrap_or(&message);

@@ -51,6 +51,10 @@ fn errors_name_file_line_column_field_and_what_to_do() {
             "a.toml:5:7: stream[0].hop: 10s is longer than the window of 8s",
         ),
         (at_stream("loop = true"), "a.toml:4:8: stream[0].loop: only a file can be looped"),
+        (
+            "[sink.kafka.properties]\n\"sasl.pasword\" = \"hunter2\"\n".to_owned(),
+            "a.toml:1:1: sink.kafka.properties: there is no property \"sasl.pasword\"; look its name up",
+        ),
         (at_stream("min_windows = 0"), "a.toml:4:15: stream[0].min_windows: must be at least 1"),
         (
             at_stream("isolation = \"thread\""),

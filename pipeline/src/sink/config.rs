@@ -78,6 +78,18 @@ impl KafkaConfig {
         shown
     }
 
+    /// Whether the client library knows the user's properties and takes their values; starts nothing.
+    ///
+    /// # Errors
+    /// What it says of the first that it does not.
+    pub fn checked(&self) -> Result<(), SinkError> {
+        let client = self.client_config()?;
+        client
+            .create_native_config()
+            .map(drop)
+            .map_err(|error| SinkError::Property(super::kafka::say(&error)))
+    }
+
     /// The client library's configuration: our defaults, then the user's properties, then what delivery rests on.
     ///
     /// # Errors

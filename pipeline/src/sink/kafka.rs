@@ -8,6 +8,7 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::types::RDKafkaConfRes;
 use rdkafka::{ClientConfig, ClientContext};
 use tokio::sync::mpsc;
 
@@ -61,8 +62,12 @@ impl KafkaSink {
     }
 }
 
-fn say(error: &KafkaError) -> String {
+/// What is wrong with a client's settings, without values that may be secrets: of a property that nobody knows, it may be one.
+pub(super) fn say(error: &KafkaError) -> String {
     match error {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
+            format!("there is no property \"{name}\"; look its name up in the documentation of librdkafka")
+        }
         KafkaError::ClientConfig(_, detail, name, value) if !name.is_empty() => {
             let shown =
                 KafkaConfig { properties: [(name.clone(), value.clone())].into(), ..KafkaConfig::default() };

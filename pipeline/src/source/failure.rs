@@ -160,8 +160,8 @@ fn detail(debug: &str, said: &str) -> Option<String> {
 }
 
 fn clean(text: &str, uri: &str, shown: &str) -> String {
-    let text = text.replace(uri, shown);
-    text.split(' ').map(super::uri::redact).collect::<Vec<_>>().join(" ")
+    let text = super::redact::without_secrets(&text.replace(uri, shown), uri);
+    text.split(' ').map(super::redact::redact).collect::<Vec<_>>().join(" ")
 }
 
 fn advice(kind: Kind) -> &'static str {

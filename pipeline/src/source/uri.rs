@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::boxes;
 use super::failure::{Failure, Kind};
+use super::redact::redact;
 
 /// The ways into the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct Address {
     path: Option<PathBuf>,
 }
 
-const SCHEMES: [(&str, Scheme); 13] = [
+pub(super) const SCHEMES: [(&str, Scheme); 13] = [
     ("file", Scheme::File),
     ("http", Scheme::Http),
     ("https", Scheme::Http),
@@ -61,6 +62,12 @@ impl Address {
             if text.is_empty() {
                 return Err(Failure::new(Kind::BadUri, "the address is empty; give a URI or a path"));
             }
+            if let Some(path) = text.strip_prefix("file:/") {
+                return Self::file(&Path::new("/").join(path), shown);
+            }
+            if let Some((name, _)) = SCHEMES.iter().find(|(name, _)| slipped(text, name)) {
+                return Err(Failure::new(Kind::BadUri, format!("{shown}: write {name}:// with two slashes")));
+            }
             return Self::file(Path::new(text), text.to_owned());
         };
         let lower = scheme.to_ascii_lowercase();
@@ -81,6 +88,16 @@ impl Address {
         let host = rest.split(['/', '?']).next().unwrap_or_default();
         if host.is_empty() && !matches!(scheme, Scheme::Test | Scheme::Udp | Scheme::Srt) {
             return Err(Failure::new(Kind::BadUri, format!("{shown} names no host")));
+        }
+        // "user:pa/ss@host": what stands before the slash is no host with a port.
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let port = authority.rsplit_once(':').map(|(_, port)| port);
+        let cut = !authority.contains('@') && rest.contains('@');
+        if cut && port.is_some_and(|port| port.parse::<u16>().is_err()) {
+            let message = format!(
+                "{shown}: a user name or password holds / ? # or @, which have to be written %2F %3F %23 and %40"
+            );
+            return Err(Failure::new(Kind::BadUri, message));
         }
         Ok(Self { scheme: *scheme, uri: format!("{lower}://{rest}"), shown, path: None })
     }
@@ -137,33 +154,10 @@ impl Address {
     }
 }
 
-/// `text` with user names, passwords and the values of query keys replaced: all of them, for a token may have any name.
-pub(super) fn redact(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    if scheme.eq_ignore_ascii_case("test") || scheme.eq_ignore_ascii_case("file") {
-        return text.to_owned();
-    }
-    let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
-    let (authority, path) = before.split_once('/').map_or((before, None), |(host, path)| (host, Some(path)));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let mut shown = format!("{scheme}://");
-    if host.len() != authority.len() {
-        shown.push_str("***@");
-    }
-    shown.push_str(host);
-    if let Some(path) = path {
-        shown.push('/');
-        shown.push_str(path);
-    }
-    if let Some(query) = query {
-        let keys: Vec<String> = query
-            .split('&')
-            .map(|pair| pair.split_once('=').map_or(pair.to_owned(), |(key, _)| format!("{key}=***")))
-            .collect();
-        shown.push('?');
-        shown.push_str(&keys.join("&"));
-    }
-    shown
+/// Does `text` begin with a scheme and one slash?
+fn slipped(text: &str, scheme: &str) -> bool {
+    let rest = text.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme));
+    rest.is_some() && text[scheme.len()..].starts_with(":/")
 }
 
 #[cfg(test)]
@@ -186,6 +180,8 @@ mod tests {
     fn a_path_becomes_an_absolute_uri() {
         let address = Address::parse("/tmp/a b.mp4").expect("a path");
         assert_eq!((address.uri.as_str(), address.shown()), ("file:///tmp/a%20b.mp4", "/tmp/a b.mp4"));
+        let short = Address::parse("file:/tmp/a.mp4").expect("a path");
+        assert_eq!(short.uri, "file:///tmp/a.mp4");
     }
 
     #[test]
@@ -194,16 +190,15 @@ mod tests {
         assert!(wrong("").starts_with("bad-uri: the address is empty"));
         assert!(wrong("gopher://host/x").contains("\"gopher\" is not known; use one of file, http"));
         assert!(wrong("rtsp:///cam").contains("names no host"));
+        assert!(wrong("rtsp:/me:pass@cam").ends_with("rtsp:/***@cam: write rtsp:// with two slashes"));
+        for slip in ["rtsp://me:pa/ss@cam/1", "rtsp://me:pa?ss@cam/1", "rtsp://me:pa#ss@cam/1"] {
+            let said = wrong(slip);
+            assert!(said.contains("%2F %3F %23") && !said.contains("ss@"), "{said}");
+        }
+        assert!(Address::parse("http://host:8080/a@2x.m3u8").is_ok());
         let check =
             |path: &str| Address::parse(path).expect("a path").check().expect_err("wrong").to_string();
         assert!(check("/nowhere/at/all.mp4").starts_with("not-found: /nowhere/at/all.mp4 cannot be read"));
         assert!(check("/tmp").contains("is a directory"));
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        assert_eq!(redact("rtsp://me:pa@ss@cam:554/a?token=x&y"), "rtsp://***@cam:554/a?token=***&y");
-        assert_eq!(redact("srt://host:1?passphrase=secret"), "srt://host:1?passphrase=***");
-        assert_eq!(redact("https://host/a.m3u8"), "https://host/a.m3u8");
     }
 }
