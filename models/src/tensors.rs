@@ -19,15 +19,33 @@ use pickle_size::excess;
 
 /// Reads all tensors of a `.safetensors` file, or of a torch `.bin`, `.pt` or `.pth` in zip format, to the CPU.
 ///
-/// A pickle is only looked through for tensors: nothing that it names is imported or called.
+/// A pickle is only looked through for tensors: nothing that it names is imported or called. Values that are no finite numbers are
+/// refused: a model with one of them answers every question with nonsense.
 pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>, FileError> {
-    if path.extension().is_some_and(|e| e == "safetensors") {
+    let tensors = if path.extension().is_some_and(|e| e == "safetensors") {
         let bytes = std::fs::read(path).map_err(|e| FileError::read(path, e))?;
-        return candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-            .map_err(|e| FileError::malformed(path, e));
+        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+            .map_err(|e| FileError::malformed(path, e))?
+    } else {
+        let file = TorchFile::open(path)?;
+        let named = file.names().map(|name| Ok((name.to_owned(), file.get(name)?)));
+        named.collect::<Result<HashMap<_, _>, FileError>>()?
+    };
+    for (name, tensor) in &tensors {
+        if !is_finite(tensor).map_err(|e| FileError::malformed(path, e))? {
+            let reason = format!("`{name}` holds values that are no finite numbers");
+            return Err(FileError::malformed(path, reason));
+        }
     }
-    let file = TorchFile::open(path)?;
-    file.names().map(|name| Ok((name.to_owned(), file.get(name)?))).collect()
+    Ok(tensors)
+}
+
+/// Are all values finite? Nothing times a finite number is nothing, and nothing else is.
+fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
+    if tensor.dtype().is_int() || tensor.elem_count() == 0 {
+        return Ok(true);
+    }
+    Ok((tensor.to_dtype(DType::F32)? * 0.0)?.sum_all()?.to_scalar::<f32>()? == 0.0)
 }
 
 /// A torch file in zip format, of which tensors are read one by one.
@@ -162,4 +180,27 @@ pub fn write_tensors(
     let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), View(tensor, stored)));
     let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| FileError::malformed(path, e))?;
     crate::whole::write(path, &bytes).map_err(|e| FileError::write(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_no_numbers_are_refused_by_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("adapters.safetensors");
+        let written = |stored, values: &[f32]| {
+            let named = Named { name: "vision.weight".into(), shape: vec![values.len()], values };
+            write_tensors(&path, &[named], stored, HashMap::new()).expect("written");
+            read_tensors(&path)
+        };
+        for stored in [Stored::F32, Stored::F16] {
+            assert!(written(stored, &[0.0, -1.5, 6e4]).is_ok());
+            for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let said = written(stored, &[0.0, wrong, 1.0]).expect_err("no number").to_string();
+                assert!(said.contains("adapters.safetensors") && said.contains("`vision.weight`"), "{said}");
+            }
+        }
+    }
 }

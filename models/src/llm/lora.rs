@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 use super::error::LlmError;
+use crate::tensors::read_tensors;
 
 /// Where a LoRA lies and how strongly it acts.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,10 +33,7 @@ pub struct LoraWeights {
 impl LoraWeights {
     /// Reads the safetensors file of `lora`.
     pub fn load(lora: &Lora) -> Result<Self, LlmError> {
-        let bytes = std::fs::read(&lora.path).map_err(|e| LlmError::read(&lora.path, e))?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-            .map_err(|e| LlmError::malformed(&lora.path, e))?;
-        Self::new(&lora.path, lora.r, lora.alpha, tensors)
+        Self::new(&lora.path, lora.r, lora.alpha, read_tensors(&lora.path)?)
     }
 
     /// Pairs the `A` and `B` matrices of `tensors`; `path` is where they came from, for messages.
@@ -151,6 +149,8 @@ impl LoraWeights {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     fn lora(names: [&str; 2]) -> Result<LoraWeights, LlmError> {

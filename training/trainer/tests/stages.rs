@@ -305,7 +305,7 @@ fn a_full_disk_stops_with_a_word_and_leaves_the_checkpoint() -> Anything {
     let out = tiny.dir().join("run");
     run(&config, 4, &out, (false, Some(2)))?;
     let before = checkpoint(&out, 4)?;
-    let part = out.join("stage4/checkpoint.safetensors.part");
+    let part = out.join(format!("stage4/checkpoint.safetensors.{}.part", std::process::id()));
     std::os::unix::fs::symlink("/dev/full", &part)?;
     let error = run(&config, 4, &out, (true, None)).expect_err("the disk is full").to_string();
     assert!(error.contains("checkpoint.safetensors") && error.contains("No space left"), "{error}");

@@ -25,7 +25,7 @@ const GONE: Duration = Duration::from_secs(5);
 const ENVIRONMENT: [&str; 8] =
     ["PATH", "HOME", "TMPDIR", "LANG", "TZ", "LD_LIBRARY_PATH", "RUST_LOG", "RUST_BACKTRACE"];
 /// And everything that begins so.
-const FAMILIES: [&str; 8] = ["GST_", "LC_", "XDG_", "SSL_CERT_", "GIO_", "LIBVA_", "CUDA_", "http"];
+const FAMILIES: [&str; 7] = ["GST_", "LC_", "XDG_", "SSL_CERT_", "GIO_", "LIBVA_", "CUDA_"];
 
 /// How a child died.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! One stream's time over several processes, each of which begins at zero. Pure but for the clock, which is passed in.
+//! One stream's time over several processes, each of which begins at zero. Pure but for the wall's clock.
 
 use std::time::{Duration, Instant};
 
