@@ -166,14 +166,14 @@ impl Ledger {
         let answered = windows().any(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
         // A window that held something elsewhere was answered, but of this nothing was seen or heard.
         let watched = answered && (audio, video) != (Presence::Missing, Presence::Missing);
-        let missing = || joined(windows().filter_map(|(_, outcome)| outcome.held().missing.as_deref()));
-        let reason = if answered && !watched {
-            Some(missing().map_or_else(|| NO_WINDOW.into(), |missing| format!("blind: {missing}")))
-        } else if watched {
+        let reason = if watched {
             let complete = audio == Presence::Present && video == Presence::Present;
             let seen = windows().filter(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
             let missing = seen.filter_map(|(_, outcome)| outcome.held().missing.as_deref());
             if complete { None } else { joined(missing) }
+        } else if answered {
+            let missing = joined(held().filter_map(|held| held.missing.as_deref()));
+            Some(missing.map_or_else(|| NO_WINDOW.into(), |missing| format!("blind: {missing}")))
         } else {
             joined(windows().filter_map(|(_, outcome)| outcome.reason())).or_else(|| Some(NO_WINDOW.into()))
         };

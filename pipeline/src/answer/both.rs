@@ -12,6 +12,9 @@ use crate::record::Modality;
 /// How far from certain anything is taken to be, so that its logit is a number.
 const DOUBT: f64 = 0.005;
 
+/// An answer below is more likely wrong than right: the query's subject may answer instead.
+const LIKELY: f64 = 0.5;
+
 /// Evidence that stands for none at all.
 const NONE: f64 = 0.01;
 
@@ -71,7 +74,7 @@ pub(super) fn grounded(
         asked_for(label, &inquiry.meant, said, evidence, witness)
     };
     match inquiry.subject {
-        Some(subject) if told.iter().all(|told: &Localization| told.score < 0.5) => {
+        Some(subject) if told.iter().all(|told: &Localization| told.score < LIKELY) => {
             let there = asked_for(label, &[subject], Vec::new(), evidence, witness);
             let partly =
                 |found: Localization| Localization { score: found.score * witness.spec.subject, ..found };

@@ -85,12 +85,11 @@ impl Address {
             })?;
             return Self::file(&path.0, shown);
         }
-        let host = rest.split(['/', '?']).next().unwrap_or_default();
-        if host.is_empty() && !matches!(scheme, Scheme::Test | Scheme::Udp | Scheme::Srt) {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        if authority.is_empty() && !matches!(scheme, Scheme::Test | Scheme::Udp | Scheme::Srt) {
             return Err(Failure::new(Kind::BadUri, format!("{shown} names no host")));
         }
         // "user:pa/ss@host": what stands before the slash is no host with a port.
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let port = authority.rsplit_once(':').map(|(_, port)| port);
         let cut = !authority.contains('@') && rest.contains('@');
         if cut && port.is_some_and(|port| port.parse::<u16>().is_err()) {

@@ -20,10 +20,7 @@ pub(super) fn read(
     for row in rows(list, b'&', &["Category", "VideoID", "Quality", "StartTime", "EndTime"], Header::Known)? {
         let (id, category) = (row.filled("VideoID")?, row.filled("Category")?);
         let (start, end) = (row.seconds("StartTime")?, row.seconds("EndTime")?);
-        let Some(label) = names.phrase(category) else {
-            candidates.skip(id, format!("never told: {category}"));
-            continue;
-        };
+        let Some(label) = names.told(category, id, &mut candidates) else { continue };
         if start > 0.0 || end < options.duration {
             candidates.skip(id, format!("the event does not fill the clip: {start} to {end} s"));
             continue;

@@ -27,10 +27,7 @@ pub(super) fn read(
             other => return Err(row.wrong("fold", format!("\"{other}\" is not 1 to 5"))),
         };
         let id = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-        let Some(label) = names.phrase(category) else {
-            candidates.skip(id, format!("never told: {category}"));
-            continue;
-        };
+        let Some(label) = names.told(category, id, &mut candidates) else { continue };
         candidates.add(Record {
             place: format!("line {}", row.line),
             id: id.to_owned(),

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use avicuna_models::vocabulary::{Classes, Vocabulary};
 
+use crate::admit::Candidates;
+
 /// Finds the phrase for a dataset's label.
 ///
 /// A label is a phrase's when it is its text, or the name of one of its classes, or one of its wordings; letters and digits are
@@ -44,6 +46,15 @@ impl Names {
             }
         }
         Self { phrases, vocabulary: Some(vocabulary) }
+    }
+
+    /// As [`Names::phrase`], for the clip `id`, which is skipped where it is never told.
+    pub(super) fn told(&self, label: &str, id: &str, candidates: &mut Candidates) -> Option<String> {
+        let phrase = self.phrase(label);
+        if phrase.is_none() {
+            candidates.skip(id, format!("never told: {label}"));
+        }
+        phrase
     }
 
     /// What a dataset's label is called; `None`: the vocabulary says that it is never told.

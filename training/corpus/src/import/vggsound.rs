@@ -20,10 +20,7 @@ pub(super) fn read(
         let (name, split) = (row.filled("label")?, row.filled("split")?);
         let split: Split = split.parse().map_err(|said: String| row.wrong("split", said))?;
         let id = format!("{video}_{start:06.0}");
-        let Some(label) = names.phrase(name) else {
-            candidates.skip(&id, format!("never told: {name}"));
-            continue;
-        };
+        let Some(label) = names.told(name, &id, &mut candidates) else { continue };
         candidates.add(Record {
             place: format!("line {}", row.line),
             stems: vec![format!("{video}_{start:.0}"), video.to_owned()],
