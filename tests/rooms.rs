@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// A crate's folder, its name, and all that it may import of this workspace. A crate imports only what stands above it.
-const ROOMS: [(&str, &str, &[&str]); 7] = [
+const ROOMS: [(&str, &str, &[&str]); 8] = [
     ("models", "avicuna-models", &[]),
     ("pipeline", "avicuna-pipeline", &["avicuna-models"]),
     ("plugins", "gst-plugin-avicuna", &["avicuna-models", "avicuna-pipeline"]),
+    // Records and the reins of a running daemon; no models, no GStreamer.
+    ("server", "avicuna-server", &["avicuna-pipeline"]),
     ("training/corpus", "avicuna-corpus", &["avicuna-models", "avicuna-pipeline"]),
     // Of the pipeline it takes the reading of configurations.
     ("training/trainer", "avicuna-trainer", &["avicuna-models", "avicuna-pipeline", "avicuna-corpus"]),
@@ -21,6 +23,7 @@ const ROOMS: [(&str, &str, &[&str]); 7] = [
         &[
             "avicuna-models",
             "avicuna-pipeline",
+            "avicuna-server",
             "gst-plugin-avicuna",
             "avicuna-corpus",
             "avicuna-trainer",

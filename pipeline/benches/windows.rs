@@ -99,7 +99,7 @@ fn events(second: i64) -> Vec<SourceEvent> {
 }
 
 async fn through(scheduler: &Scheduler, window: Window) -> Window {
-    let submitted = scheduler.submit(Job { window, questions: Vec::new(), live: true }).await;
+    let submitted = scheduler.submit(Job { window, questions: Vec::new(), live: true, behind: false }).await;
     assert!(submitted.shed.is_empty());
     let mut jobs = scheduler.next_batch().await.expect("open");
     jobs.remove(0).window

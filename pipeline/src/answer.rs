@@ -51,6 +51,30 @@ impl Asking {
         }));
         Some(all)
     }
+
+    /// A question in free words. A model that only localizes is asked what happens, where the question is that, and else
+    /// when it happens; any other reads the question as it is.
+    pub fn free(prompt: &PromptSpec, question: &str, only_localizes: bool) -> Self {
+        let question = question.trim();
+        if let Some(detect) = prompt.detect.as_ref().filter(|_| asks_what_happens(question)) {
+            return Self { asked: Asked::Detect, text: detect.clone() };
+        }
+        let text = if only_localizes { prompt.ground_question(question) } else { question.to_owned() };
+        Self { asked: Asked::Ground { label: question.to_owned() }, text }
+    }
+}
+
+/// Does a question name nothing, and want to know everything?
+fn asks_what_happens(question: &str) -> bool {
+    const NAMES_NOTHING: [&str; 40] = [
+        "a", "all", "and", "at", "can", "clip", "describe", "did", "do", "does", "everything", "film", "going", "happen",
+        "happened", "happening", "happens", "hear", "heard", "i", "in", "is", "it", "list", "me", "on", "or", "please",
+        "see", "seen", "show", "stream", "tell", "the", "there", "this", "video", "what", "when", "you",
+    ];
+    let words = || question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words().count() == 0
+        || (words().all(|word| NAMES_NOTHING.contains(&word.to_lowercase().as_str()))
+            && words().any(|word| ["what", "describe", "list", "everything", "all"].contains(&word.to_lowercase().as_str())))
 }
 
 /// The words a model has for "nothing", from its manifest.

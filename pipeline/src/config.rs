@@ -2,6 +2,7 @@
 //! every key to users.
 
 mod check;
+mod control;
 mod document;
 mod durations;
 mod error;
@@ -10,12 +11,12 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use control::{AllowConfig, ControlConfig, HistoryConfig};
 pub use document::parse;
 pub use error::{ConfigError, Problem};
 pub use places::Places;
@@ -36,8 +37,10 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// Where records go.
     pub sink: SinkConfig,
-    /// Health and metrics over HTTP.
+    /// The interface over HTTP.
     pub control: ControlConfig,
+    /// What the interface remembers.
+    pub history: HistoryConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// When and how the daemon ends.
@@ -117,14 +120,6 @@ pub struct JsonlConfig {
     pub path: PathBuf,
 }
 
-/// `[control]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ControlConfig {
-    /// `ADDRESS:PORT` for `/healthz`, `/readyz` and `/metrics`; `off` for none.
-    pub listen: String,
-}
-
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -196,22 +191,9 @@ impl Default for JsonlConfig {
     }
 }
 
-impl Default for ControlConfig {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned() }
-    }
-}
-
 impl Default for DaemonConfig {
     fn default() -> Self {
         Self { exit_when_done: true, grace: Duration::from_secs(10), flush: Duration::from_secs(10) }
-    }
-}
-
-impl ControlConfig {
-    /// Where to listen, if at all; `Err` when it is neither an address nor `off`.
-    pub fn address(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
-        if self.listen == "off" { Ok(None) } else { self.listen.parse().map(Some) }
     }
 }
 
@@ -263,6 +245,11 @@ impl Config {
         let (config, places) = document::read(text, file, env)?;
         let problems = check::problems(&config, &places);
         if problems.is_empty() { Ok(Loaded { config, places }) } else { Err(ConfigError { problems }) }
+    }
+
+    /// Everything that is wrong with one stream, that stands in no file. The fields are named as in its own section.
+    pub fn stream_problems(stream: &StreamConfig) -> Vec<Problem> {
+        check::stream_problems(stream)
     }
 
     /// As TOML that can be read again, secrets aside.

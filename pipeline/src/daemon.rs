@@ -7,39 +7,45 @@
 //!    +-- events, coverage, errors <- answers <-+   -> publisher -> outbox ----> delivery -> sink
 //! ```
 
+mod ask;
 mod engine;
 mod left_open;
 mod model;
 mod plan;
+mod probe;
 mod publisher;
 mod record;
 mod recorder;
 mod stream;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use avicuna_models::localizer::{LoadOptions, Localizer, LocalizerError};
 use avicuna_models::manifest::{Manifest, ManifestError};
-use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use ask::{AskError, Asker, Localized, Reply, ask};
 pub use engine::Ended;
 pub use plan::{Plan, plan};
+pub use probe::{Probed, probe};
+pub use publisher::Observer;
 pub use record::Record;
 pub use stream::Heard;
+pub use streams::{Listed, Origin, Reloaded, Streams, StreamsError};
 pub use watch::{Watched, watch};
 
-use self::engine::Engine;
+use self::engine::{Command, Engine};
 use self::publisher::Publisher;
 use crate::config::{Config, ConfigError, Loaded, SinkConfig, SinkKind};
-use crate::control::{self, Control, ModelState};
+use crate::control::{Control, ModelState};
 use crate::outbox::{Outbox, OutboxError};
 use crate::schedule::{ScheduleConfig, Shed};
 use crate::sink::{Delivery, EmbeddedBroker, JsonlSink, KafkaConfig, KafkaSink, Sink, SinkError};
@@ -68,14 +74,6 @@ pub enum DaemonError {
     /// The sink cannot be set up.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The address for probes and metrics cannot be used.
-    #[error("control.listen: {address} cannot be used: {source}; choose another port, or \"off\"")]
-    Listen {
-        /// As configured.
-        address: String,
-        /// What the system said.
-        source: io::Error,
-    },
     /// A part ended that never ends.
     #[error("{part} ended: {reason}")]
     Part {
@@ -86,50 +84,96 @@ pub enum DaemonError {
     },
 }
 
-/// Runs until every stream has ended or `stop` is cancelled; then finishes or spools what it holds. Returns why each
-/// stream ended. `worker` is how sources get processes of their own, where their streams want it.
-///
-/// # Errors
-/// When it cannot start, or a part ends that the others cannot do without.
-pub async fn run(loaded: Loaded, worker: Worker, stop: CancellationToken) -> Result<Vec<Ended>, DaemonError> {
-    let config = &loaded.config;
-    let manifest = Manifest::load(&config.model.path)?;
-    let mut plans = plan(&loaded, &manifest)?;
-    for (plan, stream) in plans.iter_mut().zip(&config.stream) {
-        plan.apart = stream.is_apart().then(|| worker.clone());
-    }
-    let control = Arc::new(Control::new());
-    let serving = CancellationToken::new();
-    let _closes = serving.clone().drop_guard();
-    serve_control(config, &control, &serving).await?;
-    let (sink, _broker) = open_sink(&config.sink)?;
-    let (outbox, left_open) = open_outbox(config, &control).await?;
-    let delivery = deliver(&outbox, sink, &control);
-    let (publisher, records) = Publisher::channel();
-    let stored = publisher::store(records, outbox.clone(), control.clone());
-    // Before anything new; should the outbox be gone already, `stored` says why.
-    let _taken = publisher.publish(left_open).await;
+/// A daemon that has opened what it needs, and does not watch yet.
+#[derive(Debug)]
+pub struct Daemon {
+    loaded: Loaded,
+    plans: Vec<Plan>,
+    control: Arc<Control>,
+    streams: Streams,
+    commands: mpsc::Receiver<Command>,
+    asker: Asker,
+}
 
-    let localizer = tokio::select! {
-        loaded = load(config) => loaded?,
-        () = stop.cancelled() => {
-            delivery.stop().await;
-            return Ok(Vec::new());
+impl Daemon {
+    /// Puts the configuration and the model's manifest together. `worker` is how sources get processes of their own,
+    /// where their streams want it.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub fn new(loaded: Loaded, worker: Worker) -> Result<Self, DaemonError> {
+        let config = &loaded.config;
+        let manifest = Manifest::load(&config.model.path)?;
+        let mut plans = plan(&loaded, &manifest)?;
+        for (plan, stream) in plans.iter_mut().zip(&config.stream) {
+            plan.apart = stream.is_apart().then(|| worker.clone());
         }
-    };
-    control.status.model(ModelState::Idle);
-    let engine = Engine::start(
-        plans,
-        model::of(Arc::new(localizer)),
-        schedule(config),
-        control.clone(),
-        publisher,
-        None,
-    );
-    let (ended, leave_by) = supervise(engine, stored, config, &outbox, stop, &control).await;
-    let left = leave_by.saturating_duration_since(Instant::now());
-    leave(delivery, &outbox, left.min(config.daemon.flush)).await;
-    ended
+        let enabled = |plan: &Plan| {
+            config.stream.iter().any(|stream| stream.enabled && stream.id == plan.stream.as_str())
+        };
+        plans.retain(enabled);
+        let (streams, commands) = Streams::of_file(&config.stream, manifest, worker);
+        Ok(Self { loaded, plans, control: Arc::new(Control::new()), streams, commands, asker: Asker::default() })
+    }
+
+    /// What it tells of itself.
+    pub fn control(&self) -> Arc<Control> {
+        self.control.clone()
+    }
+
+    /// Its streams; what is asked of them before it runs is done when it does.
+    pub fn streams(&self) -> Streams {
+        self.streams.clone()
+    }
+
+    /// Asks its model.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
+    }
+
+    /// Runs until every stream has ended or `stop` is cancelled; then finishes or spools what it holds. Returns why each
+    /// stream ended. `observer` sees every record.
+    ///
+    /// # Errors
+    /// When it cannot start, or a part ends that the others cannot do without.
+    pub async fn run(
+        self,
+        observer: Option<Arc<dyn Observer>>,
+        stop: CancellationToken,
+    ) -> Result<Vec<Ended>, DaemonError> {
+        let Self { loaded, plans, control, streams: _, commands, asker } = self;
+        let config = &loaded.config;
+        let (sink, _broker) = open_sink(&config.sink)?;
+        let (outbox, left_open) = open_outbox(config, &control).await?;
+        let delivery = deliver(&outbox, sink, &control);
+        let (publisher, records) = Publisher::channel();
+        let stored = publisher::store(records, outbox.clone(), control.clone(), observer);
+        // Before anything new; should the outbox be gone already, `stored` says why.
+        let _taken = publisher.publish(left_open).await;
+
+        let localizer = tokio::select! {
+            loaded = load(config) => loaded?,
+            () = stop.cancelled() => {
+                delivery.stop().await;
+                return Ok(Vec::new());
+            }
+        };
+        control.status.model(ModelState::Idle);
+        let engine = Engine::start(
+            plans,
+            commands,
+            model::of(Arc::new(localizer)),
+            schedule(config),
+            control.clone(),
+            publisher,
+            None,
+            &asker,
+        );
+        let (ended, leave_by) = supervise(engine, stored, config, &outbox, stop, &control).await;
+        let left = leave_by.saturating_duration_since(Instant::now());
+        leave(delivery, &outbox, left.min(config.daemon.flush)).await;
+        ended
+    }
 }
 
 type Over = Result<Vec<Ended>, DaemonError>;
@@ -148,13 +192,7 @@ async fn supervise(
     let mut stored_early = None;
     let failure = tokio::select! {
         () = stop.cancelled() => None,
-        () = engine.all_ended() => {
-            if !config.daemon.exit_when_done {
-                tracing::info!("every stream has ended; waiting to be stopped, as daemon.exit_when_done is false");
-                stop.cancelled().await;
-            }
-            None
-        }
+        () = obey(&mut engine, config.daemon.exit_when_done) => None,
         () = gone => Some(DaemonError::ModelGone("it failed; the log says why".to_owned())),
         ended = &mut stored => {
             stored_early = Some(ended);
@@ -196,18 +234,13 @@ async fn supervise(
     (ended, leave_by)
 }
 
-async fn serve_control(
-    config: &Config,
-    control: &Arc<Control>,
-    serving: &CancellationToken,
-) -> Result<(), DaemonError> {
-    let Ok(Some(address)) = config.control.address() else { return Ok(()) };
-    let listen = |source| DaemonError::Listen { address: config.control.listen.clone(), source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
-    tracing::info!(%address, "probes and metrics are served");
-    tokio::spawn(control::serve(listener, control.clone(), serving.clone()));
-    Ok(())
+/// Comes back when every stream has ended, if that is to end the daemon.
+async fn obey(engine: &mut Engine, exit_when_done: bool) {
+    engine.all_ended().await;
+    if !exit_when_done {
+        tracing::info!("every stream has ended; waiting to be stopped, as daemon.exit_when_done is false");
+        engine.obey_on().await;
+    }
 }
 
 /// The outbox, and the ends of events that an earlier run left open.

@@ -10,6 +10,9 @@ use crate::window::StreamId;
 mod message;
 #[cfg(test)]
 mod tests;
+mod window;
+
+pub use window::{Answered, Found, WindowFate, WindowRecord};
 
 /// CloudEvents type of [`EventRecord`].
 pub const EVENT_TYPE: &str = "avicuna.event.v1";
@@ -187,6 +190,9 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Source, Self::Decode, Self::Encode, Self::Llm, Self::Parse];
+
     /// As it stands in records and metrics.
     pub fn name(self) -> &'static str {
         match self {

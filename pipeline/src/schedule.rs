@@ -48,6 +48,8 @@ pub struct Job {
     pub questions: Vec<Question>,
     /// Must its stream never be held up?
     pub live: bool,
+    /// Somebody asks, and nothing else waits for the answer: it takes the room that windows of streams leave.
+    pub behind: bool,
 }
 
 /// What became of a [`Scheduler::submit`].
@@ -79,6 +81,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     rota: Rota<Box<Waiting>>,
+    /// Jobs that are [`Job::behind`] the others.
+    behind: Rota<Box<Waiting>>,
     closed: bool,
 }
 
@@ -99,10 +103,10 @@ enum Found {
 impl Scheduler {
     /// Empty and open.
     pub fn new(config: ScheduleConfig) -> Self {
-        let rota = Rota::new(config.queue_per_stream);
+        let [rota, behind] = [config.queue_per_stream; 2].map(Rota::new);
         let shared = Shared {
             config,
-            state: Mutex::new(State { rota, closed: false }),
+            state: Mutex::new(State { rota, behind, closed: false }),
             arrived: Notify::new(),
             left: Notify::new(),
         };
@@ -136,8 +140,9 @@ impl Scheduler {
         }
         let stream = waiting.job.window.id.stream.clone();
         let mut shed = Vec::new();
-        if let Err(refused) = state.rota.push(&stream, waiting) {
-            if !refused.job.live {
+        let queues = if waiting.job.behind { &mut state.behind } else { &mut state.rota };
+        if let Err(refused) = queues.push(&stream, waiting) {
+            if !refused.job.live || refused.job.behind {
                 return Err(refused);
             }
             match self.shared.config.shed {
@@ -154,7 +159,9 @@ impl Scheduler {
     }
 
     /// The next windows, at most `max_batch`: one of each stream that has any, in turn, then a second of each, and so
-    /// on; within a stream the oldest first. `None` once the scheduler is closed and empty. Cancel safe.
+    /// on; within a stream the oldest first. Jobs that are [`Job::behind`] fill what is left of a batch; when nothing else
+    /// waits, one at a time, so that what comes then does not wait for long. `None` once the scheduler is closed and empty.
+    /// Cancel safe.
     pub async fn next_batch(&self) -> Option<Vec<Job>> {
         loop {
             let arrived = self.shared.arrived.notified();
@@ -177,14 +184,22 @@ impl Scheduler {
         let most = self.shared.config.max_batch.max(1);
         let mut state = self.shared.lock();
         let Some(oldest) = state.rota.fronts().map(|waiting| waiting.since).min() else {
-            return if state.closed { Found::Over } else { Found::Until(None) };
+            let behind = state.behind.take(1);
+            return match (behind.is_empty(), state.closed) {
+                (false, _) => Found::Batch(behind.into_iter().map(|waiting| waiting.job).collect()),
+                (true, true) => Found::Over,
+                (true, false) => Found::Until(None),
+            };
         };
         // What overflows the clock waits for a full batch.
         let due = oldest.checked_add(self.shared.config.linger);
         if state.rota.len() < most && !state.closed && due.is_none_or(|due| due > Instant::now()) {
             return Found::Until(due);
         }
-        Found::Batch(state.rota.take(most).into_iter().map(|waiting| waiting.job).collect())
+        let mut taken = state.rota.take(most);
+        let room = most - taken.len();
+        taken.extend(state.behind.take(room));
+        Found::Batch(taken.into_iter().map(|waiting| waiting.job).collect())
     }
 
     /// Takes no more jobs; those queued are still given out, without lingering.
@@ -201,7 +216,8 @@ impl Scheduler {
 
     /// How many windows wait in all.
     pub fn waiting(&self) -> usize {
-        self.shared.lock().rota.len()
+        let state = self.shared.lock();
+        state.rota.len() + state.behind.len()
     }
 }
 

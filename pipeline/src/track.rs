@@ -122,7 +122,8 @@ impl WindowFacts {
     }
 
     /// The stream time of a fraction of the window.
-    fn at(&self, fraction: f64) -> StreamTime {
+    /// The instant at this share of the window.
+    pub fn at(&self, fraction: f64) -> StreamTime {
         let nanos = self.end.0.saturating_sub(self.start.0) as f64;
         StreamTime(self.start.0.saturating_add((fraction * nanos).round() as i64))
     }

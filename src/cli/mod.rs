@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand, which reads its arguments, calls the crates and prints.
 
+mod ask;
 mod config;
 #[cfg(feature = "training")]
 mod dataset;
@@ -9,6 +10,7 @@ mod localize;
 mod models;
 mod run;
 mod source;
+mod token;
 #[cfg(feature = "training")]
 mod train;
 
@@ -34,9 +36,13 @@ enum Command {
     Run(run::Arguments),
     /// Watch one file or stream, and print what happens in it: a table, or JSON into a pipe.
     Localize(localize::Arguments),
+    /// Ask about a file, or about what a running daemon has just seen of a stream.
+    Ask(ask::Arguments),
     /// Check a configuration, or show what is in effect.
     #[command(subcommand)]
     Config(config::Command),
+    /// Make a token for callers of the interface: prints the line for `control.token_file`.
+    Token(token::Arguments),
     /// Fetch, show and import models.
     #[command(subcommand)]
     Models(models::Command),
@@ -67,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Localize(arguments) => localize::run(&arguments),
         Command::Config(command) => config::run(&command),
+        Command::Ask(arguments) => ask::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Models(command) => models::run(&command).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "training")]
         Command::Dataset(command) => dataset::run(&command).map(|()| ExitCode::SUCCESS),

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use avicuna_pipeline::config::{Config, Loaded};
-use avicuna_pipeline::daemon;
+use avicuna_pipeline::daemon::{Daemon, Streams};
+use avicuna_server::{HistoryConfig, Parts, Reload, Server};
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,21 +33,60 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         tracing::warn!("{problem}");
     }
     let runtime = Builder::new_multi_thread().enable_all().build().context("the runtime does not start")?;
-    let ended = runtime.block_on(watch(loaded));
+    let ended = runtime.block_on(watch(loaded, arguments.config.clone()));
     runtime.shutdown_timeout(LEAVE);
     ended
 }
 
-async fn watch(loaded: Loaded) -> anyhow::Result<ExitCode> {
+async fn watch(loaded: Loaded, file: PathBuf) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let worker = super::source::worker(&loaded.config.log)?;
     let heard = "signals cannot be heard";
-    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-    let [terminate, interrupt] = signals;
+    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [terminate, interrupt, hangup] = signals;
     tokio::spawn(obey(terminate.context(heard)?, interrupt.context(heard)?, stop.clone()));
-    let ended = daemon::run(loaded, worker, stop).await?;
-    let troubled = ended.iter().filter(|ended| ended.end.is_trouble()).count();
+
+    let config = loaded.config.clone();
+    let daemon = Daemon::new(loaded, worker)?;
+    let reload = Reload::new(move || Ok(Config::load(&file, std::env::vars())?.config.stream));
+    tokio::spawn(read_again(hangup.context(heard)?, reload.clone(), daemon.streams()));
+    let parts = Parts {
+        control: daemon.control(),
+        streams: daemon.streams(),
+        asker: daemon.asker(),
+        history: HistoryConfig {
+            path: config.history.path(&config.outbox.path),
+            keep: config.history.keep,
+            keep_windows: config.history.keep_windows,
+            max_bytes: config.history.max_bytes,
+        },
+        config: config.control,
+        reload,
+    };
+    let serving = CancellationToken::new();
+    let (observer, served) = match Server::bind(parts).await? {
+        None => (None, None),
+        Some(server) => {
+            tracing::info!(address = %server.address()?, "the interface, probes and metrics are served");
+            (Some(server.observer()), Some(tokio::spawn(server.serve(serving.clone()))))
+        }
+    };
+    let ended = daemon.run(observer, stop).await;
+    serving.cancel();
+    if let Some(served) = served {
+        served.await.context("the interface failed")?;
+    }
+    let troubled = ended?.iter().filter(|ended| ended.end.is_trouble()).count();
     Ok(if troubled > 0 { ExitCode::from(super::TROUBLE) } else { ExitCode::SUCCESS })
+}
+
+/// SIGHUP: the streams of the file are read again.
+async fn read_again(mut hangup: Signal, reload: Reload, streams: Streams) {
+    while hangup.recv().await.is_some() {
+        if let Err(error) = reload.again(&streams).await {
+            tracing::error!(%error, "the configuration file was read again, and nothing of it is taken");
+        }
+    }
 }
 
 /// The first signal asks for an orderly end, one that comes [`AGAIN`] later ends at once; what is in the outbox stays there.

@@ -5,6 +5,16 @@ use std::time::Duration;
 
 use super::{Config, Places, Problem, SinkKind, StreamConfig};
 
+/// Everything that is wrong with one stream. The fields are named as in its own section: `reconnect.jitter`.
+pub(super) fn stream_problems(stream: &StreamConfig) -> Vec<Problem> {
+    let places = Places::default();
+    let mut check = Check { places: &places, problems: Vec::new() };
+    check.ids(std::slice::from_ref(stream));
+    check.stream(0, stream);
+    let own = |field: &str| field.strip_prefix("stream[0].").unwrap_or(field).to_owned();
+    check.problems.into_iter().map(|problem| Problem { field: own(&problem.field), ..problem }).collect()
+}
+
 struct Check<'a> {
     places: &'a Places,
     problems: Vec<Problem>,
@@ -60,7 +70,22 @@ impl Check<'_> {
                 config.control.listen
             );
             self.wrong("control.listen", message);
+            return;
         }
+        self.control(config);
+    }
+
+    fn control(&mut self, config: &Config) {
+        let control = &config.control;
+        let asks = control.token_file.is_some() || control.trusted_proxy_header.is_some();
+        let message = "others than this machine can reach it, and nothing asks who they are: set control.token_file \
+                       (`avicuna token` makes one) or control.trusted_proxy_header, or listen on 127.0.0.1";
+        self.ensure(asks || control.is_private(), "control.listen", message);
+        let both = control.certificate.is_some() == control.private_key.is_some();
+        self.ensure(both, "control.certificate", "TLS needs both control.certificate and control.private_key");
+        self.ensure(control.max_clients > 0, "control.max_clients", "must be at least 1");
+        self.ensure(control.max_body > 0, "control.max_body", "must be at least 1; 1048576 is 1 MiB");
+        self.ensure(config.history.max_bytes > 0, "history.max_bytes", "must be at least 1; 1073741824 is 1 GiB");
     }
 
     fn sink(&mut self, config: &Config) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::durations;
@@ -10,13 +11,16 @@ use crate::source::failure::Failure;
 use crate::source::uri::Address;
 
 /// One `[[stream]]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamConfig {
     /// Names the stream in records, logs and metrics; also the Kafka key.
     pub id: String,
     /// Where it is; a path without a scheme is a file.
     pub uri: String,
+    /// Watch it; a stream that is not enabled is known and left alone.
+    #[serde(default = "yes")]
+    pub enabled: bool,
     /// Whether it is live; by default what its scheme says: files and HTTP are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<bool>,
@@ -34,12 +38,15 @@ pub struct StreamConfig {
     pub video: bool,
     /// Length of a window; by default what the model was trained with.
     #[serde(default, with = "durations::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub window: Option<Duration>,
     /// From the start of one window to that of the next; by default half a window.
     #[serde(default, with = "durations::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub hop: Option<Duration>,
     /// How long after its end a window waits for late samples.
     #[serde(default = "patience", with = "durations")]
+    #[schemars(with = "String")]
     pub patience: Duration,
     /// Ask the model what happens.
     #[serde(default = "yes")]
@@ -58,12 +65,19 @@ pub struct StreamConfig {
     pub min_windows: u32,
     /// Localizations of one label that are no farther apart than this are one event.
     #[serde(default = "merge_gap", with = "durations")]
+    #[schemars(with = "String")]
     pub merge_gap: Duration,
+    /// How much of it is remembered for those who ask about it, once the model has seen it.
+    #[serde(default = "recall", with = "durations")]
+    #[schemars(with = "String")]
+    pub recall: Duration,
     /// How long a network source may hold packets back to put them in order.
     #[serde(default = "latency", with = "durations")]
+    #[schemars(with = "String")]
     pub latency: Duration,
     /// A live source that delivers nothing for so long is lost.
     #[serde(default = "stall_timeout", with = "durations")]
+    #[schemars(with = "String")]
     pub stall_timeout: Duration,
     /// Whether the source runs in a process of its own; by default what comes from a network does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,7 +88,7 @@ pub struct StreamConfig {
 }
 
 /// What a fault of GStreamer or a plugin can end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// The process of this source only.
@@ -99,6 +113,10 @@ fn merge_gap() -> Duration {
     Duration::from_secs(1)
 }
 
+fn recall() -> Duration {
+    Duration::from_secs(120)
+}
+
 fn latency() -> Duration {
     Duration::from_millis(200)
 }
@@ -108,19 +126,22 @@ fn stall_timeout() -> Duration {
 }
 
 /// `[stream.reconnect]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReconnectConfig {
     /// Delay before the first retry; doubles with each.
     #[serde(with = "durations")]
+    #[schemars(with = "String")]
     pub initial: Duration,
     /// The longest delay.
     #[serde(with = "durations")]
+    #[schemars(with = "String")]
     pub max: Duration,
     /// 0..=1: the part of each delay that is drawn at random, so that many streams do not return at once.
     pub jitter: f64,
     /// End the stream after so long without a sample; never by default.
     #[serde(with = "durations::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub give_up_after: Option<Duration>,
 }
 
@@ -144,6 +165,7 @@ impl StreamConfig {
         Self {
             id: id.into(),
             uri: uri.into(),
+            enabled: true,
             live: None,
             looping: false,
             realtime: false,
@@ -158,6 +180,7 @@ impl StreamConfig {
             min_query_score: None,
             min_windows: min_windows(),
             merge_gap: merge_gap(),
+            recall: recall(),
             latency: latency(),
             stall_timeout: stall_timeout(),
             isolation: None,

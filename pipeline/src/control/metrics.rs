@@ -22,6 +22,12 @@ const ONSET: [f64; 14] =
     [0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3600.0];
 /// Seconds of one stage.
 const STAGE: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+/// What becomes of windows.
+const OUTCOMES: [&str; 4] = ["answered", "shed", "blind", "failed"];
+/// What event records say.
+const PHASES: [&str; 3] = ["started", "updated", "ended"];
+/// What sources lose.
+const LOSSES: [&str; 3] = ["late", "shed", "damaged"];
 /// Windows in a batch.
 const BATCH: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
@@ -183,6 +189,28 @@ impl Metrics {
         self.clips.inc_by(clips as u64);
     }
 
+    /// Nothing is told of a stream any more.
+    pub(super) fn forget(&self, stream: &str) {
+        let label = OfStream { stream: stream.to_owned() };
+        self.lag.remove(&label);
+        self.up.remove(&label);
+        self.reconnects.remove(&label);
+        self.unparsed.remove(&label);
+        self.onset.remove(&label);
+        for outcome in OUTCOMES {
+            self.windows.remove(&OfOutcome { stream: stream.to_owned(), outcome });
+        }
+        for phase in PHASES {
+            self.events.remove(&OfPhase { stream: stream.to_owned(), phase });
+        }
+        for kind in ErrorKind::ALL {
+            self.errors.remove(&OfKind { stream: stream.to_owned(), kind: kind.name().to_owned() });
+        }
+        for kind in LOSSES {
+            self.losses.remove(&OfLoss { stream: stream.to_owned(), kind });
+        }
+    }
+
     /// Everything in the OpenMetrics text format.
     ///
     /// # Errors
@@ -214,7 +242,7 @@ impl StreamMetrics<'_> {
     /// Makes the counters that should be there from the start, at 0.
     pub fn announce(&self) {
         self.up(false);
-        for outcome in ["answered", "shed", "blind", "failed"] {
+        for outcome in OUTCOMES {
             self.windows(outcome, 0);
         }
         let label = self.label();
@@ -256,7 +284,7 @@ impl StreamMetrics<'_> {
 
     /// What the source has lost since it began.
     pub fn losses(&self, losses: &Losses) {
-        for (kind, count) in [("late", losses.late), ("shed", losses.shed), ("damaged", losses.damaged)] {
+        for (kind, count) in LOSSES.into_iter().zip([losses.late, losses.shed, losses.damaged]) {
             let label = OfLoss { stream: self.id.clone(), kind };
             self.metrics.losses.get_or_create(&label).inner().store(count, Ordering::Relaxed);
         }

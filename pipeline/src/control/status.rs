@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::StreamBoard;
 use crate::sink::DeliveryState;
 
 /// One call of the model never takes so long; a model that does hangs.
@@ -30,7 +32,7 @@ pub enum ModelState {
 }
 
 /// How a stream is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum StreamState {
     /// Nothing has arrived yet.
@@ -60,6 +62,8 @@ pub enum StreamState {
 /// What works and what does not; shared.
 #[derive(Debug, Default)]
 pub struct Status {
+    /// How each stream is.
+    pub streams: StreamBoard,
     inner: Mutex<Inner>,
 }
 
@@ -67,12 +71,11 @@ pub struct Status {
 struct Inner {
     model: ModelState,
     stopping: bool,
-    streams: BTreeMap<String, StreamState>,
     delivery: Option<watch::Receiver<DeliveryState>>,
 }
 
 /// The answer of `/healthz`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Health {
     /// Should it be left running?
     pub healthy: bool,
@@ -81,7 +84,7 @@ pub struct Health {
 }
 
 /// The answer of `/readyz`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Readiness {
     /// Is the model loaded, and do records get through?
     pub ready: bool,
@@ -95,11 +98,6 @@ impl Status {
     /// How far the model is.
     pub fn model(&self, state: ModelState) {
         self.lock().model = state;
-    }
-
-    /// How a stream is.
-    pub fn stream(&self, id: &str, state: StreamState) {
-        self.lock().streams.insert(id.to_owned(), state);
     }
 
     /// Where to look whether records get through.
@@ -143,7 +141,7 @@ impl Status {
         if inner.stopping {
             reasons.push("it is shutting down".to_owned());
         }
-        Readiness { ready: reasons.is_empty(), reasons, streams: inner.streams.clone() }
+        Readiness { ready: reasons.is_empty(), reasons, streams: self.streams.states() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -172,7 +170,7 @@ mod tests {
                 && readiness.reasons[0].ends_with("refused")
         );
         delivery.send_replace(DeliveryState::Connected);
-        status.stream("cam", StreamState::Lost { reason: "away".into() });
+        status.streams.state("cam", StreamState::Lost { reason: "away".into() });
         assert!(status.readiness().ready, "a lost stream is not the daemon's fault");
         status.stopping();
         assert!(!status.readiness().ready);

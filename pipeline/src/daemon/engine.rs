@@ -1,14 +1,16 @@
 //! The running parts between the sources and the publisher: the streams' tasks, the schedule and the model's thread.
 
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::ask::{Asker, Recall};
 use super::model::{self, Answer, Answered, Routes};
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
@@ -20,7 +22,7 @@ use crate::source::{self, End};
 use crate::window::StreamId;
 
 /// Events of one source that wait for its stream's task.
-const SOURCE_QUEUE: usize = 64;
+pub(super) const SOURCE_QUEUE: usize = 64;
 /// How long the model's last call may take once nobody waits for it.
 const LAST_CALL: Duration = Duration::from_secs(5);
 
@@ -33,63 +35,125 @@ pub struct Ended {
     pub end: End,
 }
 
+/// What an engine is told while it runs.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Watch another stream. One of this id must not run.
+    Watch(Box<Plan>),
+    /// Watch a stream no longer.
+    Leave {
+        /// Which.
+        stream: StreamId,
+        /// Windows that wait for the model are answered first; else they are settled as shed.
+        drain: bool,
+        /// Told when its events are ended and its last record is on its way.
+        over: oneshot::Sender<()>,
+    },
+}
+
+/// The reins of a running stream.
+#[derive(Debug)]
+struct Reins {
+    /// Ends its source.
+    source: CancellationToken,
+    /// Ends its waiting for the model.
+    deadline: CancellationToken,
+    /// Who wants to know when it is over: it was told to leave.
+    leaving: Vec<oneshot::Sender<()>>,
+}
+
 /// Everything that runs for the streams.
 #[derive(Debug)]
 pub(super) struct Engine {
-    scheduler: Scheduler,
+    shared: Shared,
+    routes: Routes,
+    commands: mpsc::Receiver<Command>,
     streams: JoinSet<Ended>,
-    ended: Vec<Ended>,
+    running: HashMap<StreamId, Reins>,
+    /// Those that ended by themselves, by their id.
+    ended: BTreeMap<StreamId, End>,
     model: JoinHandle<()>,
     /// Cancelled when the model's thread ends, by a panic too.
     model_gone: CancellationToken,
-    /// Ends the sources.
+    /// Ends all sources.
     sources: CancellationToken,
-    /// Ends the waiting for the model.
-    deadline: CancellationToken,
 }
 
 impl Engine {
-    /// Starts watching. `answer` is the model: it blocks, and gets one batch after the other. What it says goes to
-    /// `heard` too.
+    /// Starts watching, and obeys `commands` from then on. `answer` is the model: it blocks, and gets one batch after the
+    /// other. What it says goes to `heard` too.
     pub fn start(
         plans: Vec<Plan>,
+        commands: mpsc::Receiver<Command>,
         (facts, answer): (ModelFacts, impl Answer),
         schedule: ScheduleConfig,
         control: Arc<Control>,
         publisher: Publisher,
         heard: Option<mpsc::UnboundedSender<Heard>>,
+        asker: &Asker,
     ) -> Self {
-        let (scheduler, deadline) = (Scheduler::new(schedule), CancellationToken::new());
+        let (scheduler, routes) = (Scheduler::new(schedule), Routes::default());
         let shared = Shared {
             control: control.clone(),
             scheduler: scheduler.clone(),
             publisher,
             model: Arc::new(facts),
-            deadline: deadline.clone(),
+            deadline: CancellationToken::new(),
             heard,
+            recall: Recall::default(),
         };
-        let sources = CancellationToken::new();
-        let (mut streams, mut routes) = (JoinSet::new(), Routes::new());
-        for plan in plans {
-            let (route, answers) = mpsc::unbounded_channel();
-            routes.insert(plan.stream.clone(), route);
-            streams.spawn(watch(plan, shared.clone(), answers, sources.clone()));
-        }
-        let (queue, runtime) = (scheduler.clone(), tokio::runtime::Handle::current());
+        asker.serve(scheduler.clone(), routes.clone(), shared.model.clone(), shared.recall.clone());
+        let (ways, runtime) = (routes.clone(), tokio::runtime::Handle::current());
         let model_gone = CancellationToken::new();
         let gone = model_gone.clone().drop_guard();
         let model = tokio::task::spawn_blocking(move || {
             let _gone = gone;
-            model::serve(answer, &queue, &routes, &control, &runtime);
+            model::serve(answer, &scheduler, &ways, &control, &runtime);
         });
-        Self { scheduler, streams, ended: Vec::new(), model, model_gone, sources, deadline }
+        let mut engine = Self {
+            shared,
+            routes,
+            commands,
+            streams: JoinSet::new(),
+            running: HashMap::new(),
+            ended: BTreeMap::new(),
+            model,
+            model_gone,
+            sources: CancellationToken::new(),
+        };
+        plans.into_iter().for_each(|plan| engine.watch(plan));
+        engine
     }
 
-    /// Comes back when every stream has ended.
+    /// For streams that are known from the start.
+    pub fn no_commands() -> mpsc::Receiver<Command> {
+        mpsc::channel(1).1
+    }
+
+    /// Obeys until the last stream has ended by itself: not because it was told to leave. Without streams and anybody to
+    /// command it, at once.
     pub async fn all_ended(&mut self) {
-        while let Some(ended) = self.streams.join_next().await {
-            self.ended
-                .extend(ended.inspect_err(|error| tracing::error!(%error, "a stream's task ended")).ok());
+        loop {
+            tokio::select! {
+                Some(ended) = self.streams.join_next() => {
+                    let by_itself = self.note(ended);
+                    if by_itself && self.streams.is_empty() && self.commands.is_empty() {
+                        return;
+                    }
+                }
+                Some(command) = self.commands.recv() => self.obey(command),
+                else => return,
+            }
+        }
+    }
+
+    /// Obeys for ever.
+    pub async fn obey_on(&mut self) {
+        loop {
+            self.all_ended().await;
+            if self.commands.is_closed() && self.streams.is_empty() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -100,17 +164,87 @@ impl Engine {
 
     /// Stops the sources, lets the model work for `grace` on what waits, and settles the rest as shed.
     pub async fn stop(mut self, grace: Duration) -> Vec<Ended> {
+        self.commands.close();
         self.sources.cancel();
-        if tokio::time::timeout(grace, self.all_ended()).await.is_err() {
+        if tokio::time::timeout(grace, self.join_all()).await.is_err() {
             tracing::warn!("the time to finish is over; windows that wait for the model are given up");
         }
-        self.deadline.cancel();
-        self.all_ended().await;
-        self.scheduler.close();
+        self.shared.deadline.cancel();
+        self.join_all().await;
+        self.shared.scheduler.close();
         if tokio::time::timeout(LAST_CALL, &mut self.model).await.is_err() {
             tracing::warn!("the model still works; it is left behind");
         }
-        std::mem::take(&mut self.ended)
+        std::mem::take(&mut self.ended).into_iter().map(|(stream, end)| Ended { stream, end }).collect()
+    }
+
+    async fn join_all(&mut self) {
+        while let Some(ended) = self.streams.join_next().await {
+            self.note(ended);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Watch(plan) => self.watch(*plan),
+            Command::Leave { stream, drain, over } => match self.running.get_mut(&stream) {
+                Some(reins) => {
+                    tracing::info!(%stream, drain, "the stream is left");
+                    reins.leaving.push(over);
+                    reins.source.cancel();
+                    if !drain {
+                        reins.deadline.cancel();
+                    }
+                }
+                // It has ended by itself.
+                None => {
+                    self.forget(&stream);
+                    let _gone = over.send(());
+                }
+            },
+        }
+    }
+
+    fn watch(&mut self, plan: Plan) {
+        let id = plan.stream.clone();
+        let reins = Reins {
+            source: self.sources.child_token(),
+            deadline: self.shared.deadline.child_token(),
+            leaving: Vec::new(),
+        };
+        let shared = Shared { deadline: reins.deadline.clone(), ..self.shared.clone() };
+        let (route, answers) = mpsc::unbounded_channel();
+        self.routes.open(id.clone(), route);
+        self.streams.spawn(watch(plan, shared, answers, reins.source.clone()));
+        self.running.insert(id, reins);
+    }
+
+    /// Takes a stream that is over out; `false` when it was told to leave.
+    fn note(&mut self, ended: Result<Ended, JoinError>) -> bool {
+        let Ended { stream, end } = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(%error, "a stream's task ended");
+                return true;
+            }
+        };
+        self.routes.close(&stream);
+        let leaving = self.running.remove(&stream).map(|reins| reins.leaving).unwrap_or_default();
+        if leaving.is_empty() {
+            self.ended.insert(stream, end);
+            return true;
+        }
+        self.forget(&stream);
+        for over in leaving {
+            let _gone = over.send(());
+        }
+        false
+    }
+
+    fn forget(&mut self, stream: &StreamId) {
+        self.ended.remove(stream);
+        self.shared.recall.forget(stream);
+        self.shared.control.forget(stream.as_str());
     }
 }
 

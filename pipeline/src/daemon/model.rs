@@ -1,7 +1,7 @@
 //! The model's thread: batches in, answers back to the streams they belong to.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use avicuna_models::localizer::{Localizer, LocalizerError, WindowAnswer, WindowInput};
@@ -22,9 +22,33 @@ pub(super) struct Answered {
     pub result: Result<WindowAnswer, LocalizerError>,
 }
 
-/// Where the answers of each stream go. Unbounded, but no more can be in one than the schedule's queue of the stream
-/// and one batch hold.
-pub(super) type Routes = HashMap<StreamId, mpsc::UnboundedSender<Answered>>;
+/// Where the answers of each stream go; clones share it. The ways are unbounded, but no more can be in one than the
+/// schedule's queue of the stream and one batch hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Routes(Arc<Mutex<HashMap<StreamId, mpsc::UnboundedSender<Answered>>>>);
+
+impl Routes {
+    /// Answers of `stream` go this way from now on.
+    pub fn open(&self, stream: StreamId, way: mpsc::UnboundedSender<Answered>) {
+        self.lock().insert(stream, way);
+    }
+
+    /// Nobody waits for answers of `stream` any more.
+    pub fn close(&self, stream: &StreamId) {
+        self.lock().remove(stream);
+    }
+
+    fn send(&self, stream: &StreamId, answered: Answered) {
+        if let Some(way) = self.lock().get(stream) {
+            // A stream that is over does not wait for it any more.
+            let _over = way.send(answered);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, mpsc::UnboundedSender<Answered>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What answers a batch of windows, one result for each, in order.
 pub(super) trait Answer: Fn(&[WindowInput]) -> Results + Send + 'static {}
@@ -54,10 +78,7 @@ pub(super) fn serve(
         drop(inputs);
         measure(&results, control);
         for ((stream, index), result) in ids.into_iter().zip(results) {
-            if let Some(route) = routes.get(&stream) {
-                // A stream that is over does not wait for it any more.
-                let _over = route.send(Answered { index, result });
-            }
+            routes.send(&stream, Answered { index, result });
         }
         control.status.model(ModelState::Idle);
     }

@@ -1,6 +1,7 @@
 //! What to do with each stream: the configuration and the model's manifest together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use avicuna_models::localizer::Localizer;
 use avicuna_models::manifest::{self, Manifest};
@@ -29,10 +30,15 @@ pub struct Plan {
     pub questions: Vec<Asking>,
     /// How localizations become events.
     pub track: TrackConfig,
+    /// How much of it is remembered for those who ask.
+    pub recall: Duration,
 }
 
 /// Puts the questions of a stream to a model.
 pub(super) type Inquire = dyn Fn(&[Asking]) -> Vec<Inquiry> + Send + Sync;
+
+/// Understands a question in free words.
+pub(super) type Ask = dyn Fn(&str) -> Asking + Send + Sync;
 
 /// What the streams need to know of the model.
 #[derive(Clone)]
@@ -43,8 +49,12 @@ pub(super) struct ModelFacts {
     pub reader: Arc<Reader>,
     /// How questions are put to it.
     pub inquire: Arc<Inquire>,
+    /// What a question in free words asks.
+    pub ask: Arc<Ask>,
     /// The longest answer, in tokens.
     pub max_new_tokens: usize,
+    /// The least scores of what happens and of what is asked for, where a stream sets none.
+    pub least: [f64; 2],
 }
 
 impl std::fmt::Debug for ModelFacts {
@@ -59,8 +69,12 @@ impl ModelFacts {
         let manifest = localizer.manifest();
         let reader = Arc::new(Reader::of(localizer));
         let (own, asked) = (reader.clone(), localizer.clone());
+        let (prompt, localizes) = (manifest.prompt.clone(), localizer.vocabulary().is_some());
+        let least = manifest.prompt.least_score(None);
         Self {
             name: manifest.name.as_str().into(),
+            ask: Arc::new(move |question| Asking::free(&prompt, question, localizes)),
+            least: [least, manifest.prompt.least_query_score(None, least)],
             inquire: Arc::new(move |asking| own.inquiries(asking, &asked)),
             reader,
             max_new_tokens: manifest.prompt.max_new_tokens,
@@ -76,21 +90,26 @@ pub fn plan(loaded: &Loaded, manifest: &Manifest) -> Result<Vec<Plan>, ConfigErr
     let mut problems = Vec::new();
     let mut plans = Vec::new();
     for (index, stream) in loaded.config.stream.iter().enumerate() {
-        let wrong = |(field, message): (&str, String)| -> Problem {
-            loaded.places.problem(&format!("stream[{index}].{field}"), message)
-        };
-        match (window_spec(stream, manifest), questions(stream, manifest)) {
-            (Ok(windows), Ok(questions)) => plans.push(one(stream, manifest, windows, questions)),
-            (windows, questions) => {
-                problems.extend(windows.err().into_iter().chain(questions.err()).map(wrong))
-            }
+        match fit(stream, manifest) {
+            Ok(plan) => plans.push(plan),
+            Err(wrong) => problems.extend(wrong.into_iter().map(|(field, message)| -> Problem {
+                loaded.places.problem(&format!("stream[{index}].{field}"), message)
+            })),
         }
     }
     if problems.is_empty() { Ok(plans) } else { Err(ConfigError { problems }) }
 }
 
 /// A field of `[[stream]]`, and what is wrong with it.
-type Wrong = (&'static str, String);
+pub(super) type Wrong = (&'static str, String);
+
+/// What to do with one stream, in the daemon's own process.
+pub(super) fn fit(stream: &StreamConfig, manifest: &Manifest) -> Result<Plan, Vec<Wrong>> {
+    match (window_spec(stream, manifest), questions(stream, manifest)) {
+        (Ok(windows), Ok(questions)) => Ok(one(stream, manifest, windows, questions)),
+        (windows, questions) => Err(windows.err().into_iter().chain(questions.err()).collect()),
+    }
+}
 
 fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, questions: Vec<Asking>) -> Plan {
     let source = SourceConfig {
@@ -118,8 +137,8 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         min_query_score: manifest.prompt.least_query_score(stream.min_query_score, min_score),
         ..TrackConfig::new(windows.length, windows.hop)
     };
-    let (stream, live) = (stream.id.as_str().into(), source.live);
-    Plan { stream, live, windows, source, apart: None, questions, track }
+    let (id, live) = (stream.id.as_str().into(), source.live);
+    Plan { stream: id, live, windows, source, apart: None, questions, track, recall: stream.recall }
 }
 
 fn window_spec(stream: &StreamConfig, manifest: &Manifest) -> Result<WindowSpec, Wrong> {

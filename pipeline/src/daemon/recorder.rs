@@ -8,7 +8,10 @@ use super::record::Record;
 use crate::answer::{self, Asked, Inquiry, Reader, Voices};
 use crate::control::StreamMetrics;
 use crate::coverage::{Held, Ledger, LedgerConfig, Outcome, Span};
-use crate::record::{CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Latency, Phase};
+use crate::record::{
+    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Instant, Latency, Phase, WindowFate,
+    WindowRecord,
+};
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::{Seen, TrackConfig, Tracker, WindowFacts};
 use crate::window::StreamId;
@@ -57,6 +60,8 @@ pub(super) struct Recorder {
     /// Made with the first window.
     tracker: Option<Tracker>,
     ledger: Ledger,
+    /// What became of windows, until it is taken.
+    windows: Vec<WindowRecord>,
 }
 
 impl Recorder {
@@ -69,7 +74,7 @@ impl Recorder {
         live: bool,
     ) -> Self {
         let ledger = Ledger::new(stream.clone(), LedgerConfig::new(track.length, track.hop));
-        Self { stream, inquiries, reader, live, track, era: None, tracker: None, ledger }
+        Self { stream, inquiries, reader, live, track, era: None, tracker: None, ledger, windows: Vec::new() }
     }
 
     /// Takes the next window. Windows come in the order of their index.
@@ -78,10 +83,12 @@ impl Recorder {
         let span = Span { start: facts.start, end: facts.end, until, anchor: facts.anchor };
         let held = Held { audio: facts.audio, video: facts.visual, missing };
         let mut records = Vec::new();
+        let (told, reason) = fate.told(held.missing.as_deref());
+        let mut window = window_record(&facts, told, reason);
         let (outcome, events) = match fate {
             Fate::Answered(answer) => {
                 metrics.windows("answered", 1);
-                let localizations = self.read(&answer, &facts, metrics, &mut records);
+                let localizations = self.read(&answer, &facts, metrics, &mut records, &mut window.answers);
                 let tracker = self.tracker(&facts);
                 (Outcome::Watched(held), tracker.observe(&Seen { window: facts, localizations }))
             }
@@ -104,10 +111,16 @@ impl Recorder {
                 (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
         };
+        self.windows.push(window);
         self.add_events(events, metrics, &mut records);
         let spans = self.ledger.settle(span, outcome);
         self.add_coverage(spans, &mut records);
         records
+    }
+
+    /// What became of the windows since the last call.
+    pub fn take_windows(&mut self) -> Vec<WindowRecord> {
+        std::mem::take(&mut self.windows)
     }
 
     /// The stream is over at `end`.
@@ -150,11 +163,20 @@ impl Recorder {
         facts: &WindowFacts,
         metrics: &StreamMetrics<'_>,
         records: &mut Vec<Record>,
+        told: &mut Vec<Answered>,
     ) -> Vec<answer::Localization> {
         let mut localizations = Vec::new();
         let seconds = facts.end.since(facts.start).as_secs_f64();
         let readings = self.reader.read(&self.inquiries, answer, seconds, Voices::Both);
-        for (inquiry, reading) in self.inquiries.iter().zip(readings) {
+        for ((inquiry, reading), said) in self.inquiries.iter().zip(readings).zip(&answer.answers) {
+            told.push(Answered {
+                query: match &inquiry.asked {
+                    Asked::Detect => None,
+                    Asked::Ground { label } => Some(label.clone()),
+                },
+                text: said.text.clone(),
+                found: reading.localizations.iter().map(|found| self.found(found, facts)).collect(),
+            });
             localizations.extend(reading.localizations);
             if !reading.unparsed.is_empty() {
                 metrics.unparsed();
@@ -174,12 +196,49 @@ impl Recorder {
         localizations
     }
 
+    fn found(&self, found: &answer::Localization, facts: &WindowFacts) -> Found {
+        Found {
+            label: found.label.clone(),
+            start: facts.at(found.start.fraction()).as_secs_f64(),
+            end: facts.at(found.end.end_fraction()).as_secs_f64(),
+            score: found.score,
+            modality: found.modality,
+            least: if found.queried { self.track.min_query_score } else { self.track.min_score },
+        }
+    }
+
     fn tracker(&mut self, facts: &WindowFacts) -> &mut Tracker {
         if self.live && self.era.is_none() {
             self.era = Some(facts.anchor.utc_at(StreamTime::ZERO));
         }
         let config = TrackConfig { era: self.era, ..self.track };
         self.tracker.get_or_insert_with(|| Tracker::new(self.stream.clone(), config))
+    }
+}
+
+impl Fate {
+    /// In the words of a window's record; `missing` is what an answered one lacked.
+    fn told(&self, missing: Option<&str>) -> (WindowFate, Option<String>) {
+        match self {
+            Self::Answered(_) => (WindowFate::Answered, missing.map(str::to_owned)),
+            Self::Failed(error) => (WindowFate::Failed, Some(error.to_string())),
+            Self::Shed(reason) => (WindowFate::Shed, Some((*reason).to_owned())),
+            Self::Blind { reason, .. } => (WindowFate::Blind, Some(reason.clone())),
+        }
+    }
+}
+
+fn window_record(facts: &WindowFacts, fate: WindowFate, reason: Option<String>) -> WindowRecord {
+    WindowRecord {
+        id: facts.id.to_string(),
+        stream_id: facts.id.stream.to_string(),
+        start: Instant::new(facts.start, facts.anchor),
+        end: Instant::new(facts.end, facts.anchor),
+        fate,
+        reason,
+        audio: facts.audio,
+        video: facts.visual,
+        answers: Vec::new(),
     }
 }
 

@@ -9,12 +9,13 @@ use avicuna_models::localizer::{Question, WindowAnswer};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::ask::Recall;
 use super::model::Answered;
 use super::plan::{ModelFacts, Plan};
-use super::publisher::Publisher;
+use super::publisher::{Batch, Publisher};
 use super::record::Record;
 use super::recorder::{Fate, Recorder, Settled, latency};
-use crate::control::{Control, StreamMetrics, StreamState};
+use crate::control::{Control, StreamBoard, StreamMetrics, StreamState};
 use crate::record::{ErrorKind, Latency, Presence};
 use crate::schedule::{Job, Scheduler};
 use crate::source::failure::{Failure, Kind};
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub deadline: CancellationToken,
     /// Takes what the model says, for those who measure it.
     pub heard: Option<mpsc::UnboundedSender<Heard>>,
+    /// What was shown last, for those who ask.
+    pub recall: Recall,
 }
 
 /// What the model said of one window, before anything was made of it.
@@ -170,6 +173,7 @@ impl Stream {
                 tracing::info!(stream = %self.plan.stream, attempt, has_audio, has_video, "connected");
                 if *attempt > 0 && self.trouble.is_some() {
                     self.metrics().reconnect();
+                    self.board().reconnected(self.plan.stream.as_str());
                 }
                 self.trouble = None;
                 self.metrics().up(true);
@@ -186,6 +190,20 @@ impl Stream {
                 self.metrics().up(false);
                 self.ended = Some(end.clone());
                 if let End::Failed(failure) = end { self.report(failure) } else { Vec::new() }
+            }
+            SourceEvent::Frame(frame) => {
+                self.board().frame(self.plan.stream.as_str(), frame.capture, &frame.frame);
+                Vec::new()
+            }
+            SourceEvent::Audio(audio) => {
+                let rate = f64::from(self.plan.source.sample_rate.max(1));
+                let end = audio.capture.plus_seconds(audio.samples.len() as f64 / rate);
+                self.board().sample(self.plan.stream.as_str(), end);
+                Vec::new()
+            }
+            SourceEvent::Clock { av_offset_ms, .. } => {
+                self.board().av_offset(self.plan.stream.as_str(), *av_offset_ms);
+                Vec::new()
             }
             SourceEvent::Losses(losses) => {
                 self.metrics().losses(losses);
@@ -214,7 +232,8 @@ impl Stream {
         self.end = self.end.max(window.until);
         self.order.expect(index);
         self.pending.insert(index, self.pending(&window));
-        let job = Job { window, questions: self.questions.clone(), live: self.plan.live };
+        self.shared.recall.remember(&window, self.plan.recall);
+        let job = Job { window, questions: self.questions.clone(), live: self.plan.live, behind: false };
         let submitted = tokio::select! {
             submitted = self.shared.scheduler.submit(job) => submitted,
             // It stays pending and is settled with the rest.
@@ -295,8 +314,9 @@ impl Stream {
         }
     }
 
-    async fn publish(&self, records: Vec<Record>) {
-        if !self.shared.publisher.publish(records).await {
+    async fn publish(&mut self, records: Vec<Record>) {
+        let batch = Batch { records, windows: self.recorder.take_windows() };
+        if !self.shared.publisher.publish(batch).await {
             // The daemon ends for the same reason and says why.
             tracing::debug!(stream = %self.plan.stream, "nobody takes records any more");
         }
@@ -306,7 +326,11 @@ impl Stream {
         self.shared.control.metrics.stream(self.plan.stream.as_str())
     }
 
+    fn board(&self) -> &StreamBoard {
+        &self.shared.control.status.streams
+    }
+
     fn state(&self, state: StreamState) {
-        self.shared.control.status.stream(self.plan.stream.as_str(), state);
+        self.board().state(self.plan.stream.as_str(), state);
     }
 }

@@ -8,6 +8,7 @@ use avicuna_models::answer::{Answer, AnswerToken, Finish};
 use avicuna_models::localizer::{LocalizerError, Timing, WindowAnswer, WindowInput};
 use avicuna_models::wording::Meaning;
 
+use super::ask::{Asker, Recall};
 use super::engine::{Ended, Engine};
 use super::model::Answered;
 use super::plan::{ModelFacts, Plan};
@@ -61,6 +62,7 @@ fn plan(id: &str, seconds: u32, live: bool) -> Plan {
         questions: vec![Asking { asked: Asked::Detect, text: "What happens?".to_owned() }],
         track: TrackConfig::new(windows.length, windows.hop),
         windows,
+        recall: Duration::from_secs(60),
     }
 }
 
@@ -74,7 +76,12 @@ fn facts() -> ModelFacts {
         inquire: Arc::new(move |asking| {
             asking.iter().map(|asking| own.inquire(asking, Meaning::default())).collect()
         }),
+        ask: Arc::new(|question| Asking {
+            asked: Asked::Ground { label: question.to_owned() },
+            text: question.to_owned(),
+        }),
         max_new_tokens: 9,
+        least: [0.2, 0.2],
     }
 }
 
@@ -96,7 +103,7 @@ async fn run(
 ) -> (Vec<Record>, Vec<Ended>) {
     let (publisher, mut published) = Publisher::channel();
     let control = Arc::new(Control::new());
-    let mut engine = Engine::start(plans, (facts(), answer), one_at_a_time(), control, publisher, None);
+    let mut engine = Engine::start(plans, Engine::no_commands(), (facts(), answer), one_at_a_time(), control, publisher, None, &Asker::default());
     let gone = engine.model_gone();
     let supervise = async {
         tokio::select! {
@@ -108,7 +115,7 @@ async fn run(
     let collect = async {
         let mut records = Vec::new();
         while let Some(batch) = published.recv().await {
-            records.extend(batch);
+            records.extend(batch.records);
         }
         records
     };
@@ -224,6 +231,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
         model: Arc::new(facts()),
         deadline: CancellationToken::new(),
         heard: None,
+        recall: Recall::default(),
     };
     let plan = plan("a", 12, false);
     let (sender, heard) = mpsc::channel(64);
@@ -239,7 +247,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
         let mut others = 0;
         while events(&records, "a").is_empty() {
             tokio::select! {
-                batch = published.recv() => records.extend(batch.expect("it publishes")),
+                batch = published.recv() => records.extend(batch.expect("it publishes").records),
                 Some(_taken) = scheduler.next_batch() => others += 1,
             }
         }
@@ -259,7 +267,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
     drop(stream);
     source.await.expect("the source ends with its reader");
     while let Some(batch) = published.recv().await {
-        records.extend(batch);
+        records.extend(batch.records);
     }
     assert_eq!(ends(&records, "a"), [1, 1]);
     let spans = coverage(&records, "a");

@@ -7,6 +7,7 @@ use avicuna_models::localizer::Localizer;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::ask::Asker;
 use super::engine::Engine;
 use super::model;
 use super::plan::Plan;
@@ -41,12 +42,12 @@ pub async fn watch(
     let (publisher, mut published) = Publisher::channel();
     let (said, mut saying) = mpsc::unbounded_channel();
     let mut engine =
-        Engine::start(vec![plan], model::of(localizer.into()), schedule, control, publisher, Some(said));
+        Engine::start(vec![plan], Engine::no_commands(), model::of(localizer.into()), schedule, control, publisher, Some(said), &Asker::default());
     let mut records = Vec::new();
     let collect = async {
         while let Some(batch) = published.recv().await {
-            batch.iter().for_each(&mut on_record);
-            records.extend(batch);
+            batch.records.iter().for_each(&mut on_record);
+            records.extend(batch.records);
         }
     };
     let gone = engine.model_gone();

@@ -34,7 +34,7 @@ fn job(stream: &str, index: u64, live: bool) -> Job {
         last_capture: UtcTime(0),
         closed: std::time::Instant::now(),
     };
-    Job { window, questions: Vec::new(), live }
+    Job { window, questions: Vec::new(), live, behind: false }
 }
 
 async fn submit(scheduler: &Scheduler, stream: &str, index: u64, live: bool) -> Vec<String> {
@@ -225,4 +225,26 @@ proptest! {
             prop_assert!(*live || shed.iter().all(|id| id.stream != stream));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_takes_the_room_that_streams_leave() {
+    let scheduler = Scheduler::new(config(3, 4, Shed::Oldest));
+    let ask = async |index: u64| {
+        let asked = Job { behind: true, ..job("ask", index, false) };
+        timeout(LONG, scheduler.submit(asked)).await.expect("there is room").shed
+    };
+    for index in 0..3 {
+        assert!(ask(index).await.is_empty());
+    }
+    for index in 0..4 {
+        submit(&scheduler, "a", index, true).await;
+    }
+    assert_eq!(batch(&scheduler).await, ["a/0", "a/1", "a/2"], "streams go first");
+    assert_eq!(batch(&scheduler).await, ["a/3", "ask/0", "ask/1"], "they leave room");
+    // Nothing else waits: one at a time, at once.
+    let start = Instant::now();
+    assert_eq!(batch(&scheduler).await, ["ask/2"]);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(scheduler.waiting(), 0);
 }

@@ -63,12 +63,12 @@ impl Address {
                 return Err(Failure::new(Kind::BadUri, "the address is empty; give a URI or a path"));
             }
             if let Some(path) = text.strip_prefix("file:/") {
-                return Self::file(&Path::new("/").join(path), shown);
+                return Self::of_file(&Path::new("/").join(path), shown);
             }
             if let Some((name, _)) = SCHEMES.iter().find(|(name, _)| slipped(text, name)) {
                 return Err(Failure::new(Kind::BadUri, format!("{shown}: write {name}:// with two slashes")));
             }
-            return Self::file(Path::new(text), text.to_owned());
+            return Self::of_file(Path::new(text), text.to_owned());
         };
         let lower = scheme.to_ascii_lowercase();
         let Some((_, scheme)) = SCHEMES.iter().find(|(name, _)| *name == lower) else {
@@ -83,7 +83,7 @@ impl Address {
             let path = gstreamer::glib::filename_from_uri(text).map_err(|_| {
                 Failure::new(Kind::BadUri, format!("{shown} is not a file URI; give file:///PATH or a path"))
             })?;
-            return Self::file(&path.0, shown);
+            return Self::of_file(&path.0, shown);
         }
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.is_empty() && !matches!(scheme, Scheme::Test | Scheme::Udp | Scheme::Srt) {
@@ -101,7 +101,7 @@ impl Address {
         Ok(Self { scheme: *scheme, uri: format!("{lower}://{rest}"), shown, path: None })
     }
 
-    fn file(path: &Path, shown: String) -> Result<Self, Failure> {
+    fn of_file(path: &Path, shown: String) -> Result<Self, Failure> {
         let bad = |_| Failure::new(Kind::BadUri, format!("{shown} cannot be made an absolute path"));
         let absolute = std::path::absolute(path).map_err(bad)?;
         let uri = gstreamer::glib::filename_to_uri(&absolute, None)
@@ -117,6 +117,28 @@ impl Address {
     /// Do its bytes come from elsewhere?
     pub fn is_network(&self) -> bool {
         !matches!(self.scheme, Scheme::File | Scheme::Test)
+    }
+
+    /// The file it names, absolute.
+    pub fn file(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// What stands before `://`, in lower case.
+    pub fn scheme_name(&self) -> &str {
+        self.uri.split_once("://").map_or("file", |(scheme, _)| scheme)
+    }
+
+    /// The host it names, an IPv6 address in brackets.
+    pub fn host(&self) -> Option<&str> {
+        let (_, rest) = self.uri.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+        let host = match place.find(']') {
+            Some(end) => &place[..=end],
+            None => place.split(':').next()?,
+        };
+        (self.path.is_none() && !host.is_empty()).then_some(host)
     }
 
     /// For logs and messages: without user, password and tokens.
@@ -173,6 +195,16 @@ mod tests {
         assert_eq!(scheme("srt://:9000?mode=listener"), Ok((Scheme::Srt, true)));
         assert_eq!(scheme("udp://0.0.0.0:5000"), Ok((Scheme::Udp, true)));
         assert_eq!(scheme("test://"), Ok((Scheme::Test, true)));
+    }
+
+    #[test]
+    fn an_address_names_a_host_or_a_file() {
+        let host = |text: &str| Address::parse(text).expect("an address").host().map(str::to_owned);
+        assert_eq!(host("rtsp://me:secret@cam.example.org:8554/a@b").as_deref(), Some("cam.example.org"));
+        assert_eq!(host("http://[2001:db8::1]:80/a").as_deref(), Some("[2001:db8::1]"));
+        assert_eq!((host("srt://:9000?mode=listener"), host("test://?a=b"), host("/tmp/a.mp4")), (None, None, None));
+        let file = Address::parse("file:///tmp/a%20b.mp4").expect("an address");
+        assert_eq!((file.file(), file.scheme_name()), (Some(Path::new("/tmp/a b.mp4")), "file"));
     }
 
     #[test]

@@ -1,0 +1,413 @@
+//! `/v1/streams`: what is watched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aide::transform::TransformOperation;
+use avicuna_pipeline::config::StreamConfig;
+use avicuna_pipeline::control::StreamStatus;
+use avicuna_pipeline::daemon::{self, Listed, Origin, Probed, StreamsError};
+use avicuna_pipeline::timeline::UtcTime;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{App, Shared, merge};
+use crate::extract::{Body, Params, read};
+use crate::history::{History, HistoryError, Span, query};
+use crate::problem::{FieldProblem, Problem};
+
+/// How long `health` looks back.
+const LOOK_BACK: f64 = 3600.0;
+/// Coverage records of an hour: one a window, at the shortest hops.
+const SPANS: usize = 8000;
+/// Streams in one call.
+const AT_ONCE: usize = 1000;
+
+/// A stream.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StreamView {
+    /// Its settings; the address without user, password and tokens.
+    #[serde(flatten)]
+    config: StreamConfig,
+    /// Where it was asked for.
+    origin: Origin,
+    /// How it is; null before it began, and while it is not enabled.
+    status: Option<StreamStatus>,
+}
+
+/// All streams.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StreamList {
+    /// By id.
+    streams: Vec<StreamView>,
+}
+
+/// Which stream.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct StreamPath {
+    /// Its id.
+    id: String,
+}
+
+/// One stream or several.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct NewStreams(Value);
+
+impl JsonSchema for NewStreams {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NewStreams".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let one = generator.subschema_for::<StreamConfig>();
+        schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one, "maxItems": AT_ONCE }] })
+    }
+}
+
+/// What became of several streams.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Added {
+    /// Those that were added.
+    results: Vec<AddedOne>,
+    /// Those that were not.
+    errors: Vec<NotAdded>,
+}
+
+/// A stream that was added.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AddedOne {
+    /// Its place in the call, from 0.
+    index: usize,
+    /// Its id.
+    id: String,
+}
+
+/// A stream that was not.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct NotAdded {
+    /// Its place in the call, from 0.
+    index: usize,
+    /// Why.
+    problem: Problem,
+}
+
+/// How a stream is, and was.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Health {
+    /// Its id.
+    id: String,
+    /// Now; null before it began, and while it is not enabled.
+    #[serde(flatten)]
+    status: Option<StreamStatus>,
+    /// What was watched of it in the last hour.
+    coverage: Watched,
+}
+
+/// How much was watched.
+#[derive(Debug, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Watched {
+    /// Seconds.
+    watched: f64,
+    /// Seconds.
+    not_watched: f64,
+    /// Seconds that were not watched, by reason.
+    reasons: BTreeMap<String, f64>,
+}
+
+/// How a stream is left.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Leave {
+    /// Let the model answer the windows that wait, before the open events are ended.
+    #[serde(default)]
+    drain: bool,
+}
+
+fn view(app: &App, Listed { config, origin }: Listed) -> StreamView {
+    let status = app.control.status.streams.status(&config.id);
+    let uri = config.shown_uri();
+    StreamView { config: StreamConfig { uri, ..config }, origin, status }
+}
+
+fn known(app: &App, id: &str) -> Result<Listed, Problem> {
+    app.streams.get(id).ok_or_else(|| StreamsError::Unknown(id.to_owned()).into())
+}
+
+pub async fn list(State(app): Shared) -> Json<StreamList> {
+    let streams = app.streams.list().into_iter().map(|listed| view(&app, listed)).collect();
+    Json(StreamList { streams })
+}
+
+pub fn list_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
+    operation.id("listStreams").tag("streams").summary("Every stream, and how it is")
+}
+
+pub async fn one(State(app): Shared, Path(path): Path<StreamPath>) -> Result<Json<StreamView>, Problem> {
+    Ok(Json(view(&app, known(&app, &path.id)?)))
+}
+
+pub fn one_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
+    operation.id("getStream").tag("streams").summary("One stream").response::<404, Problem>()
+}
+
+pub async fn add(State(app): Shared, Body(NewStreams(body)): Body<NewStreams>) -> Result<Response, Problem> {
+    let Value::Array(items) = body else {
+        let id = add_one(&app, body).await?;
+        let location = HeaderValue::from_str(&format!("/v1/streams/{}", encoded(&id)));
+        let headers = location.ok().map(|location| [(header::LOCATION, location)]);
+        let made = (StatusCode::CREATED, Json(view(&app, known(&app, &id)?)));
+        return Ok(match headers {
+            Some(headers) => (headers, made).into_response(),
+            None => made.into_response(),
+        });
+    };
+    if items.is_empty() || items.len() > AT_ONCE {
+        let detail = format!("name 1 to {AT_ONCE} streams in one call");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "how-many", detail));
+    }
+    let mut added = Added { results: Vec::new(), errors: Vec::new() };
+    for (index, item) in items.into_iter().enumerate() {
+        match add_one(&app, item).await {
+            Ok(id) => added.results.push(AddedOne { index, id }),
+            Err(problem) => added.errors.push(NotAdded { index, problem }),
+        }
+    }
+    let status = if added.errors.is_empty() { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
+    Ok((status, Json(added)).into_response())
+}
+
+pub fn add_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
+    operation
+        .id("addStreams")
+        .tag("streams")
+        .summary("Add a stream, or several")
+        .description("One object adds one stream. An array adds each by itself, and says of each what became of it.")
+        .response_with::<201, Json<StreamView>, _>(|response| response.description("added; of an array, all of them"))
+        .response_with::<207, Json<Added>, _>(|response| response.description("some of an array were not added"))
+        .response::<409, Problem>()
+        .response::<422, Problem>()
+}
+
+async fn add_one(app: &Arc<App>, body: Value) -> Result<String, Problem> {
+    let config: StreamConfig = parsed(&body)?;
+    if config.id == "probe" {
+        let message = "\"probe\" names a call; take another id".to_owned();
+        return Err(Problem::unprocessable(vec![FieldProblem { pointer: "/id".to_owned(), message }]));
+    }
+    admitted(app, &config).await?;
+    app.streams.add(config.clone(), Origin::Api).await?;
+    let id = config.id.clone();
+    if let Err(error) = store(&app.history, config).await {
+        // It would be gone after a restart, and nobody would know.
+        let _left = app.streams.remove(&id, false).await;
+        return Err(error.into());
+    }
+    Ok(id)
+}
+
+fn parsed(body: &Value) -> Result<StreamConfig, Problem> {
+    read(body.to_string().as_bytes())
+}
+
+/// May a caller have this watched? The name service is asked, which may take a while.
+pub(super) async fn admitted(app: &Arc<App>, config: &StreamConfig) -> Result<(), Problem> {
+    let (asked, stream) = (app.clone(), config.clone());
+    let problems = tokio::task::spawn_blocking(move || asked.allow.problems(&stream)).await;
+    match problems {
+        Ok(problems) if problems.is_empty() => Ok(()),
+        Ok(problems) => Err(Problem::unprocessable(problems)),
+        Err(_) => Err(Problem::unavailable("the daemon is stopping")),
+    }
+}
+
+pub async fn change(
+    State(app): Shared,
+    Path(path): Path<StreamPath>,
+    Body(patch): Body<serde_json::Map<String, Value>>,
+) -> Result<Json<StreamView>, Problem> {
+    let before = known(&app, &path.id)?;
+    let shown = before.config.shown_uri();
+    let mut after = serde_json::to_value(&before.config).map_err(|error| Problem::unavailable(error.to_string()))?;
+    let mut patch = patch;
+    // A caller that sends back what it was shown means the address as it is.
+    if patch.get("uri").and_then(Value::as_str) == Some(shown.as_str()) {
+        patch.remove("uri");
+    }
+    merge(&mut after, Value::Object(patch));
+    let config: StreamConfig = parsed(&after)?;
+    if config.id != path.id {
+        return Err(Problem::conflict("a stream keeps its id; add another one instead"));
+    }
+    admitted(&app, &config).await?;
+    app.streams.change(config.clone()).await?;
+    store(&app.history, config).await?;
+    Ok(Json(view(&app, known(&app, &path.id)?)))
+}
+
+pub fn change_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
+    operation
+        .id("changeStream")
+        .tag("streams")
+        .summary("Give a stream other settings")
+        .description(
+            "A JSON merge patch (RFC 7396): what is named changes, `null` takes the default. The stream is connected \
+             again with its new settings; its open events are ended first. No other stream is touched.",
+        )
+        .response::<404, Problem>()
+        .response::<409, Problem>()
+        .response::<422, Problem>()
+}
+
+pub async fn remove(
+    State(app): Shared,
+    Path(path): Path<StreamPath>,
+    Params(leave): Params<Leave>,
+) -> Result<StatusCode, Problem> {
+    if app.streams.remove(&path.id, leave.drain).await? {
+        app.history.change(move |file| Ok(query::forget_stream(file, &path.id)?)).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub fn remove_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
+    operation
+        .id("removeStream")
+        .tag("streams")
+        .summary("Leave a stream")
+        .description("Its open events are ended. One that is not there is gone already: that is no error.")
+        .response_with::<204, (), _>(|response| response.description("it is not watched"))
+        .response::<409, Problem>()
+}
+
+/// What is to be looked at.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// An address that a stream may have.
+    uri: String,
+}
+
+pub async fn probe(State(app): Shared, Body(request): Body<ProbeRequest>) -> Result<Json<Probed>, Problem> {
+    let config = StreamConfig::new("probe", request.uri);
+    admitted(&app, &config).await?;
+    let _place = app.probes.try_acquire().map_err(|_| {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "enough addresses are looked at already; try again")
+    })?;
+    let plan = app.streams.plan(&config)?;
+    Ok(Json(daemon::probe(plan).await))
+}
+
+pub fn probe_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
+    operation
+        .id("probeStream")
+        .tag("streams")
+        .summary("Look what there is at an address")
+        .description("Connects for a moment, 15 s at most; nothing is added.")
+        .response::<422, Problem>()
+        .response::<429, Problem>()
+}
+
+pub async fn health(State(app): Shared, Path(path): Path<StreamPath>) -> Result<Json<Health>, Problem> {
+    known(&app, &path.id)?;
+    let (id, stream) = (path.id.clone(), path.id);
+    let from = UtcTime::now().offset(-(LOOK_BACK * 1e9) as i64);
+    let span = Span { from: Some(from), to: None };
+    let spans = app.history.read(move |file| query::coverage(file, Some(stream), span, SPANS)).await?;
+    let mut coverage = Watched::default();
+    for span in spans {
+        let seconds = span.end.stream - span.start.stream;
+        if span.watched {
+            coverage.watched += seconds;
+        } else {
+            coverage.not_watched += seconds;
+            *coverage.reasons.entry(span.reason.unwrap_or_default()).or_default() += seconds;
+        }
+    }
+    let status = app.control.status.streams.status(&id);
+    Ok(Json(Health { id, status, coverage }))
+}
+
+pub fn health_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
+    operation
+        .id("streamHealth")
+        .tag("streams")
+        .summary("How a stream is, and what was watched of it in the last hour")
+        .response::<404, Problem>()
+}
+
+pub async fn snapshot(State(app): Shared, Path(path): Path<StreamPath>) -> Result<Response, Problem> {
+    known(&app, &path.id)?;
+    let Some((picture, captured)) = app.control.status.streams.picture(&path.id) else {
+        return Err(Problem::not_found("no picture has come yet"));
+    };
+    let encode = move || jpeg(&picture.data, picture.width, picture.height);
+    let encoded = tokio::task::spawn_blocking(encode).await.map_err(|_| Problem::unavailable("it is stopping"))?;
+    let encoded = encoded.map_err(Problem::unavailable)?;
+    let captured = captured.to_rfc3339();
+    let headers = [
+        (header::CONTENT_TYPE, "image/jpeg"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::HeaderName::from_static("x-captured"), captured.as_str()),
+    ];
+    Ok((headers, encoded).into_response())
+}
+
+pub fn snapshot_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
+    operation
+        .id("streamSnapshot")
+        .tag("streams")
+        .summary("The newest picture, as the model sees it")
+        .description("JPEG; `X-Captured` says when it was captured.")
+        .response::<404, Problem>()
+}
+
+fn jpeg(rgb: &[u8], width: usize, height: usize) -> Result<Vec<u8>, String> {
+    let size = |pixels: usize| u16::try_from(pixels).map_err(|_| "the picture is too large".to_owned());
+    let mut out = Vec::new();
+    let encoder = jpeg_encoder::Encoder::new(&mut out, 85);
+    let encoded = encoder.encode(rgb, size(width)?, size(height)?, jpeg_encoder::ColorType::Rgb);
+    encoded.map_err(|error| error.to_string())?;
+    Ok(out)
+}
+
+async fn store(history: &History, config: StreamConfig) -> Result<(), HistoryError> {
+    let text = serde_json::to_string(&config)?;
+    history.change(move |file| Ok(query::keep_stream(file, &config.id, &text)?)).await
+}
+
+/// Adds the streams that were added by calls before the daemon was stopped.
+pub(crate) async fn restore(app: &App) -> Result<(), HistoryError> {
+    for (id, text) in app.history.read(|file| Ok(query::streams(file)?)).await? {
+        let added = match serde_json::from_str::<StreamConfig>(&text) {
+            Ok(config) => app.streams.add(config, Origin::Api).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = added {
+            tracing::error!(stream = id, error, "a stream that was added by a call is not watched any more");
+        }
+    }
+    Ok(())
+}
+
+/// An id as it stands in a path.
+fn encoded(id: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    id.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_can_stand_in_a_path() {
+        assert_eq!(encoded("yard-1.b"), "yard-1.b");
+        assert_eq!(encoded("tür\"<?#"), "t%C3%BCr%22%3C%3F%23");
+    }
+}
