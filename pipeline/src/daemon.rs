@@ -113,7 +113,14 @@ impl Daemon {
         };
         plans.retain(enabled);
         let (streams, commands) = Streams::of_file(&config.stream, manifest, worker);
-        Ok(Self { loaded, plans, control: Arc::new(Control::new()), streams, commands, asker: Asker::default() })
+        Ok(Self {
+            loaded,
+            plans,
+            control: Arc::new(Control::new()),
+            streams,
+            commands,
+            asker: Asker::default(),
+        })
     }
 
     /// What it tells of itself.

@@ -9,8 +9,8 @@ use crate::answer::{self, Asked, Inquiry, Reader, Voices};
 use crate::control::StreamMetrics;
 use crate::coverage::{Held, Ledger, LedgerConfig, Outcome, Span};
 use crate::record::{
-    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Instant, Latency, Phase, WindowFate,
-    WindowRecord,
+    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Instant, Latency, Phase,
+    WindowFate, WindowRecord,
 };
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::{Seen, TrackConfig, Tracker, WindowFacts};

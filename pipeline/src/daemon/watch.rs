@@ -41,8 +41,16 @@ pub async fn watch(
 ) -> Watched {
     let (publisher, mut published) = Publisher::channel();
     let (said, mut saying) = mpsc::unbounded_channel();
-    let mut engine =
-        Engine::start(vec![plan], Engine::no_commands(), model::of(localizer.into()), schedule, control, publisher, Some(said), &Asker::default());
+    let mut engine = Engine::start(
+        vec![plan],
+        Engine::no_commands(),
+        model::of(localizer.into()),
+        schedule,
+        control,
+        publisher,
+        Some(said),
+        &Asker::default(),
+    );
     let mut records = Vec::new();
     let collect = async {
         while let Some(batch) = published.recv().await {

@@ -202,7 +202,10 @@ mod tests {
         let host = |text: &str| Address::parse(text).expect("an address").host().map(str::to_owned);
         assert_eq!(host("rtsp://me:secret@cam.example.org:8554/a@b").as_deref(), Some("cam.example.org"));
         assert_eq!(host("http://[2001:db8::1]:80/a").as_deref(), Some("[2001:db8::1]"));
-        assert_eq!((host("srt://:9000?mode=listener"), host("test://?a=b"), host("/tmp/a.mp4")), (None, None, None));
+        assert_eq!(
+            (host("srt://:9000?mode=listener"), host("test://?a=b"), host("/tmp/a.mp4")),
+            (None, None, None)
+        );
         let file = Address::parse("file:///tmp/a%20b.mp4").expect("an address");
         assert_eq!((file.file(), file.scheme_name()), (Some(Path::new("/tmp/a b.mp4")), "file"));
     }
