@@ -107,6 +107,42 @@ fn events_that_a_killed_daemon_left_open_end_with_the_next_start() {
 }
 
 #[test]
+fn a_file_that_is_interrupted_twice_and_then_watched_is_told_without_contradiction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out.jsonl");
+    let text = |realtime: bool| {
+        let text = format!(
+            "sink.kind = \"jsonl\"\nsink.jsonl.path = {path:?}\n[[stream]]\nid = \"scene\"\nuri = {:?}\n\
+             hop = \"5s\"\nmin_score = 0.0\nrealtime = {realtime}\n",
+            scene()
+        );
+        config(&folder, &text)
+    };
+    let stops: [fn(&mut Daemon); 2] = [Daemon::kill, |daemon| assert!(daemon.terminate().success())];
+    for stop in stops {
+        let before = lines(&path, "coverage").len();
+        let mut daemon = Daemon::start(&folder, &text(true));
+        daemon.until("spans are told", || lines(&path, "coverage").len() >= before + 3);
+        stop(&mut daemon);
+    }
+    let mut daemon = Daemon::start(&folder, &text(false));
+    assert!(daemon.wait().success(), "{}", daemon.log());
+
+    let events = without_repeats(lines(&path, "events"));
+    check_lives(&events, "scene");
+    let mut coverage = without_repeats(lines(&path, "coverage"));
+    for (run, is_whole) in [("scene/after-2/", true), ("scene/after-1/", false), ("scene/", false)] {
+        let (of_run, others): (Vec<_>, Vec<_>) =
+            coverage.into_iter().partition(|span| span.ce_id.starts_with(run));
+        coverage = others;
+        let (end, watched) = check_coverage(&of_run, "scene");
+        assert!(end > 5.0 && (end == watched || !is_whole), "{run}: {watched} of {end} s watched");
+        assert_eq!((end - 60.0).abs() < 0.6, is_whole, "{run}: {end}");
+    }
+    assert!(coverage.is_empty(), "{coverage:?}");
+}
+
+#[test]
 fn a_daemon_whose_streams_are_over_waits_when_told_to() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = format!(

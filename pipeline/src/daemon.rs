@@ -105,7 +105,7 @@ pub async fn run(loaded: Loaded, worker: Worker, stop: CancellationToken) -> Res
     let (sink, _broker) = open_sink(&config.sink)?;
     let (outbox, left_open) = open_outbox(config, &control).await?;
     let delivery = deliver(&outbox, sink, &control);
-    let (publisher, records) = Publisher::channel();
+    let (publisher, records) = Publisher::channel(Some(outbox.clone()));
     let stored = publisher::store(records, outbox.clone(), control.clone());
     // Before anything new; should the outbox be gone already, `stored` says why.
     let _taken = publisher.publish(left_open).await;

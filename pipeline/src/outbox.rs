@@ -4,7 +4,9 @@
 //! it or it was given up for a stated reason. The counters live in the same transactions as the messages, so
 //! `produced = acknowledged + spooled + sum(dropped)` holds at every instant and after every crash.
 
+mod admission;
 mod error;
+mod runs;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -20,8 +22,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 pub use error::OutboxError;
+pub(crate) use runs::{Begun, Whole};
 use store::{Numbered, Opener, Store, open_file};
-use writer::{Append, Board, Request, Settle, Writer};
+use writer::{Append, Begin, Board, Request, Settle, Writer};
 
 /// `[outbox]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,12 +238,21 @@ impl Outbox {
     /// # Panics
     /// On an async worker thread, which must not block.
     pub fn append(&self, messages: &[Message]) -> Result<Appended, OutboxError> {
-        if messages.is_empty() {
+        self.append_last(messages, Vec::new())
+    }
+
+    /// As [`append`](Self::append); with these messages runs are `whole`, which is on disk with them, or not at all.
+    pub(crate) fn append_last(
+        &self,
+        messages: &[Message],
+        whole: Vec<Whole>,
+    ) -> Result<Appended, OutboxError> {
+        if messages.is_empty() && whole.is_empty() {
             return Ok(Appended::default());
         }
         let (reply, answer) = oneshot::channel();
         let (messages, outcome) = (messages.to_vec(), Appended::default());
-        self.request(Request::Append(Append { messages, reply, done: 0, outcome }));
+        self.request(Request::Append(Append { messages, whole, reply, done: 0, outcome }));
         answer.blocking_recv().unwrap_or_else(|_| Err(OutboxError::Closed { path: self.shared.path.clone() }))
     }
 
@@ -261,6 +273,14 @@ impl Outbox {
     /// When the file cannot be read.
     pub fn left_open(&self) -> Result<Vec<Message>, OutboxError> {
         self.shared.store.left_open()
+    }
+
+    /// A run of `recording`, the key of its messages, begins: that is on disk when the answer comes. An error when it
+    /// cannot be written down now. Does not block.
+    pub(crate) fn begin(&self, recording: &str) -> oneshot::Receiver<Begun> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Begin(Begin { recording: recording.to_owned(), reply }));
+        answer
     }
 
     /// The number of the next message; changes whenever messages were stored.

@@ -8,46 +8,90 @@ use tokio::task::JoinHandle;
 
 use super::record::Record;
 use crate::control::{Control, Stage};
-use crate::outbox::{Message, Outbox, OutboxError};
+use crate::outbox::{Begun, Message, Outbox, OutboxError, Whole};
+use crate::record::Run;
+use crate::timeline::UtcTime;
+use crate::window::StreamId;
 
 /// Calls that may wait; each holds the records of one window.
 const QUEUE: usize = 64;
 /// Calls that share one sync of the disk.
 const TOGETHER: usize = 32;
 
+/// Records that go into the outbox together.
+#[derive(Debug, Default)]
+pub(super) struct Parcel {
+    /// In order.
+    pub records: Vec<Record>,
+    /// They were told before.
+    pub repeats: bool,
+    /// The run that has told all with them.
+    pub whole: Option<Whole>,
+}
+
+impl Parcel {
+    /// As they go into the outbox. What was told before has its last word there already, and waits for none.
+    pub fn messages(&self) -> impl Iterator<Item = Message> + '_ {
+        self.records.iter().map(Record::message).map(|message| match self.repeats {
+            true => Message { subject: None, ..message },
+            false => message,
+        })
+    }
+}
+
 /// Takes records on their way out. Clones share it; when the last one goes, its thread ends.
 #[derive(Debug, Clone)]
 pub(super) struct Publisher {
-    sender: mpsc::Sender<Vec<Record>>,
+    sender: mpsc::Sender<Parcel>,
+    /// Remembers the runs; without it every run is a first one.
+    outbox: Option<Outbox>,
 }
 
 impl Publisher {
     /// One that whoever holds the receiver serves.
-    pub fn channel() -> (Self, mpsc::Receiver<Vec<Record>>) {
+    pub fn channel(outbox: Option<Outbox>) -> (Self, mpsc::Receiver<Parcel>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self { sender }, receiver)
+        (Self { sender, outbox }, receiver)
+    }
+
+    /// A run of a recording begins, before its first record: which it is, and whether it repeats what was told.
+    pub async fn begin(&self, stream: &StreamId) -> (Run, bool) {
+        let Some(outbox) = &self.outbox else { return (Run::default(), false) };
+        match outbox.begin(stream.as_str()).await {
+            Ok(Begun { interruptions, told }) => (Run::Replay { interruptions }, told),
+            // The disk fails, which the outbox says. What cannot be remembered must not be repeated.
+            Err(_) => (Run::Once { began: UtcTime::now() }, false),
+        }
     }
 
     /// Hands records over, in order; waits for room. `false` when nobody takes them any more.
     pub async fn publish(&self, records: Vec<Record>) -> bool {
-        records.is_empty() || self.sender.send(records).await.is_ok()
+        self.send(Parcel { records, ..Parcel::default() }).await
+    }
+
+    /// As [`publish`](Self::publish).
+    pub async fn send(&self, parcel: Parcel) -> bool {
+        (parcel.records.is_empty() && parcel.whole.is_none()) || self.sender.send(parcel).await.is_ok()
     }
 }
 
 /// Puts what is published into the outbox until every publisher is gone.
 pub(super) fn store(
-    mut records: mpsc::Receiver<Vec<Record>>,
+    mut parcels: mpsc::Receiver<Parcel>,
     outbox: Outbox,
     control: Arc<Control>,
 ) -> JoinHandle<Result<(), OutboxError>> {
     tokio::task::spawn_blocking(move || {
-        while let Some(first) = records.blocking_recv() {
-            let more = std::iter::from_fn(|| records.try_recv().ok()).take(TOGETHER - 1);
-            let messages: Vec<Message> =
-                std::iter::once(first).chain(more).flatten().map(|record| record.message()).collect();
+        while let Some(first) = parcels.blocking_recv() {
+            let more = std::iter::from_fn(|| parcels.try_recv().ok()).take(TOGETHER - 1);
+            let (mut messages, mut whole): (Vec<Message>, Vec<Whole>) = (Vec::new(), Vec::new());
+            for parcel in std::iter::once(first).chain(more) {
+                messages.extend(parcel.messages());
+                whole.extend(parcel.whole);
+            }
             let started = Instant::now();
             // What a full outbox drops is counted there, and in the log.
-            let _counted = outbox.append(&messages)?;
+            let _counted = outbox.append_last(&messages, whole)?;
             control.metrics.stage(Stage::Store, started.elapsed());
         }
         Ok(())

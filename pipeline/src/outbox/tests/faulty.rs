@@ -181,3 +181,22 @@ fn a_full_disk_is_waited_for_when_nothing_may_be_dropped() {
     assert_eq!(appending.join().expect("no panic").expect("appends"), Appended { stored: 3, dropped: 0 });
     assert_eq!(waiting(&outbox), ids(0..3));
 }
+
+#[test]
+fn a_run_does_not_wait_for_a_failing_disk() {
+    let folder = tempdir();
+    let (outbox, switches) = on_disk(&config(&folder, 1 << 20, WhenFull::Block));
+    switches.full.store(true, Ordering::SeqCst);
+    assert!(outbox.begin("cam").blocking_recv().is_err(), "nobody will remember it");
+    switches.full.store(false, Ordering::SeqCst);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let interruptions = loop {
+        assert!(Instant::now() < deadline, "it is used again");
+        if let Ok(Begun { interruptions, .. }) = outbox.begin("cam").blocking_recv() {
+            break interruptions;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    // Whether the first is on disk, its fate was unknown.
+    assert!(interruptions <= 1);
+}
