@@ -222,6 +222,7 @@ async fn open_outbox(config: &Config, control: &Control) -> Result<(Outbox, Vec<
     let (outbox, ends) =
         opened.map_err(|error| DaemonError::Part { part: "the outbox", reason: error.to_string() })??;
     control.metrics.watch_outbox(&outbox);
+    control.status.outbox(outbox.watch_trouble());
     Ok((outbox, ends))
 }
 

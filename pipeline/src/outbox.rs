@@ -26,6 +26,8 @@ pub(crate) use runs::{Begun, Whole};
 use store::{Numbered, Opener, Store, open_file};
 use writer::{Append, Begin, Board, Request, Settle, Writer};
 
+use crate::timeline::UtcTime;
+
 /// `[outbox]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -145,6 +147,15 @@ impl Accounting {
     }
 }
 
+/// The file cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Since when.
+    pub since: UtcTime,
+    /// What is wrong, what to do, and what happens to messages meanwhile.
+    pub reason: String,
+}
+
 /// What became of one call of [`Outbox::append`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Appended {
@@ -215,8 +226,9 @@ impl Outbox {
         if spooled > 0 {
             tracing::info!(spooled, path = %path.display(), "the outbox holds messages of an earlier run");
         }
-        let (accounting, next) = (Mutex::new(ledger.accounting.clone()), watch::Sender::new(ledger.next));
-        let (store, board) = (Arc::new(store), Arc::new(Board { accounting, next }));
+        let accounting = watch::Sender::new(ledger.accounting.clone());
+        let (trouble, next) = (watch::Sender::new(None), watch::Sender::new(ledger.next));
+        let (store, board) = (Arc::new(store), Arc::new(Board { accounting, trouble, next }));
         let (requests, received) = mpsc::channel();
         let writer = Writer::new(store.clone(), board.clone(), config, ledger);
         let thread = std::thread::Builder::new().name("outbox".into()).spawn(move || writer.run(&received));
@@ -263,7 +275,17 @@ impl Outbox {
 
     /// Where all messages are, now.
     pub fn accounting(&self) -> Accounting {
-        self.shared.board.accounting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.board.accounting.borrow().clone()
+    }
+
+    /// Where all messages are, as it changes.
+    pub fn watch_accounting(&self) -> watch::Receiver<Accounting> {
+        self.shared.board.accounting.subscribe()
+    }
+
+    /// Why nothing can be written to the file, while nothing can.
+    pub fn watch_trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.shared.board.trouble.subscribe()
     }
 
     /// The last message of every subject whose last word never came into the file: what an earlier run left open when it

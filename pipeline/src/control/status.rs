@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::outbox::Trouble;
 use crate::sink::DeliveryState;
 
 /// One call of the model never takes so long; a model that does hangs.
@@ -69,6 +70,7 @@ struct Inner {
     stopping: bool,
     streams: BTreeMap<String, StreamState>,
     delivery: Option<watch::Receiver<DeliveryState>>,
+    outbox: Option<watch::Receiver<Option<Trouble>>>,
 }
 
 /// The answer of `/healthz`.
@@ -83,7 +85,7 @@ pub struct Health {
 /// The answer of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Readiness {
-    /// Is the model loaded, and do records get through?
+    /// Is the model loaded, can records be stored, and do they get through?
     pub ready: bool,
     /// Why not.
     pub reasons: Vec<String>,
@@ -105,6 +107,11 @@ impl Status {
     /// Where to look whether records get through.
     pub fn delivery(&self, state: watch::Receiver<DeliveryState>) {
         self.lock().delivery = Some(state);
+    }
+
+    /// Where to look whether records can be stored.
+    pub fn outbox(&self, trouble: watch::Receiver<Option<Trouble>>) {
+        self.lock().outbox = Some(trouble);
     }
 
     /// It was told to stop.
@@ -140,6 +147,11 @@ impl Status {
             }
             Some(DeliveryState::Starting | DeliveryState::Connected) => {}
         }
+        if let Some(Trouble { since, reason }) =
+            inner.outbox.as_ref().and_then(|trouble| trouble.borrow().clone())
+        {
+            reasons.push(format!("no record is stored since {}: {reason}", since.to_rfc3339()));
+        }
         if inner.stopping {
             reasons.push("it is shutting down".to_owned());
         }
@@ -172,6 +184,17 @@ mod tests {
                 && readiness.reasons[0].ends_with("refused")
         );
         delivery.send_replace(DeliveryState::Connected);
+        let outbox = watch::Sender::new(None);
+        status.outbox(outbox.subscribe());
+        assert!(status.readiness().ready);
+        outbox.send_replace(Some(Trouble { since: UtcTime(0), reason: "the disk is full".into() }));
+        let readiness = status.readiness();
+        assert!(
+            !readiness.ready
+                && readiness.reasons[0].contains("since 1970")
+                && readiness.reasons[0].ends_with("the disk is full")
+        );
+        outbox.send_replace(None);
         status.stream("cam", StreamState::Lost { reason: "away".into() });
         assert!(status.readiness().ready, "a lost stream is not the daemon's fault");
         status.stopping();

@@ -2,8 +2,8 @@
 //! callers share one sync (group commit).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
@@ -11,7 +11,10 @@ use tokio::sync::{oneshot, watch};
 use super::admission::Admission;
 use super::runs::{Begun, Whole};
 use super::store::{Ledger, Store};
-use super::{Accounting, Appended, Message, OutboxConfig, OutboxError, Topic, Verdict, WhenFull, reason};
+use super::{
+    Accounting, Appended, Message, OutboxConfig, OutboxError, Topic, Trouble, Verdict, WhenFull, reason,
+};
+use crate::timeline::UtcTime;
 
 /// Messages after which a transaction takes no more callers in; bounds its memory and its time.
 const GROUP: usize = 8192;
@@ -60,7 +63,9 @@ pub(super) struct Begin {
 
 /// What everybody may look at.
 pub(super) struct Board {
-    pub accounting: Mutex<Accounting>,
+    pub accounting: watch::Sender<Accounting>,
+    /// While the file cannot be written.
+    pub trouble: watch::Sender<Option<Trouble>>,
     /// Number of the next message; changes when messages were stored.
     pub next: watch::Sender<u64>,
 }
@@ -121,7 +126,8 @@ impl Writer {
     pub fn run(mut self, requests: &Receiver<Request>) {
         loop {
             let next = match &self.failing {
-                Some(failing) => {
+                // What waits is tried again; with nothing to write nobody can tell whether it would work.
+                Some(failing) if self.has_work() => {
                     requests.recv_timeout(failing.next_try.saturating_duration_since(Instant::now()))
                 }
                 _ => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -229,6 +235,7 @@ impl Writer {
                 after_s = failing.since.elapsed().as_secs_f64(),
                 "the outbox can be written again"
             );
+            self.board.trouble.send_replace(None);
         }
         self.publish(ledger);
         for Settle { reply, .. } in self.settles.drain(..) {
@@ -255,8 +262,7 @@ impl Writer {
 
     fn publish(&mut self, ledger: Ledger) {
         self.ledger = ledger;
-        *self.board.accounting.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.ledger.accounting.clone();
+        self.board.accounting.send_replace(self.ledger.accounting.clone());
         let next = self.ledger.next;
         self.board.next.send_if_modified(|seen| std::mem::replace(seen, next) != next);
     }
@@ -305,6 +311,8 @@ impl Writer {
                 _ => "new messages are dropped and counted until it can",
             };
             tracing::error!(%error, "the outbox cannot be written; {consequence}");
+            let trouble = Trouble { since: UtcTime::now(), reason: format!("{error}; {consequence}") };
+            self.board.trouble.send_replace(Some(trouble));
             Failing { since: now, pause: RETRY / 2, next_try: now, reason }
         });
         failing.pause = (failing.pause * 2).min(RETRY_MAX);
