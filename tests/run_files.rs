@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::kafka::free_ports;
+use support::kafka::Port;
 use support::{
     Daemon, Published, avicuna, check_coverage, check_lives, config, lines, repository, without_repeats,
 };
@@ -163,10 +163,11 @@ fn a_daemon_whose_streams_are_over_waits_when_told_to() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let [nobody] = free_ports();
+    let nobody = Port::free();
     let text = format!(
-        "daemon.flush = \"1h\"\nsink.kafka.brokers = \"127.0.0.1:{nobody}\"\n\
-         [[stream]]\nid = \"short\"\nuri = \"test://?duration=1\"\n"
+        "daemon.flush = \"1h\"\nsink.kafka.brokers = {:?}\n\
+         [[stream]]\nid = \"short\"\nuri = \"test://?duration=1\"\n",
+        nobody.address()
     );
     let mut daemon = Daemon::start(&folder, &config(&folder, &text));
     let log = folder.path().join("log");
