@@ -112,8 +112,9 @@ fn a_file_that_is_interrupted_twice_and_then_watched_is_told_without_contradicti
     let path = folder.path().join("out.jsonl");
     let text = |realtime: bool| {
         let text = format!(
-            "sink.kind = \"jsonl\"\nsink.jsonl.path = {path:?}\n[[stream]]\nid = \"scene\"\nuri = {:?}\n\
-             hop = \"5s\"\nmin_score = 0.0\nrealtime = {realtime}\n",
+            "model.path = {:?}\nsink.kind = \"jsonl\"\nsink.jsonl.path = {path:?}\n\
+             [[stream]]\nid = \"scene\"\nuri = {:?}\nhop = \"5s\"\nmin_score = 0.0\nrealtime = {realtime}\n",
+            repository("assets/models/avicuna-small"),
             scene()
         );
         config(&folder, &text)
