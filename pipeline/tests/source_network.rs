@@ -8,15 +8,12 @@ use std::time::Duration;
 use avicuna_pipeline::source::{End, SourceConfig, SourceEvent};
 use common::http::Http;
 use common::media::{TICKS, make, pictures, shifted, stamps, tone, transport};
+use common::ports::Port;
 use common::rtmp::Rtmp;
 use common::{Running, all, check, config, frames, gaps, heard, live, media};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use tempfile::TempDir;
-
-fn free_udp_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
-}
 
 /// A sender that plays until it is dropped.
 struct Sender(gst::Element);
@@ -114,7 +111,8 @@ async fn a_playlist_is_played_to_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn srt_from_a_listener_that_dies_and_returns() {
-    let port = free_udp_port();
+    let held = Port::free();
+    let port = held.number();
     let sink =
         format!("srtsink uri=srt://127.0.0.1:{port}?mode=listener wait-for-connection=true latency=100");
     let config = SourceConfig {
@@ -154,7 +152,8 @@ async fn rtmp_whose_publisher_dies_and_returns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn srt_as_a_listener() {
-    let port = free_udp_port();
+    let held = Port::free();
+    let port = held.number();
     let config = live(format!("srt://127.0.0.1:{port}?mode=listener"));
     let mut running = Running::start(config.clone());
     let _sender = Sender::live(&format!("srtsink uri=srt://127.0.0.1:{port}?mode=caller latency=100"));
@@ -165,7 +164,8 @@ async fn srt_as_a_listener() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transport_stream_over_udp() {
-    let port = free_udp_port();
+    let held = Port::free();
+    let port = held.number();
     let config = live(format!("udp://127.0.0.1:{port}"));
     let mut running = Running::start(config.clone());
     let sender = Sender::live(&format!("udpsink host=127.0.0.1 port={port}"));
@@ -204,7 +204,8 @@ async fn a_live_transport_stream_whose_stamps_wrap_and_start_again() {
     let (first, last) = stamps(&part);
     let wrapping = shifted(&part, (1 << 33) - first - (last - first) / 2);
     let stream = [wrapping, shifted(&part, 5000 * TICKS), part].concat();
-    let port = free_udp_port();
+    let held = Port::free();
+    let port = held.number();
     let config = live(format!("udp://127.0.0.1:{port}"));
     let mut running = Running::start(config.clone());
     let sender = trickle(port, stream, 12.0);

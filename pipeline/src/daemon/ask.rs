@@ -416,7 +416,7 @@ pub async fn ask(
     schedule: ScheduleConfig,
     question: &str,
 ) -> Result<Reply, AskError> {
-    let (publisher, _nobody) = Publisher::channel();
+    let (publisher, _nobody) = Publisher::channel(None);
     let (asker, control) = (Asker::default(), Arc::new(Control::new()));
     let model = model::of(localizer.into());
     let engine =

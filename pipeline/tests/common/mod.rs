@@ -3,6 +3,8 @@
 
 pub mod http;
 pub mod media;
+#[path = "../support/ports.rs"]
+pub mod ports;
 pub mod rtmp;
 pub mod rtsp;
 
