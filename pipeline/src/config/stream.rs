@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::durations;
 use crate::source::Reconnect;
+use crate::source::choice::TrackChoice;
 use crate::source::failure::Failure;
 use crate::source::uri::Address;
 
@@ -59,6 +60,12 @@ pub struct StreamConfig {
     /// Localizations of one label that are no farther apart than this are one event.
     #[serde(default = "merge_gap", with = "durations")]
     pub merge_gap: Duration,
+    /// Which audio track, where there are several: its number from 0, its language, or "default".
+    #[serde(default)]
+    pub audio_track: TrackChoice,
+    /// Which video track, likewise.
+    #[serde(default)]
+    pub video_track: TrackChoice,
     /// How long a network source may hold packets back to put them in order.
     #[serde(default = "latency", with = "durations")]
     pub latency: Duration,
@@ -158,6 +165,8 @@ impl StreamConfig {
             min_query_score: None,
             min_windows: min_windows(),
             merge_gap: merge_gap(),
+            audio_track: TrackChoice::Default,
+            video_track: TrackChoice::Default,
             latency: latency(),
             stall_timeout: stall_timeout(),
             isolation: None,
