@@ -21,6 +21,7 @@ use crate::answer::{Asked, Asking, Phrases, Reader};
 use crate::control::Control;
 use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase};
 use crate::schedule::{ScheduleConfig, Scheduler, Shed};
+use crate::source::choice::TrackChoice;
 use crate::source::failure::{Failure, Kind};
 use crate::source::{self, End, Fit, Reconnect, SourceConfig};
 use crate::track::TrackConfig;
@@ -52,6 +53,8 @@ fn plan(id: &str, seconds: u32, live: bool) -> Plan {
         frame_size: 32,
         fit: Fit::Stretch,
         sample_rate: 16_000,
+        audio_track: TrackChoice::Default,
+        video_track: TrackChoice::Default,
         latency: Duration::from_millis(100),
         reconnect: Reconnect::default(),
         stall_timeout: Duration::from_secs(60),

@@ -107,7 +107,7 @@ fn go(outbox: &Outbox, recording: &[Said], course: Course) -> Run {
     for (index, said) in recording[..windows].iter().enumerate() {
         let facts = window(index);
         let settled = Settled { until: facts.end, facts, missing: None, fate: fate(said) };
-        store(Parcel { records: recorder.settle(settled, &metrics), repeats, whole: None });
+        store(Parcel { records: recorder.settle(settled, &metrics), repeats, ..Parcel::default() });
     }
     let end = windows.checked_sub(1).map_or(StreamTime::ZERO, |last| window(last).end);
     match course {
@@ -116,7 +116,7 @@ fn go(outbox: &Outbox, recording: &[Said], course: Course) -> Run {
         Course::Whole | Course::KilledAtTheEnd => {}
     }
     let records = recorder.finish(end, &metrics);
-    store(Parcel { records, repeats, whole: recorder.whole() });
+    store(Parcel { records, repeats, whole: recorder.whole(), ..Parcel::default() });
     run
 }
 
