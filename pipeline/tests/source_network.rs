@@ -243,7 +243,8 @@ async fn rtmp_whose_publisher_dies_and_returns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn srt_with_a_wrong_passphrase_is_refused_and_not_called_without_a_pause() {
-    let port = free_udp_port();
+    let held = Port::free();
+    let port = held.number();
     let _sender = Sender::live(&format!(
         "srtsink uri=srt://127.0.0.1:{port}?mode=listener passphrase=theRightOne1 pbkeylen=16 wait-for-connection=true"
     ));
