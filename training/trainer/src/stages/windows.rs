@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use avicuna_corpus::Sense as Modality;
+use avicuna_corpus::features::Rows;
 use avicuna_corpus::pu_valor::{Segment, Timeline};
 use avicuna_models::manifest::{PromptSpec, WindowSpec};
 use avicuna_models::prompt::Template;
@@ -22,7 +23,6 @@ use rand_chacha::ChaCha8Rng;
 use super::TrainError;
 use super::config::Windows as Settings;
 use super::features::{Features, Sense};
-use super::npy::Rows;
 use super::source::{Sample, Source};
 use crate::labels::VIDEO;
 
