@@ -34,11 +34,16 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "auto")]
     device: String,
     /// Leave out what is less sure (0 to 1); by default the model's own least scores.
-    #[arg(long)]
+    #[arg(long, value_name = "SCORE", value_parser = score)]
     min_score: Option<f64>,
     /// JSON on a terminal too.
     #[arg(long)]
     json: bool,
+}
+
+fn score(text: &str) -> Result<f64, String> {
+    let score = text.parse::<f64>().ok().filter(|score| (0.0..=1.0).contains(score));
+    score.ok_or_else(|| "a score is from 0 to 1".to_owned())
 }
 
 /// What is printed as JSON.
@@ -66,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     stream.min_query_score = arguments.min_score;
     let shown = stream.shown_uri();
     let address = stream.address()?;
-    address.check()?;
+    address.check().map_err(|failure| anyhow::anyhow!(failure.message))?;
     let options = LoadOptions {
         device: arguments.device.parse().map_err(anyhow::Error::msg)?,
         threads: None,
