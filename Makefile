@@ -11,7 +11,7 @@ ifeq ($(shell cd / && rustc --version 2>/dev/null | cut -d ' ' -f 2),$(PINNED))
 export RUSTUP_TOOLCHAIN ?= $(shell cd / && rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1)
 endif
 
-.PHONY: help setup build model demo test lint deny coverage schemas bench
+.PHONY: help setup build model demo test lint deny fuzz coverage schemas bench
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -51,6 +51,9 @@ lint: deny ## formatting, clippy, documentation, dependencies, scripts; warnings
 deny: ## licences, sources and duplicates of the dependencies
 	@scripts/setup.sh lint
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+
+fuzz: ## a minute of damaged input for each reader of what comes from outside
+	FUZZ_SECONDS=60 cargo test --workspace --locked --test fuzz -- --nocapture --test-threads 2
 
 # Needs `cargo install cargo-llvm-cov` and `rustup component add llvm-tools`; compiles everything once more, so not in CI.
 coverage: ## which lines the tests reach: target/llvm-cov/html/index.html
