@@ -40,11 +40,12 @@ test: ## every test, with a real Kafka broker
 	target/debug/avicuna eval captions --fetch
 	cargo test --workspace --locked
 
+# Examples are among the documented: with them dependencies have the features that clippy has checked them with, and need no second check.
 lint: deny ## formatting, clippy, documentation, dependencies, scripts; warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --no-default-features --bin avicuna --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --lib --bins --examples
 	shellcheck .ci/run scripts/*.sh
 	$(TOOLS)/ruff check
 

@@ -142,7 +142,7 @@ impl Windows {
         let clips: Vec<(&Segment, Option<Rows>)> = clips.collect::<Result<_, TrainError>>()?;
         let row = |time: f64| {
             let (segment, rows) = clips.iter().find(|(s, _)| s.start <= time && time < s.end)?;
-            let rows = rows.as_ref().filter(|rows| rows.len() > 0)?;
+            let rows = rows.as_ref().filter(|rows| !rows.is_empty())?;
             let share = (time - segment.start) / (segment.end - segment.start);
             Some(rows.row(((share * rows.len() as f64) as usize).min(rows.len() - 1)).to_vec())
         };
