@@ -41,11 +41,12 @@ test: ## every test, with a real Kafka broker
 	cargo test --workspace --locked
 
 # Examples are among the documented: with them dependencies have the features that clippy has checked them with, and need no second check.
+# Pages of public modules name the private ones that they are made of.
 lint: deny ## formatting, clippy, documentation, dependencies, scripts; warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --no-default-features --bin avicuna --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --lib --bins --examples
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --locked --lib --bins --examples
 	shellcheck .ci/run scripts/*.sh
 	$(TOOLS)/ruff check
 
