@@ -66,7 +66,7 @@ def localize(arguments: argparse.Namespace, clip: dict, queries: list[str]) -> l
     command = [arguments.avicuna, "localize", "--json", "--model", arguments.model]
     for query in queries:
         command += ["--query", query]
-    done = subprocess.run([*command, arguments.clips / clip["file"]], capture_output=True, text=True)
+    done = subprocess.run([*command, arguments.clips / clip["file"]], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{clip['file']}: {done.stderr.strip()}")
     return json.loads(done.stdout)["events"]

@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "auto")]
     device: String,
     /// Leave out what is less sure (0 to 1); by default the model's own least scores.
-    #[arg(long)]
+    #[arg(long, value_name = "SCORE", value_parser = score)]
     min_score: Option<f64>,
     /// Give up on a live source that brings nothing for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -45,6 +45,11 @@ pub(super) struct Arguments {
     /// JSON on a terminal too.
     #[arg(long)]
     json: bool,
+}
+
+fn score(text: &str) -> Result<f64, String> {
+    let score = text.parse::<f64>().ok().filter(|score| (0.0..=1.0).contains(score));
+    score.ok_or_else(|| "a score is from 0 to 1".to_owned())
 }
 
 /// What is printed as JSON.
@@ -77,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     stream.stall_timeout = stream.stall_timeout.min(timeout.max(Duration::from_secs(1)));
     let shown = stream.shown_uri();
     let address = stream.address()?;
-    address.check()?;
+    address.check().map_err(|failure| anyhow::anyhow!(failure.message))?;
     let options = LoadOptions {
         device: arguments.device.parse().map_err(anyhow::Error::msg)?,
         threads: None,

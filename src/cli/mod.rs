@@ -87,20 +87,22 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{}", told_once(&error));
+            eprintln!("{}", told(&error));
             let unfit = matches!(error.downcast_ref(), Some(DaemonError::Config(_)));
             if unfit || error.is::<ConfigError>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         }
     }
 }
 
-/// An error and its causes, without those that the words before them contain: some errors say what caused them.
-fn told_once(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
-        "" => cause,
-        said if said.contains(&cause) => told,
-        said => format!("{said}: {cause}"),
-    })
+/// What went wrong and why, each reason once: many of our errors name their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }
 
 /// Sends log messages to standard error. `RUST_LOG`, when set, goes before `config.level`.
