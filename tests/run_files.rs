@@ -71,7 +71,7 @@ fn one_file_is_localized_as_json_into_a_pipe() {
 #[test]
 fn what_cannot_be_localized_is_said() {
     for (source, expected) in [
-        ("/nowhere/a.mp4", "not-found: /nowhere/a.mp4 cannot be read"),
+        ("/nowhere/a.mp4", "/nowhere/a.mp4 cannot be read"),
         ("gopher://host/a", "\"gopher\" is not known"),
         ("Cargo.toml", "not-media"),
     ] {

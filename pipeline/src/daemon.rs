@@ -42,7 +42,7 @@ pub use stream::Heard;
 pub use streams::{Listed, Origin, Reloaded, Streams, StreamsError};
 pub use watch::{Watched, watch};
 
-use self::engine::{Command, Engine};
+use self::engine::{Command, Engine, Orders};
 use self::publisher::Publisher;
 use crate::config::{Config, ConfigError, Loaded, SinkConfig, SinkKind};
 use crate::control::{Control, ModelState};
@@ -167,8 +167,7 @@ impl Daemon {
         };
         control.status.model(ModelState::Idle);
         let engine = Engine::start(
-            plans,
-            commands,
+            Orders { plans, commands },
             model::of(Arc::new(localizer)),
             schedule(config),
             control.clone(),

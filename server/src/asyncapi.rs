@@ -21,7 +21,12 @@ struct Channel<'a> {
 pub fn document(topics: &Topics) -> Value {
     let channels = [
         channel::<EventRecord>("events", &topics.events, EVENT_TYPE, "One state of one event"),
-        channel::<CoverageRecord>("coverage", &topics.coverage, COVERAGE_TYPE, "Whether a span of a stream was watched"),
+        channel::<CoverageRecord>(
+            "coverage",
+            &topics.coverage,
+            COVERAGE_TYPE,
+            "Whether a span of a stream was watched",
+        ),
         channel::<ErrorRecord>("errors", &topics.errors, ERROR_TYPE, "Something went wrong"),
     ];
     let (mut by_name, mut operations) = (Map::new(), Map::new());
@@ -39,16 +44,22 @@ pub fn document(topics: &Topics) -> Value {
                 "bindingVersion": "0.5.0",
             } },
         });
-        by_name.insert(name.to_owned(), json!({
-            "address": topic,
-            "messages": { ce_type: message },
-            "bindings": { "kafka": { "topic": topic, "bindingVersion": "0.5.0" } },
-        }));
-        operations.insert(format!("publish-{name}"), json!({
-            "action": "send",
-            "channel": { "$ref": format!("#/channels/{name}") },
-            "messages": [{ "$ref": format!("#/channels/{name}/messages/{ce_type}") }],
-        }));
+        by_name.insert(
+            name.to_owned(),
+            json!({
+                "address": topic,
+                "messages": { ce_type: message },
+                "bindings": { "kafka": { "topic": topic, "bindingVersion": "0.5.0" } },
+            }),
+        );
+        operations.insert(
+            format!("publish-{name}"),
+            json!({
+                "action": "send",
+                "channel": { "$ref": format!("#/channels/{name}") },
+                "messages": [{ "$ref": format!("#/channels/{name}/messages/{ce_type}") }],
+            }),
+        );
     }
     json!({
         "asyncapi": "3.0.0",
@@ -89,8 +100,10 @@ mod tests {
         let found: Value = serde_json::from_str(&found).unwrap_or_default();
         assert!(found == document, "{}: run this test once with UPDATE_SCHEMAS=1", path.display());
         for channel in ["events", "coverage", "errors"] {
-            let reference = document["operations"][format!("publish-{channel}")]["messages"][0]["$ref"].clone();
-            let pointer = reference.as_str().and_then(|reference| reference.strip_prefix('#')).expect("a reference");
+            let reference =
+                document["operations"][format!("publish-{channel}")]["messages"][0]["$ref"].clone();
+            let pointer =
+                reference.as_str().and_then(|reference| reference.strip_prefix('#')).expect("a reference");
             assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
         }
     }

@@ -419,8 +419,7 @@ pub async fn ask(
     let (publisher, _nobody) = Publisher::channel(None);
     let (asker, control) = (Asker::default(), Arc::new(Control::new()));
     let model = model::of(localizer.into());
-    let engine =
-        Engine::start(Vec::new(), Engine::no_commands(), model, schedule, control, publisher, None, &asker);
+    let engine = Engine::start(Vec::<Plan>::new(), model, schedule, control, publisher, None, &asker);
     let reply = asker.film(plan, question).await;
     engine.stop(Duration::from_secs(1)).await;
     reply

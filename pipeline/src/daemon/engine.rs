@@ -51,6 +51,22 @@ pub(super) enum Command {
     },
 }
 
+/// What an engine is to watch.
+#[derive(Debug)]
+pub(super) struct Orders {
+    /// From the start.
+    pub plans: Vec<Plan>,
+    /// And from then on.
+    pub commands: mpsc::Receiver<Command>,
+}
+
+impl From<Vec<Plan>> for Orders {
+    /// Nothing but these.
+    fn from(plans: Vec<Plan>) -> Self {
+        Self { plans, commands: mpsc::channel(1).1 }
+    }
+}
+
 /// The reins of a running stream.
 #[derive(Debug)]
 struct Reins {
@@ -80,11 +96,10 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Starts watching, and obeys `commands` from then on. `answer` is the model: it blocks, and gets one batch after the
+    /// Starts watching, and obeys from then on. `answer` is the model: it blocks, and gets one batch after the
     /// other. What it says goes to `heard` too.
     pub fn start(
-        plans: Vec<Plan>,
-        commands: mpsc::Receiver<Command>,
+        orders: impl Into<Orders>,
         (facts, answer): (ModelFacts, impl Answer),
         schedule: ScheduleConfig,
         control: Arc<Control>,
@@ -92,6 +107,7 @@ impl Engine {
         heard: Option<mpsc::UnboundedSender<Heard>>,
         asker: &Asker,
     ) -> Self {
+        let Orders { plans, commands } = orders.into();
         let (scheduler, routes) = (Scheduler::new(schedule), Routes::default());
         let shared = Shared {
             control: control.clone(),
@@ -123,11 +139,6 @@ impl Engine {
         };
         plans.into_iter().for_each(|plan| engine.watch(plan));
         engine
-    }
-
-    /// For streams that are known from the start.
-    pub fn no_commands() -> mpsc::Receiver<Command> {
-        mpsc::channel(1).1
     }
 
     /// Obeys until the last stream has ended by itself: not because it was told to leave. Without streams and anybody to

@@ -108,16 +108,8 @@ async fn run(
 ) -> (Vec<Record>, Vec<Ended>) {
     let (publisher, mut published) = Publisher::channel(None);
     let control = Arc::new(Control::new());
-    let mut engine = Engine::start(
-        plans,
-        Engine::no_commands(),
-        (facts(), answer),
-        one_at_a_time(),
-        control,
-        publisher,
-        None,
-        &Asker::default(),
-    );
+    let mut engine =
+        Engine::start(plans, (facts(), answer), one_at_a_time(), control, publisher, None, &Asker::default());
     let gone = engine.model_gone();
     let supervise = async {
         tokio::select! {

@@ -43,7 +43,6 @@ pub async fn watch(
     let (said, mut saying) = mpsc::unbounded_channel();
     let mut engine = Engine::start(
         vec![plan],
-        Engine::no_commands(),
         model::of(localizer.into()),
         schedule,
         control,

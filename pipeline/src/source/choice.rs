@@ -99,13 +99,15 @@ struct Offer {
 /// How long is waited for the languages of tracks, where one is asked for.
 const TAGS: Duration = Duration::from_millis(500);
 
+/// The ids of the streams of one kind, and the number of the one that is taken.
+type Decided = (Vec<String>, usize);
+
 /// Chooses for each kind of track that is wanted, and says once what was left out.
 pub(super) struct Chooser {
     stream: String,
     /// Audio and video; `None`: not wanted.
     choices: [Option<TrackChoice>; 2],
-    /// For these streams of a kind, the number of the one that is taken.
-    decided: Mutex<[Option<(Vec<String>, usize)>; 2]>,
+    decided: Mutex<[Option<Decided>; 2]>,
 }
 
 impl Chooser {

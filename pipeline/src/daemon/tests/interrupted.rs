@@ -245,11 +245,11 @@ fn only_an_interruption_before_all_was_told_makes_new_ids() {
     let recording = vec![Some(vec![("a dog", 10, 99)]), Some(vec![("a dog", 0, 50)]), Some(Vec::new())];
     let runs = |courses: &[Course]| -> Vec<u64> {
         let mut kept = Kept::new();
-        let mut run = |course: &Course| match kept.run(&recording, *course).0 {
+        let run = |course: &Course| match kept.run(&recording, *course).0 {
             Run::Replay { interruptions } => interruptions,
             once @ Run::Once { .. } => panic!("it is remembered: {once:?}"),
         };
-        courses.iter().map(|course| run(course)).collect()
+        courses.iter().map(run).collect()
     };
     let interrupted = [Course::Stopped(1), Course::Killed(2), Course::Killed(0), Course::KilledAtTheEnd];
     assert_eq!(runs(&interrupted), [0, 1, 2, 3]);
