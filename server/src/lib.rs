@@ -6,6 +6,7 @@ mod api;
 pub mod auth;
 mod extract;
 mod history;
+mod page;
 mod problem;
 mod rulebook;
 mod rules;
