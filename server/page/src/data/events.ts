@@ -130,7 +130,7 @@ export class Events {
     const to = open ? Number.POSITIVE_INFINITY : hole.to;
     // A page that ends in the instant in which it began: it is passed over, or it would come for ever.
     this.known.add(Math.min(from, to - 1), to);
-    this.drawn();
+    if (events.length > 0) this.drawn();
     return Math.max(1, events.length);
   }
 
