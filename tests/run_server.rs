@@ -337,7 +337,7 @@ fn what_is_asked_wrongly_is_answered_so() {
         ("/v1/events", 200),
         ("/docs", 200),
         ("/openapi.json", 200),
-        ("/readyz", 200),
+        ("/healthz", 200),
     ] {
         let reply = served.call("GET", path, None);
         assert_eq!(reply.status, expected, "{path}: {}", reply.body);

@@ -56,7 +56,7 @@ pub(crate) struct App {
     pub reload: reload::Reload,
 }
 
-pub(crate) use reload::Reload;
+pub use reload::Reload;
 pub(crate) use streams::restore;
 
 type Shared = State<Arc<App>>;

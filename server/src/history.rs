@@ -15,8 +15,8 @@ mod write;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use avicuna_pipeline::record::WindowRecord;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{broadcast, oneshot};
 
-pub use live::{Listener, Told, What};
+pub use live::{Listener, Told};
 pub use query::{Cursor, EventFilter, EventRow, Span};
 pub use schema::Unfit;
 use write::{Job, Writer};
@@ -90,7 +90,7 @@ struct Shared {
     live: broadcast::Sender<Arc<Told>>,
     lost: Arc<AtomicU64>,
     /// Number of the newest record.
-    newest: Arc<AtomicU64>,
+    newest: Arc<AtomicI64>,
 }
 
 impl History {
@@ -108,7 +108,7 @@ impl History {
         let (jobs, waiting) = mpsc::sync_channel(JOBS);
         let (live, _) = broadcast::channel(RING);
         let newest = query::newest(&connection).map_err(|error| unfit(error.into()))?;
-        let (lost, newest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(newest)));
+        let (lost, newest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicI64::new(newest)));
         let writer = Writer::new(connection, config.clone(), live.clone(), lost.clone(), newest.clone());
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run(&waiting));
         let thread = thread.map_err(|error| unfit(Unfit::Sqlite(io(error))))?;
@@ -128,11 +128,6 @@ impl History {
     /// Records that could not be kept since the start: a full disk, say.
     pub fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.shared.path
     }
 
     /// Reads on a connection of its own, on a thread that may block.
@@ -178,7 +173,7 @@ impl History {
     }
 
     /// Hears everything after the record of this number; `None`: everything from now on.
-    pub fn listen(&self, after: Option<u64>) -> Listener {
+    pub fn listen(&self, after: Option<i64>) -> Listener {
         // In this order: what is kept in between is heard, or is older than now.
         let live = self.shared.live.subscribe();
         let newest = self.shared.newest.load(Ordering::Acquire);

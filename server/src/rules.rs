@@ -10,8 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::FieldProblem;
 
-/// CloudEvents type of [`Alert`].
-pub const ALERT_TYPE: &str = "avicuna.alert.v1";
 /// The most windows that a rule remembers.
 const MOST_WINDOWS: u32 = 1000;
 

@@ -197,7 +197,7 @@ impl Stream {
             }
             SourceEvent::Audio(audio) => {
                 let rate = f64::from(self.plan.source.sample_rate.max(1));
-                let end = audio.capture.plus_seconds(audio.samples.len() as f64 / rate);
+                let end = audio.capture.offset((audio.samples.len() as f64 / rate * 1e9) as i64);
                 self.board().sample(self.plan.stream.as_str(), end);
                 Vec::new()
             }

@@ -46,8 +46,8 @@ pub struct ChatMessage {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Content {
-    /// Words only.
-    Text(String),
+    /// Words only: they say nothing of what they are about.
+    Text(#[expect(dead_code, reason = "only its form counts")] String),
     /// Words, and what they are about.
     Parts(Vec<Part>),
 }

@@ -7,7 +7,7 @@ use aide::transform::TransformOperation;
 use avicuna_pipeline::record::Modality;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use schemars::JsonSchema;
@@ -34,7 +34,7 @@ pub struct Filter {
     /// Events at least so sure, 0 to 1.
     min_score: Option<f64>,
     /// Everything after the record of this number, as `Last-Event-ID` does for those who cannot send headers.
-    after: Option<u64>,
+    after: Option<i64>,
 }
 
 impl Filter {
@@ -52,7 +52,7 @@ pub async fn stream(
     State(app): Shared,
     Params(filter): Params<Filter>,
     headers: HeaderMap,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     let last = match headers.get("last-event-id") {
         None => None,
         Some(last) => {
@@ -62,7 +62,7 @@ pub async fn stream(
     };
     let listener = app.history.listen(last.or(filter.after));
     let alive = KeepAlive::new().interval(ALIVE).event(Event::default().event("keepalive").data("{}"));
-    Ok(Sse::new(heard(listener, filter)).keep_alive(alive))
+    Ok(Sse::new(heard(listener, filter)).keep_alive(alive).into_response())
 }
 
 pub fn stream_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {

@@ -46,7 +46,7 @@ impl What {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     /// Its number: rises in the order of keeping, also over restarts.
-    pub seq: u64,
+    pub seq: i64,
     /// What it is.
     pub what: What,
     /// Whose.
@@ -70,7 +70,7 @@ pub struct Gist {
 
 impl Told {
     /// A record of a topic; `None` when it is none of ours.
-    pub(super) fn new(seq: u64, topic: &str, stream: String, payload: String) -> Option<Self> {
+    pub(super) fn new(seq: i64, topic: &str, stream: String, payload: String) -> Option<Self> {
         let (what, event) = match topic {
             "events" => {
                 let event: EventRecord = serde_json::from_str(&payload).ok()?;
@@ -92,7 +92,7 @@ pub struct Listener {
     history: History,
     live: broadcast::Receiver<Arc<Told>>,
     /// The last one that was heard.
-    last: u64,
+    last: i64,
     /// Read in the file and not given out yet.
     page: VecDeque<Arc<Told>>,
     /// There may be more in the file than was heard live.
@@ -104,7 +104,7 @@ impl Listener {
     pub(super) fn new(
         history: History,
         live: broadcast::Receiver<Arc<Told>>,
-        last: u64,
+        last: i64,
         behind: bool,
     ) -> Self {
         Self { history, live, last, page: VecDeque::new(), behind }

@@ -201,12 +201,12 @@ fn payloads<T: DeserializeOwned>(
 /// Records after a number, oldest first, from `limit` rows; and whether there may be more.
 pub(super) fn records_after(
     file: &Connection,
-    after: u64,
+    after: i64,
     limit: usize,
 ) -> Result<(Vec<Arc<Told>>, bool), HistoryError> {
     let sql = "SELECT seq, topic, stream, payload FROM records WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let mut statement = file.prepare_cached(sql)?;
-    let mut rows = statement.query((after, limit))?;
+    let mut rows = statement.query((after, limit as i64))?;
     let (mut found, mut count) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let topic: String = row.get(1)?;
@@ -217,7 +217,7 @@ pub(super) fn records_after(
 }
 
 /// The newest record's number; 0 when there is none.
-pub(super) fn newest(file: &Connection) -> rusqlite::Result<u64> {
+pub(super) fn newest(file: &Connection) -> rusqlite::Result<i64> {
     // The sequence, not the rows: what was the newest may have been deleted for its age.
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'records'";
     Ok(file.query_row(sql, [], |row| row.get(0)).optional()?.unwrap_or(0))
@@ -279,7 +279,7 @@ pub fn forget_review(file: &Connection, event_id: &str) -> rusqlite::Result<()> 
 pub fn reviews(file: &Connection, limit: usize) -> Result<Vec<(EventRecord, String)>, HistoryError> {
     let mut statement =
         file.prepare_cached("SELECT event, review FROM reviews ORDER BY reviewed_ms, event_id LIMIT ?1")?;
-    let mut rows = statement.query([limit])?;
+    let mut rows = statement.query([limit as i64])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let event = serde_json::from_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?;

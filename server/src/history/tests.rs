@@ -1,6 +1,7 @@
 //! The history on a real file.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use avicuna_pipeline::outbox::Topic;
 use avicuna_pipeline::record::{

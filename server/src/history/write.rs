@@ -1,7 +1,7 @@
 //! The thread that writes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ pub(super) struct Writer {
     config: HistoryConfig,
     live: broadcast::Sender<Arc<Told>>,
     lost: Arc<AtomicU64>,
-    newest: Arc<AtomicU64>,
+    newest: Arc<AtomicI64>,
     tidied: Option<Instant>,
     complained: Option<Instant>,
 }
@@ -64,7 +64,7 @@ impl Writer {
         config: HistoryConfig,
         live: broadcast::Sender<Arc<Told>>,
         lost: Arc<AtomicU64>,
-        newest: Arc<AtomicU64>,
+        newest: Arc<AtomicI64>,
     ) -> Self {
         Self { connection, config, live, lost, newest, tidied: None, complained: None }
     }
@@ -178,7 +178,7 @@ fn keep_message(change: &Transaction<'_>, message: Message, now: i64) -> rusqlit
 fn insert(
     change: &Transaction<'_>,
     record: (&str, &str, &str, Option<String>, i64, &str),
-) -> rusqlite::Result<Option<u64>> {
+) -> rusqlite::Result<Option<i64>> {
     let insert = "INSERT OR IGNORE INTO records (topic, ce_id, stream, subject, kept_ms, payload)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING seq";
     change.prepare_cached(insert)?.query_row(record, |row| row.get(0)).optional()
@@ -217,7 +217,7 @@ fn keep_event(change: &Transaction<'_>, payload: &str, now: i64) -> rusqlite::Re
     Ok(())
 }
 
-fn keep_coverage(change: &Transaction<'_>, payload: &str, seq: u64, now: i64) -> rusqlite::Result<()> {
+fn keep_coverage(change: &Transaction<'_>, payload: &str, seq: i64, now: i64) -> rusqlite::Result<()> {
     let Ok(span) = serde_json::from_str::<CoverageRecord>(payload) else { return Ok(()) };
     change.prepare_cached("INSERT INTO coverage VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
         span.stream_id,
