@@ -3,10 +3,12 @@ SHELL := /bin/bash
 MODEL := assets/models/avicuna-natural
 SMALL := assets/models/avicuna-small
 
-.PHONY: help setup build model demo test lint schemas bench deny
+PAGE := server/page
+
+.PHONY: help setup build model demo test lint page page-test schemas bench deny
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 setup: ## system packages, ONNX Runtime, Kafka and footage into ~/.cache/avicuna
 	@scripts/setup.sh
@@ -34,6 +36,14 @@ lint: setup ## formatting and clippy, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --no-default-features --bin avicuna --locked -- -D warnings
+
+page: ## the page for people, from its sources into server/page/dist
+	npm --prefix $(PAGE) ci --no-fund --no-audit
+	npm --prefix $(PAGE) run build
+
+page-test: setup ## the page in Chromium, before a real daemon; builds the program if it is not there
+	scripts/check_page.sh
+	scripts/test_page.sh
 
 schemas: ## writes config/schemas from the record types
 	UPDATE_SCHEMAS=1 cargo test --locked -p avicuna-pipeline schema

@@ -20,11 +20,13 @@ test.beforeAll(async () => {
     id: ID,
     uri: 'test://?pattern=ball&wave=ticks',
     queries: [MARKUP],
+    detect: false,
+    hop: '20s',
   });
   expect(added.status).toBe(201);
   const rule = await daemon.call('POST', '/v1/rules', { id: 'markup', label: MARKUP, streams: [ID] });
   expect(rule.status).toBe(201);
-  await until('events', async () => (await daemon.get<{ events: unknown[] }>('/v1/events')).events.length > 5);
+  await until('events', async () => (await daemon.get<{ events: unknown[] }>('/v1/events?stream=scene')).events.length > 2);
 });
 test.afterAll(async () => daemon?.stop());
 
@@ -37,7 +39,7 @@ async function everywhere(page: Page, look: (what: string) => Promise<void>): Pr
   await page.getByRole('button', { name: 'Table' }).click();
   await expect(page.getByRole('table')).toBeVisible();
   await look('table');
-  const { events } = await daemon.get<{ events: { event_id: string; start: { utc: string } }[] }>('/v1/events');
+  const { events } = await daemon.get<{ events: { event_id: string; start: { utc: string } }[] }>('/v1/events?stream=scene');
   const event = events.at(-1);
   for (const [hash, ready] of [
     [`#/event/${encodeURIComponent(event?.event_id ?? '')}`, 'Revisions'],

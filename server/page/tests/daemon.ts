@@ -1,7 +1,7 @@
 /** A real daemon with a real model on real media, for as long as a test needs it. */
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -40,17 +40,17 @@ id = "scene"
 uri = ${JSON.stringify(SCENE)}
 loop = true
 realtime = true
-hop = "5s"
+recall = "15s"
 `;
     writeFileSync(join(folder, 'avicuna.toml'), text);
-    const daemon = spawn('sh', ['-c', `exec "$0" run --config "$1" 2>"$2"`, PROGRAM, join(folder, 'avicuna.toml'), log], {
+    const daemon = spawn(PROGRAM, ['run', '--config', join(folder, 'avicuna.toml')], {
       cwd: ROOT,
-      stdio: 'ignore',
+      stdio: ['ignore', 'ignore', openSync(log, 'a')],
     });
     const address = await until('the daemon listens', () => {
       if (daemon.exitCode !== null) throw new Error(`the daemon ended:\n${readFileSync(log, 'utf8')}`);
-      const told = readFileSync(log, 'utf8').match(/probes and metrics are served.*"address":"([^"]+)"|"address":"([^"]+)".*probes and metrics are served/);
-      return told?.[1] ?? told?.[2];
+      const told = readFileSync(log, 'utf8').split('\n').find((line) => line.includes('probes and metrics are served'));
+      return told?.match(/"address":"([^"]+)"/)?.[1];
     });
     return new Daemon(`http://${address}`, daemon, folder);
   }

@@ -13,7 +13,7 @@ export function Ask({ stream, view }: { stream: string; view: View }) {
   const [question, setQuestion] = useState('');
   const [inView, setInView] = useState(false);
   const [answer, setAnswer] = useState<Completion | null>(null);
-  const { busy, problem, run, clear } = useCall();
+  const { busy, problem, run, clear, stop } = useCall();
 
   async function ask(submit: Event) {
     submit.preventDefault();
@@ -46,9 +46,16 @@ export function Ask({ stream, view }: { stream: string; view: View }) {
           }}
         />
         <CheckField label="Only what is in view" pointer="/from" problem={null} value={inView} change={setInView} />
-        <button type="submit" class="main" disabled={busy || question.trim() === ''}>
-          {busy ? 'Asking …' : 'Ask'}
-        </button>
+        <div class="actions">
+          <button type="submit" class="main" disabled={busy || question.trim() === ''}>
+            {busy ? 'Asking …' : 'Ask'}
+          </button>
+          {busy && (
+            <button type="button" onClick={stop}>
+              Stop waiting
+            </button>
+          )}
+        </div>
       </form>
       <div aria-live="polite">
         {problem && <p class="problem">{problem.message}</p>}

@@ -9,6 +9,8 @@ export interface Calling {
   /** Runs a call; its answer, or `undefined` when it failed. */
   run<T>(call: (signal: AbortSignal) => Promise<T>): Promise<{ answer: T } | undefined>;
   clear(): void;
+  /** Waits no longer. */
+  stop(): void;
 }
 
 export function useCall(): Calling {
@@ -20,6 +22,7 @@ export function useCall(): Calling {
     busy,
     problem,
     clear: () => setProblem(null),
+    stop: () => under.current?.abort(),
     run: async (call) => {
       under.current?.abort();
       const control = new AbortController();
