@@ -1,20 +1,29 @@
-# `make demo` and `make test` work on a fresh machine; both begin with `make setup`, which is quick when all is there.
+# `make demo` and `make test` work on a fresh machine; both begin with the part of `make setup` that they need, which is quick when all
+# is there.
 SHELL := /bin/bash
+TOOLS := $(or $(AVICUNA_CACHE),$(HOME)/.cache/avicuna)/tools
 MODEL := assets/models/avicuna-natural
 SMALL := assets/models/avicuna-small
 
 PAGE := server/page
 
-.PHONY: help setup build model demo test lint page page-test schemas bench deny
+# rustup goes by names: where its default is the pinned version under another one, such as `stable`, it need not fetch it again.
+PINNED := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+ifeq ($(shell cd / && rustc --version 2>/dev/null | cut -d ' ' -f 2),$(PINNED))
+export RUSTUP_TOOLCHAIN ?= $(shell cd / && rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1)
+endif
+
+.PHONY: help setup build model demo test lint page page-test deny fuzz coverage schemas bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-setup: ## system packages, ONNX Runtime, Kafka and footage into ~/.cache/avicuna
-	@scripts/setup.sh
+setup: ## system packages, ONNX Runtime, Kafka, footage and what lints need into ~/.cache/avicuna
+	@scripts/setup.sh test lint
 
 # One command for both: built apart, they would want dependencies with other features, and compile them twice.
-build: setup ## the program and the demo's camera, optimised: target/release/avicuna
+build: ## the program and the demo's camera, optimised: target/release/avicuna
+	@scripts/setup.sh
 	cargo build --release --locked --bin avicuna --example serve_rtsp
 
 model: build ## what the default model needs, into ~/.cache/avicuna/models
@@ -24,7 +33,8 @@ demo: model ## a scene as a live RTSP stream, watched; the events as a consumer 
 	@scripts/demo.sh
 
 # Built by the same command that runs them: built apart, the program would want dependencies with other features.
-test: setup ## every test, with a real Kafka broker
+test: ## every test, with a real Kafka broker
+	@scripts/setup.sh test
 	cargo test --workspace --locked --no-run
 	target/debug/avicuna models pull $(MODEL)
 	target/debug/avicuna models pull $(SMALL)
@@ -32,10 +42,27 @@ test: setup ## every test, with a real Kafka broker
 	target/debug/avicuna eval captions --fetch
 	cargo test --workspace --locked
 
-lint: setup ## formatting and clippy, warnings denied
+# Examples are among the documented: with them dependencies have the features that clippy has checked them with, and need no second check.
+# Pages of public modules name the private ones that they are made of.
+lint: deny ## formatting, clippy, documentation, dependencies, scripts; warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --no-default-features --bin avicuna --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --locked --lib --bins --examples
+	shellcheck .ci/run scripts/*.sh
+	$(TOOLS)/ruff check
+
+deny: ## licences, sources and duplicates of the dependencies
+	@scripts/setup.sh lint
+	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+
+fuzz: ## a minute of damaged input for each reader of what comes from outside
+	FUZZ_SECONDS=60 cargo test --workspace --locked --test fuzz -- --nocapture --test-threads 2
+
+# Needs `cargo install cargo-llvm-cov` and `rustup component add llvm-tools`; compiles everything once more, so not in CI.
+coverage: ## which lines the tests reach: target/llvm-cov/html/index.html
+	@scripts/setup.sh test
+	cargo llvm-cov --workspace --locked --html
 
 page: ## the page for people, from its sources into server/page/dist
 	npm --prefix $(PAGE) ci --no-fund --no-audit
@@ -48,8 +75,6 @@ page-test: setup ## the page in Chromium, before a real daemon; builds the progr
 schemas: ## writes config/schemas from the record types
 	UPDATE_SCHEMAS=1 cargo test --locked -p avicuna-pipeline schema
 
-bench: setup ## the benchmarks of the pipeline, beside their peers
+bench: ## the benchmarks of the pipeline, beside their peers
+	@scripts/setup.sh test
 	cargo bench --locked -p avicuna-pipeline
-
-deny: ## licences, sources and duplicates of the dependencies
-	cargo deny --locked check bans licenses sources

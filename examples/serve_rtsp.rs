@@ -1,4 +1,5 @@
 //! Serves an MP4 file (H.264 and AAC) as a live RTSP stream: `cargo run --example serve_rtsp -- FILE [PORT]`.
+//! Port 0 is any that is free; the address is printed.
 //!
 //! Every client that is there shares one broadcast; when the file is over, its clients are told so, and the next one to
 //! connect sees it from the start, as with a camera that was restarted.
@@ -31,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     let mounts = server.mount_points().context("the server has no mount points")?;
     mounts.add_factory("/scene", factory);
     let Ok(_attached) = server.attach(None) else { bail!("port {port} cannot be used; choose another one") };
-    println!("rtsp://127.0.0.1:{port}/scene");
+    println!("rtsp://127.0.0.1:{}/scene", server.bound_port());
     glib::MainLoop::new(None, false).run();
     Ok(())
 }

@@ -3,7 +3,8 @@
     python scripts/check_peft.py BASE STAGE --ids 5,6,7
 
 BASE is the LLM in Hugging Face's layout, STAGE a folder that `avicuna train` left, such as run/stage3. Needs torch, transformers
-and peft. `AVICUNA_PYTHON=python3 cargo test --workspace --test peft` compares with our own logits.
+and peft: `scripts/setup.sh test` makes a virtual environment that has them, in which `cargo test --workspace --test peft` runs this
+and compares with our own logits.
 """
 
 import argparse

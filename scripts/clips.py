@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `avicuna localize` says of short natural clips, counted: config/clips.toml has the clips, what is right, and queries.
 
-    scripts/clips.py --clips DIR [--avicuna target/release/avicuna] [--model DIR]
+    scripts/clips.py --clips DIR [--avicuna target/release/avicuna] [--model DIR] [--recipe FILE [--split dev|test]]
 
 DIR holds the clips under the names of the recipe; one that is missing or another file is said and left out, and nothing is counted of
 none. Needs Python 3.11 alone.
@@ -22,10 +22,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=pathlib.Path, required=True, help="the folder of the clips")
     parser.add_argument("--recipe", type=pathlib.Path, default=HOME / "config/clips.toml")
+    parser.add_argument("--split", help="only the recipe's clips of this split")
     parser.add_argument("--avicuna", default=HOME / "target/release/avicuna", help="the program")
     parser.add_argument("--model", default=HOME / "assets/models/avicuna-natural")
     arguments = parser.parse_args()
-    recipe = tomllib.loads(arguments.recipe.read_text())["clip"]
+    recipe = [
+        clip for clip in tomllib.loads(arguments.recipe.read_text())["clip"] if arguments.split in (None, clip.get("split"))
+    ]
     clips = [clip for clip in recipe if present(arguments.clips / clip["file"], clip["sha256"])]
     print(f"{len(clips)} of {len(recipe)} clips are there")
     if not clips:
@@ -66,7 +69,7 @@ def localize(arguments: argparse.Namespace, clip: dict, queries: list[str]) -> l
     command = [arguments.avicuna, "localize", "--json", "--model", arguments.model]
     for query in queries:
         command += ["--query", query]
-    done = subprocess.run([*command, arguments.clips / clip["file"]], capture_output=True, text=True)
+    done = subprocess.run([*command, arguments.clips / clip["file"]], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{clip['file']}: {done.stderr.strip()}")
     return json.loads(done.stdout)["events"]

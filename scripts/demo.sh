@@ -34,18 +34,22 @@ await() {
     die "nothing of \"$1\" within a minute"
 }
 
-"$bin/examples/serve_rtsp" "$scene.mp4" >/dev/null &
+# Any free ports: two demos, or one beside a daemon, do not get into each other's way.
+"$bin/examples/serve_rtsp" "$scene.mp4" 0 >"$work/camera" 2>"$log" &
 server=$!
 pids+=("$server")
-sleep 1
-kill -0 "$server" 2>/dev/null || die "the camera cannot listen on port 8554; end what does (ss -ltnp sport = :8554)"
-AVICUNA__OUTBOX__PATH=$work/outbox.redb "$bin/avicuna" run --config config/demo.toml 2>"$log" &
+until camera=$(grep '^rtsp://' "$work/camera"); do
+    kill -0 "$server" 2>/dev/null || die "the camera ended"
+    sleep 0.1
+done
+AVICUNA__STREAM__SCENE__URI=$camera AVICUNA__CONTROL__LISTEN=127.0.0.1:0 AVICUNA__OUTBOX__PATH=$work/outbox.redb \
+    "$bin/avicuna" run --config config/demo.toml 2>"$log" &
 daemon=$!
 pids+=("$daemon")
 
 await "embedded Kafka broker"
 broker=$(sed -n 's/.*embedded Kafka broker.*"brokers":"\([^"]*\)".*/\1/p' "$log")
-echo "the scene is live at rtsp://127.0.0.1:8554/scene, the broker at $broker"
+echo "the scene is live at $camera, the broker at $broker"
 mkfifo "$work/events"
 python3 -u scripts/show_events.py --truth "$scene.json" <"$work/events" &
 shown=$!

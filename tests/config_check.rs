@@ -66,6 +66,30 @@ fn a_missing_configuration_is_wrong_use() {
 }
 
 #[test]
+fn a_start_that_fails_says_why_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.toml");
+    let stream = "[[stream]]\nid = \"cam\"\nuri = \"test://\"\n";
+    let here = folder.path().display();
+    for (section, expected) in [
+        (format!("outbox.path = \"{here}\"\n"), "Is a directory"),
+        (
+            format!(
+                "outbox.path = \"{here}/o.redb\"\nsink.kind = \"jsonl\"\nsink.jsonl.path = \"/nowhere/a\"\n"
+            ),
+            "No such file",
+        ),
+        ("model.path = \"/nowhere\"\n".to_owned(), "No such file"),
+    ] {
+        std::fs::write(&path, format!("control.listen = \"off\"\n{section}{stream}")).expect("writes");
+        let output = avicuna().args(["run", "--config"]).arg(&path).output().expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.matches(expected).count(), 1, "{said}");
+    }
+}
+
+#[test]
 fn what_is_shown_has_the_environment_and_no_secrets() {
     let output = avicuna()
         .args(["config", "show", "--config", "config/avicuna.toml"])

@@ -159,6 +159,39 @@ fn the_papers_statistics_are_shown() -> Anything {
     Ok(())
 }
 
+/// Rendering takes the most time: it is announced, counted, and only after it the corpus is called complete.
+#[test]
+fn a_build_says_what_it_does_and_is_complete_at_its_end() -> Anything {
+    let dir = tempfile::tempdir()?;
+    let out = dir.path().join("corpus").to_string_lossy().into_owned();
+    let few = [
+        "--label",
+        "a dog",
+        "--label",
+        "a frog",
+        "--clips-per-label",
+        "2",
+        "--groups",
+        "1",
+        "--variants",
+        "1",
+    ];
+    let rest =
+        ["--embedder", "words", "--clips", "2..2", "--lengths", "5..5", "--split", "test", "--out", &out];
+    let output = dataset(&[&["build", "--preset", "packaged"], &few[..], &rest[..]].concat())?;
+    let (told, counted) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    assert!(output.status.success(), "{counted}");
+    let place = |what: &str| told.find(what).ok_or_else(|| format!("nothing of \"{what}\" in:\n{told}"));
+    assert!(place("1 videos drawn")? < place("rendered in")?, "{told}");
+    assert!(place("rendered in")? < place("is complete")?, "{told}");
+    assert!(told.trim_end().ends_with("is complete"), "{told}");
+    for step in ["composing clips: 4 of 4", "drawing videos: 1 of 1", "rendering videos: 1 of 1"] {
+        assert!(counted.contains(step), "nothing of \"{step}\" in:\n{counted}");
+    }
+    assert!(dir.path().join("corpus/videos").read_dir()?.next().is_some());
+    Ok(())
+}
+
 #[test]
 fn evidence_is_simulated() -> Anything {
     let dir = tempfile::tempdir()?;

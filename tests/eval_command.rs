@@ -70,7 +70,8 @@ fn a_corpus_is_watched_once_and_measured_as_localize_tells_it() {
     assert_eq!(report["watching"]["trouble"], json!({}));
     assert!(report["watching"]["unwatched"].as_f64().expect("a number") < 0.6, "{report}");
     assert!(report["detection"]["average"].is_number());
-    assert!(report["grounding"]["all"]["union_miou"].as_f64().expect("a number") > 0.1, "{report}");
+    // The model card has 0.587 over whole scenes; this event, in the open, is found to 0.78.
+    assert!(report["grounding"]["all"]["union_miou"].as_f64().expect("a number") > 0.55, "{report}");
     for beside in ["figures.md", "figures.grounding.svg", "figures.detection.svg"] {
         assert!(out.with_file_name(beside).is_file(), "no {beside}");
     }

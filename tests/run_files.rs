@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::kafka::free_ports;
+use support::kafka::Port;
 use support::{
     Daemon, Published, avicuna, check_coverage, check_lives, config, lines, repository, without_repeats,
 };
@@ -107,6 +107,43 @@ fn events_that_a_killed_daemon_left_open_end_with_the_next_start() {
 }
 
 #[test]
+fn a_file_that_is_interrupted_twice_and_then_watched_is_told_without_contradiction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out.jsonl");
+    let text = |realtime: bool| {
+        let text = format!(
+            "model.path = {:?}\nsink.kind = \"jsonl\"\nsink.jsonl.path = {path:?}\n\
+             [[stream]]\nid = \"scene\"\nuri = {:?}\nhop = \"5s\"\nmin_score = 0.0\nrealtime = {realtime}\n",
+            repository("assets/models/avicuna-small"),
+            scene()
+        );
+        config(&folder, &text)
+    };
+    let stops: [fn(&mut Daemon); 2] = [Daemon::kill, |daemon| assert!(daemon.terminate().success())];
+    for stop in stops {
+        let before = lines(&path, "coverage").len();
+        let mut daemon = Daemon::start(&folder, &text(true));
+        daemon.until("spans are told", || lines(&path, "coverage").len() >= before + 3);
+        stop(&mut daemon);
+    }
+    let mut daemon = Daemon::start(&folder, &text(false));
+    assert!(daemon.wait().success(), "{}", daemon.log());
+
+    let events = without_repeats(lines(&path, "events"));
+    check_lives(&events, "scene");
+    let mut coverage = without_repeats(lines(&path, "coverage"));
+    for (run, is_whole) in [("scene/after-2/", true), ("scene/after-1/", false), ("scene/", false)] {
+        let (of_run, others): (Vec<_>, Vec<_>) =
+            coverage.into_iter().partition(|span| span.ce_id.starts_with(run));
+        coverage = others;
+        let (end, watched) = check_coverage(&of_run, "scene");
+        assert!(end > 5.0 && (end == watched || !is_whole), "{run}: {watched} of {end} s watched");
+        assert_eq!((end - 60.0).abs() < 0.6, is_whole, "{run}: {end}");
+    }
+    assert!(coverage.is_empty(), "{coverage:?}");
+}
+
+#[test]
 fn a_daemon_whose_streams_are_over_waits_when_told_to() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = format!(
@@ -127,10 +164,11 @@ fn a_daemon_whose_streams_are_over_waits_when_told_to() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let [nobody] = free_ports();
+    let nobody = Port::free();
     let text = format!(
-        "daemon.flush = \"1h\"\nsink.kafka.brokers = \"127.0.0.1:{nobody}\"\n\
-         [[stream]]\nid = \"short\"\nuri = \"test://?duration=1\"\n"
+        "daemon.flush = \"1h\"\nsink.kafka.brokers = {:?}\n\
+         [[stream]]\nid = \"short\"\nuri = \"test://?duration=1\"\n",
+        nobody.address()
     );
     let mut daemon = Daemon::start(&folder, &config(&folder, &text));
     let log = folder.path().join("log");

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::kafka::{Broker, free_ports};
+use support::kafka::{Broker, Port};
 use support::rtsp::Camera;
 use support::{Daemon, Published, check_coverage, check_lives, check_schema, config, consume, repository};
 
@@ -36,11 +36,12 @@ fn end(records: &[Published], stream: &str) -> f64 {
 #[test]
 fn a_live_stream_reaches_kafka_and_a_signal_ends_it_in_order() {
     let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::shared());
-    let [port, control] = free_ports();
-    let camera = Camera::start(&scene(), port);
+    let control = Port::free();
+    let camera = Camera::start(&scene());
     let text = format!(
-        "control.listen = \"127.0.0.1:{control}\"\noutbox.path = {:?}\n{}\
+        "control.listen = {:?}\noutbox.path = {:?}\n{}\
          [[stream]]\nid = \"gate\"\nuri = \"{}\"\nhop = \"5s\"\nmin_score = 0.0\n",
+        control.address(),
         folder.path().join("outbox.redb"),
         sink(broker, "live"),
         camera.uri()
@@ -48,7 +49,7 @@ fn a_live_stream_reaches_kafka_and_a_signal_ends_it_in_order() {
     let mut daemon = Daemon::start(&folder, &text);
     daemon.until("30 s are accounted for", || end(&read(broker, "live.coverage"), "gate") >= 30.0);
     let get = |path: &str| {
-        let url = format!("http://127.0.0.1:{control}{path}");
+        let url = format!("http://{}{path}", control.address());
         let output = std::process::Command::new("curl").args(["-s", "-w", "%{http_code}", &url]).output();
         String::from_utf8(output.expect("curl runs").stdout).expect("UTF-8")
     };
@@ -76,11 +77,12 @@ fn a_live_stream_reaches_kafka_and_a_signal_ends_it_in_order() {
 #[test]
 fn a_dead_stream_is_reported_and_holds_up_nobody() {
     let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::shared());
-    let [nobody] = free_ports();
+    let nobody = Port::free();
     let text = format!(
-        "{}[[stream]]\nid = \"dead\"\nuri = \"rtsp://127.0.0.1:{nobody}/cam\"\n\
+        "{}[[stream]]\nid = \"dead\"\nuri = \"rtsp://{}/cam\"\n\
          [[stream]]\nid = \"scene\"\nuri = {:?}\n",
         sink(broker, "dead"),
+        nobody.address(),
         scene()
     );
     let mut daemon = Daemon::start(&folder, &config(&folder, &text));

@@ -40,7 +40,8 @@ fn serve(rest: &str) -> Served {
 fn start(folder: TempDir, rest: &str) -> Served {
     let output = folder.path().join("out.jsonl");
     let sink = format!("sink.kind = \"jsonl\"\nsink.jsonl.path = {output:?}\n");
-    let model = if rest.contains("model.path") { "" } else { "model.path = \"assets/models/avicuna-small\"\n" };
+    let model =
+        if rest.contains("model.path") { "" } else { "model.path = \"assets/models/avicuna-small\"\n" };
     let head = format!("{model}daemon.exit_when_done = false\n{sink}");
     let text = config(&folder, &format!("{head}{rest}"))
         .replace("control.listen = \"off\"", "control.listen = \"127.0.0.1:0\"");
@@ -50,7 +51,8 @@ fn start(folder: TempDir, rest: &str) -> Served {
     daemon.until("it listens", || {
         let log = std::fs::read_to_string(&log).unwrap_or_default();
         let told = log.lines().rfind(|line| line.contains("the interface, probes and metrics are served"));
-        address = told.and_then(|line| line.split("address=").nth(1)).map(|address| address.trim().to_owned());
+        address =
+            told.and_then(|line| line.split("address=").nth(1)).map(|address| address.trim().to_owned());
         address.is_some()
     });
     Served { daemon, folder, address: address.expect("it listens") }
@@ -87,7 +89,11 @@ impl Served {
     fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         let started = Instant::now();
         while !condition(self) {
-            assert!(started.elapsed() < Duration::from_secs(120), "{what}: not in time:\n{}", self.daemon.log());
+            assert!(
+                started.elapsed() < Duration::from_secs(120),
+                "{what}: not in time:\n{}",
+                self.daemon.log()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -122,20 +128,23 @@ fn streams_come_change_and_go_and_nobody_else_notices() {
     let refused = served.call("POST", "/v1/streams", Some(&wrong));
     let pointers: Vec<String> = problems(&refused).into_iter().map(|(pointer, _)| pointer).collect();
     assert_eq!((refused.status, pointers), (422, ["/uri", "/hop", "/min_score"].map(str::to_owned).to_vec()));
-    let typed = served.call("POST", "/v1/streams", Some(&json!({"id": "two", "uri": "test://", "queries": [1]})));
+    let typed =
+        served.call("POST", "/v1/streams", Some(&json!({"id": "two", "uri": "test://", "queries": [1]})));
     assert_eq!((typed.status, problems(&typed)[0].0.as_str()), (422, "/queries/0"));
     let several = json!([stream("three"), stream("one"), {"id": "four"}]);
     let several = served.call("POST", "/v1/streams", Some(&several));
     let told = several.json();
     assert_eq!((several.status, told["results"][0]["id"].as_str()), (207, Some("three")), "{told}");
-    let statuses: Vec<_> = told["errors"].as_array().expect("a list").iter().map(|e| &e["problem"]["status"]).collect();
+    let statuses: Vec<_> =
+        told["errors"].as_array().expect("a list").iter().map(|e| &e["problem"]["status"]).collect();
     assert_eq!(statuses, [&json!(409), &json!(422)]);
 
     let watched = |served: &Served, id: &str| {
         let spans = lines(&served.output(), "coverage");
         spans.iter().filter(|span| span.key == id && span.data["watched"] == true).count()
     };
-    served.until("all are watched", |served| ["file", "one", "three"].iter().all(|id| watched(served, id) > 0));
+    served
+        .until("all are watched", |served| ["file", "one", "three"].iter().all(|id| watched(served, id) > 0));
     let health = served.get("/v1/streams/one/health");
     assert!(health["state"] == "watching" && health["coverage"]["watched"].as_f64() > Some(4.0), "{health}");
     assert!(health["last_frame"].is_string() && health["last_sample"].is_string(), "{health}");
@@ -156,9 +165,13 @@ fn streams_come_change_and_go_and_nobody_else_notices() {
     }
     assert_eq!(served.call("DELETE", "/v1/streams/file", None).status, 409);
     let left = served.get("/v1/streams");
-    let ids: Vec<_> = left["streams"].as_array().expect("a list").iter().map(|stream| &stream["id"]).collect();
+    let ids: Vec<_> =
+        left["streams"].as_array().expect("a list").iter().map(|stream| &stream["id"]).collect();
     assert_eq!(ids, ["file"]);
-    assert!(!served.call("GET", "/metrics", None).body.contains("stream=\"one\""), "nothing is told of it any more");
+    assert!(
+        !served.call("GET", "/metrics", None).body.contains("stream=\"one\""),
+        "nothing is told of it any more"
+    );
 
     assert!(served.daemon.terminate().success(), "{}", served.daemon.log());
     let events = lines(&served.output(), "events");
@@ -172,7 +185,9 @@ fn streams_come_change_and_go_and_nobody_else_notices() {
 #[test]
 fn what_was_added_is_there_after_a_restart_and_a_changed_file_is_read_again() {
     let of_file = |ids: &[&str]| {
-        let one = |id: &&str| format!("[[stream]]\nid = {id:?}\nuri = \"test://?width=64&height=64&fps=5\"\nlive = true\n");
+        let one = |id: &&str| {
+            format!("[[stream]]\nid = {id:?}\nuri = \"test://?width=64&height=64&fps=5\"\nlive = true\n")
+        };
         ids.iter().map(one).collect::<String>()
     };
     let mut served = serve(&of_file(&["kept", "gone"]));
@@ -220,7 +235,8 @@ struct Ear {
 impl Ear {
     fn new(served: &Served, query: &str, last: Option<&str>) -> Self {
         let mut curl = Command::new("curl");
-        curl.args(["-sSN", &format!("http://{}/v1/events/stream{query}", served.address)]).stdout(Stdio::piped());
+        curl.args(["-sSN", &format!("http://{}/v1/events/stream{query}", served.address)])
+            .stdout(Stdio::piped());
         if let Some(last) = last {
             curl.args(["-H", &format!("Last-Event-ID: {last}")]);
         }
@@ -281,11 +297,15 @@ fn events_are_found_heard_reviewed_and_explained() {
 
     let first = published[0].text("event_id");
     let listed = served.get("/v1/events?stream=film&limit=1000");
-    let ids: std::collections::BTreeSet<&str> = published.iter().map(|record| record.text("event_id")).collect();
+    let ids: std::collections::BTreeSet<&str> =
+        published.iter().map(|record| record.text("event_id")).collect();
     assert_eq!(listed["events"].as_array().map(Vec::len), Some(ids.len()));
     let event = served.get(&format!("/v1/events/{first}"));
     let told = published.iter().filter(|record| record.text("event_id") == first).count();
-    assert!(event["phase"] == "ended" && event["revisions"].as_array().map(Vec::len) == Some(told), "{event}");
+    assert!(
+        event["phase"] == "ended" && event["revisions"].as_array().map(Vec::len) == Some(told),
+        "{event}"
+    );
 
     let review = format!("/v1/events/{first}/review");
     for (body, expected) in [
@@ -307,15 +327,32 @@ fn events_are_found_heard_reviewed_and_explained() {
     let windows = windows["windows"].as_array().expect("a list");
     assert!(windows.iter().all(|window| window["fate"] == "answered" || window["reason"].is_string()));
     let found = windows.iter().flat_map(|window| window["answers"].as_array().cloned().unwrap_or_default());
-    assert!(found.flat_map(|answer| answer["found"].as_array().cloned().unwrap_or_default()).all(|found| found["least"].is_number()));
+    assert!(
+        found
+            .flat_map(|answer| answer["found"].as_array().cloned().unwrap_or_default())
+            .all(|found| found["least"].is_number())
+    );
     let coverage = served.get("/v1/coverage?stream=film");
-    assert_eq!(coverage["coverage"].as_array().map(Vec::len), Some(lines(&served.output(), "coverage").len()));
+    assert_eq!(
+        coverage["coverage"].as_array().map(Vec::len),
+        Some(lines(&served.output(), "coverage").len())
+    );
 
     let picture = served.folder.path().join("picture.jpg");
     let url = format!("http://{}/v1/streams/film/snapshot.jpg", served.address);
-    assert!(Command::new("curl").args(["-sSf", "-o"]).arg(&picture).arg(url).status().expect("curl runs").success());
+    assert!(
+        Command::new("curl")
+            .args(["-sSf", "-o"])
+            .arg(&picture)
+            .arg(url)
+            .status()
+            .expect("curl runs")
+            .success()
+    );
     let picture = std::fs::read(picture).expect("it is there");
-    assert!(picture.starts_with(&[0xff, 0xd8, 0xff]) && picture.ends_with(&[0xff, 0xd9]) && picture.len() > 2000);
+    assert!(
+        picture.starts_with(&[0xff, 0xd8, 0xff]) && picture.ends_with(&[0xff, 0xd9]) && picture.len() > 2000
+    );
 }
 
 #[test]
@@ -349,7 +386,8 @@ fn what_is_asked_wrongly_is_answered_so() {
     assert_eq!(served.call("PUT", "/v1/streams", None).status, 405);
     let curl = |arguments: &[&str]| {
         let url = format!("http://{}/v1/streams", served.address);
-        let output = Command::new("curl").args(["-sS", "-w", "\n%{http_code}"]).args(arguments).arg(url).output();
+        let output =
+            Command::new("curl").args(["-sS", "-w", "\n%{http_code}"]).args(arguments).arg(url).output();
         let text = String::from_utf8_lossy(&output.expect("curl runs").stdout).into_owned();
         text.rsplit_once('\n').map(|(body, status)| (status.to_owned(), body.to_owned())).expect("a status")
     };
@@ -362,8 +400,13 @@ fn what_is_asked_wrongly_is_answered_so() {
     assert_eq!(curl(&["-H", "Host: evil.example.org"]).0, "421", "a name that leads here from elsewhere");
 
     // Nobody gets through a stream to what the operator did not allow.
-    for uri in ["/etc/passwd", "file:///etc/passwd", "http://127.0.0.1:1/a", "http://169.254.169.254/x", "udp://0.0.0.0:1"]
-    {
+    for uri in [
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "http://127.0.0.1:1/a",
+        "http://169.254.169.254/x",
+        "udp://0.0.0.0:1",
+    ] {
         let refused = served.call("POST", "/v1/streams", Some(&json!({"id": "x", "uri": uri})));
         assert_eq!((refused.status, problems(&refused)[0].0.as_str()), (422, "/uri"), "{uri}: {refused:?}");
     }
@@ -412,7 +455,10 @@ fn a_rule_is_tried_on_what_was_and_fires_on_what_comes() {
     let windows = served.get("/v1/windows?stream=one&limit=1000");
     let found = windows["windows"].as_array().expect("a list").iter().flat_map(|window| {
         let answers = window["answers"].as_array().cloned().unwrap_or_default();
-        answers.into_iter().flat_map(|answer| answer["found"].as_array().cloned().unwrap_or_default()).collect::<Vec<_>>()
+        answers
+            .into_iter()
+            .flat_map(|answer| answer["found"].as_array().cloned().unwrap_or_default())
+            .collect::<Vec<_>>()
     });
     let labels: Vec<String> = found.map(|found| found["label"].as_str().expect("text").to_owned()).collect();
     let label = labels.first().expect("with a least score of 0 something is told");
@@ -426,7 +472,11 @@ fn a_rule_is_tried_on_what_was_and_fires_on_what_comes() {
     let alerts = tried.json()["alerts"].as_array().cloned().unwrap_or_default();
     let expected = labels.iter().filter(|other| other.to_lowercase() == label.to_lowercase()).count();
     assert!(!alerts.is_empty() && alerts.len() <= expected, "{tried:?}");
-    let stricter = served.call("POST", "/v1/rules/r1/test", Some(&json!({"rule": {"label": label, "min_score": 1.0, "cooldown": 1e6}})));
+    let stricter = served.call(
+        "POST",
+        "/v1/rules/r1/test",
+        Some(&json!({"rule": {"label": label, "min_score": 1.0, "cooldown": 1e6}})),
+    );
     assert!(stricter.json()["alerts"].as_array().is_some_and(|some| some.len() <= 1), "{stricter:?}");
 
     let mut ear = Ear::new(&served, "", None);
@@ -441,7 +491,10 @@ fn a_rule_is_tried_on_what_was_and_fires_on_what_comes() {
         }
     };
     assert_eq!((&alert["rule_id"], &alert["stream_id"]), (&json!("r1"), &json!("two")), "{alert}");
-    assert_eq!(served.call("PATCH", "/v1/rules/r1", Some(&json!({"enabled": false}))).json()["enabled"], false);
+    assert_eq!(
+        served.call("PATCH", "/v1/rules/r1", Some(&json!({"enabled": false}))).json()["enabled"],
+        false
+    );
     assert_eq!(served.call("DELETE", "/v1/rules/r1", None).status, 204);
     assert_eq!(served.call("GET", "/v1/rules/r1", None).status, 404);
 }
@@ -450,11 +503,19 @@ fn a_rule_is_tried_on_what_was_and_fires_on_what_comes() {
 fn the_model_that_watches_can_be_asked_and_an_address_be_looked_at() {
     let scene = repository("assets/demo/scene.mp4");
     let folder = scene.parent().expect("it is in a folder");
-    let mut served = serve(&format!("model.path = \"assets/models/avicuna-natural\"\ncontrol.allow.files = [{folder:?}]\n"));
-    served.until("the model is loaded", |served| served.get("/v1/models")["data"][0]["id"] == "avicuna-natural");
+    let mut served = serve(&format!(
+        "model.path = \"assets/models/avicuna-natural\"\ncontrol.allow.files = [{folder:?}]\n"
+    ));
+    served.until("the model is loaded", |served| {
+        served.get("/v1/models")["data"][0]["id"] == "avicuna-natural"
+    });
     let ask = |question: &str, about: Value| {
         let content = json!([{"type": "text", "text": question}, about]);
-        served.call("POST", "/v1/chat/completions", Some(&json!({"messages": [{"role": "user", "content": content}]})))
+        served.call(
+            "POST",
+            "/v1/chat/completions",
+            Some(&json!({"messages": [{"role": "user", "content": content}]})),
+        )
     };
     let film = json!({"type": "video_url", "video_url": {"url": scene}});
     let answer = ask("when does a violin play?", film.clone());
@@ -472,8 +533,12 @@ fn the_model_that_watches_can_be_asked_and_an_address_be_looked_at() {
     served.until("it has ended", |served| served.get("/v1/streams/scene")["status"]["state"] == "ended");
     let asked = |source: &str, question: &str| {
         let at = format!("http://{}", served.address);
-        let output = support::avicuna().args(["ask", source, question, "--daemon", &at]).output().expect("it runs");
-        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+        let output =
+            support::avicuna().args(["ask", source, question, "--daemon", &at]).output().expect("it runs");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
     };
     let (good, said) = asked("scene", "what happened?");
     assert!(good && said.contains(" to "), "{said}");
@@ -482,6 +547,7 @@ fn the_model_that_watches_can_be_asked_and_an_address_be_looked_at() {
 
     let looked = served.call("POST", "/v1/streams/probe", Some(&json!({"uri": scene}))).json();
     assert!(looked["works"] == true && looked["audio"] == true && looked["video"] == true, "{looked}");
-    let looked = served.call("POST", "/v1/streams/probe", Some(&json!({"uri": "rtsp://192.0.2.1:1/x"}))).json();
+    let looked =
+        served.call("POST", "/v1/streams/probe", Some(&json!({"uri": "rtsp://192.0.2.1:1/x"}))).json();
     assert!(looked["works"] == false && looked["reason"].is_string(), "{looked}");
 }

@@ -16,6 +16,7 @@ pub mod prompt;
 pub mod sample;
 pub mod sentence;
 pub mod slots;
+pub mod splitmix;
 pub mod tensors;
 pub mod tokenizer;
 pub mod vocabulary;

@@ -92,7 +92,7 @@ pub use encoders::{
     VisionPreprocess, VisionSpec,
 };
 pub use error::ManifestError;
-pub use evidence::{EvidenceSpec, Levels, Weights, WordingSpec};
+pub use evidence::{EvidenceSpec, Levels, Priors, Weights, WordingSpec};
 pub use files::{Located, cache_dir, sha256_of};
 pub use parts::{Address, CrateFile, Fetch, FileRef, Hub, NpmFile, Wheel};
 

@@ -9,7 +9,7 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     write_with(path, |part| File::create(part)?.write_all(bytes.as_ref()))
 }
 
-/// As [`write`], of what `write` puts into the file that it is given.
+/// As [`write()`], of what `write` puts into the file that it is given.
 ///
 /// # Errors
 /// Those of `write`, and what the system says.

@@ -85,7 +85,7 @@ pub struct Wording {
 }
 
 impl Wording {
-    /// With the vectors that [`write`] left at `path`. Less alike than `least` is not alike; from `sure` on the whole of a query is
+    /// With the vectors that [`write()`] left at `path`. Less alike than `least` is not alike; from `sure` on the whole of a query is
     /// understood.
     ///
     /// # Errors

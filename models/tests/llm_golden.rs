@@ -3,6 +3,7 @@
 mod golden;
 
 use avicuna_models::checkpoint::{Format, Imported, Projector, Released, import};
+use avicuna_models::interleave::{Interleaver, Item, Strategy};
 use avicuna_models::llm::{Llm, Precision, Weights};
 use avicuna_models::manifest::Manifest;
 use avicuna_models::prompt::{Template, pieces};
@@ -31,7 +32,7 @@ fn assemble(imported: &Imported) -> Result<Llm, Box<dyn std::error::Error>> {
     Ok(Llm::assemble(&weights, imported.config.clone(), tokenizer, &Device::Cpu, Precision::Exact)?)
 }
 
-/// The reference's sequence at 75 visual and 25 audio tokens: A V V V, 25 times. `[100, hidden]`
+/// The reference's sequence of all visual and audio tokens. `[visual + audio, hidden]`
 fn interleaved(
     imported: &Imported,
     inputs: &HashMap<String, Tensor>,
@@ -42,10 +43,14 @@ fn interleaved(
     };
     let visual = project("input.visual", &imported.visual)?;
     let audio = project("input.audio", &imported.audio)?;
-    let groups: Vec<Tensor> = (0..25)
-        .map(|i| Tensor::cat(&[audio.narrow(0, i, 1)?, visual.narrow(0, 3 * i, 3)?], 0))
-        .collect::<Result<_, _>>()?;
-    Ok(Tensor::cat(&groups, 0)?)
+    let interleaver = Interleaver::new(Strategy::Reference, visual.dim(0)?, audio.dim(0)?)?;
+    let row = |item: &Item| match item {
+        Item::Visual(token) => visual.narrow(0, *token, 1),
+        Item::Audio(token) => audio.narrow(0, *token, 1),
+        Item::Text(text) => panic!("the reference has no text between its tokens: {text:?}"),
+    };
+    let rows = interleaver.full().iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    Ok(Tensor::cat(&rows, 0)?)
 }
 
 fn max_difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -91,7 +96,8 @@ fn merged_weights_equal_the_references() -> Anything {
                 compared += 1;
             }
         }
-        assert!(compared >= 4, "only {compared} corners were compared");
+        let recorded = corners.keys().filter(|name| name.starts_with(&format!("merged.{stage}."))).count();
+        assert!(recorded > 0 && compared == recorded, "{compared} of {recorded} corners were compared");
     }
     Ok(())
 }
@@ -120,8 +126,9 @@ fn the_visual_projector_is_read_from_both_layouts() -> Anything {
     let name = "mm_projector_as_saved_by_stage1.bin";
     let both = Released { visual: golden("tiny_avicuna").join(name), ..released(&[]) };
     let both = import(&both)?;
-    assert_eq!(both.visual.weight.dims(), [both.config.hidden, 768]);
-    assert_eq!(both.audio.weight.dims(), [both.config.hidden, 512]);
+    let inputs = golden::tensors()?;
+    assert_eq!(both.visual.weight.dims(), [both.config.hidden, inputs["input.visual"].dim(1)?]);
+    assert_eq!(both.audio.weight.dims(), [both.config.hidden, inputs["input.audio"].dim(1)?]);
     assert_eq!(max_difference(&both.audio.weight, &import(&released(&[]))?.audio.weight), 0.0);
     Ok(())
 }
@@ -260,7 +267,7 @@ fn conversations_have_the_references_prompts_and_ids() -> Anything {
             compared += 1;
         }
     }
-    assert!(compared > 10, "only {compared} conversations were compared");
+    assert!(compared > 0, "no conversation was compared");
     Ok(())
 }
 

@@ -204,10 +204,16 @@ fn a_windows_trouble_is_its_own() -> Anything {
         window
     };
     let foreign: Embedding = [0.5f32; 5].as_slice().into();
+    let seen = window(20);
+    ask_one(seen.clone())?;
+    let width =
+        seen.visual[0].as_ref().and_then(|cell| Some(cell.embedding()?.len())).expect("it was encoded");
+    let no_number: Embedding = vec![f32::NAN; width].as_slice().into();
     let cases = [
         (change(&|w| w.visual[2] = Some(bad_frame.clone())), "visual sample 2"),
         (change(&|w| w.audio[1] = Some(short.clone())), "7 samples"),
         (change(&|w| w.visual[0] = Some(Arc::new(EncodeOnce::encoded(foreign.clone())))), "5 wide"),
+        (change(&|w| w.visual[0] = Some(Arc::new(EncodeOnce::encoded(no_number.clone())))), "not finite"),
         (change(&|w| (w.visual, w.audio) = (vec![None; 4], vec![None; 4])), "neither"),
         (change(&|w| w.visual.truncate(3)), "3"),
         (change(&|w| w.questions[0].text = "why ".repeat(5000)), "tokens"),

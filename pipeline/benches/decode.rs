@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use avicuna_pipeline::source::choice::TrackChoice;
 use avicuna_pipeline::source::{End, Fit, Reconnect, SourceConfig, SourceEvent, spawn};
 use avicuna_pipeline::timeline::Grid;
 use tokio_util::sync::CancellationToken;
@@ -123,6 +124,8 @@ fn sample(film: &str) {
             frame_size: SIZE,
             fit: Fit::Stretch,
             sample_rate: RATE,
+            audio_track: TrackChoice::Default,
+            video_track: TrackChoice::Default,
             latency: Duration::from_millis(200),
             reconnect: Reconnect::default(),
             stall_timeout: Duration::from_secs(60),

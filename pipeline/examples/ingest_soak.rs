@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use avicuna_pipeline::source::choice::TrackChoice;
 use avicuna_pipeline::source::{Fit, Reconnect, SourceConfig, SourceEvent, spawn};
 use avicuna_pipeline::timeline::Grid;
 use rtsp::{CAMERA, Rtsp};
@@ -156,6 +157,8 @@ fn config(port: u16) -> SourceConfig {
         frame_size: 224,
         fit: Fit::Stretch,
         sample_rate: 16_000,
+        audio_track: TrackChoice::Default,
+        video_track: TrackChoice::Default,
         latency: Duration::from_millis(200),
         reconnect: Reconnect::default(),
         stall_timeout: Duration::from_secs(10),

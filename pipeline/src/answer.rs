@@ -67,14 +67,53 @@ impl Asking {
 /// Does a question name nothing, and want to know everything?
 fn asks_what_happens(question: &str) -> bool {
     const NAMES_NOTHING: [&str; 40] = [
-        "a", "all", "and", "at", "can", "clip", "describe", "did", "do", "does", "everything", "film", "going", "happen",
-        "happened", "happening", "happens", "hear", "heard", "i", "in", "is", "it", "list", "me", "on", "or", "please",
-        "see", "seen", "show", "stream", "tell", "the", "there", "this", "video", "what", "when", "you",
+        "a",
+        "all",
+        "and",
+        "at",
+        "can",
+        "clip",
+        "describe",
+        "did",
+        "do",
+        "does",
+        "everything",
+        "film",
+        "going",
+        "happen",
+        "happened",
+        "happening",
+        "happens",
+        "hear",
+        "heard",
+        "i",
+        "in",
+        "is",
+        "it",
+        "list",
+        "me",
+        "on",
+        "or",
+        "please",
+        "see",
+        "seen",
+        "show",
+        "stream",
+        "tell",
+        "the",
+        "there",
+        "this",
+        "video",
+        "what",
+        "when",
+        "you",
     ];
     let words = || question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words().count() == 0
         || (words().all(|word| NAMES_NOTHING.contains(&word.to_lowercase().as_str()))
-            && words().any(|word| ["what", "describe", "list", "everything", "all"].contains(&word.to_lowercase().as_str())))
+            && words().any(|word| {
+                ["what", "describe", "list", "everything", "all"].contains(&word.to_lowercase().as_str())
+            }))
 }
 
 /// The words a model has for "nothing", from its manifest.

@@ -225,12 +225,21 @@ impl Config {
     /// # Errors
     /// Every problem found, each with its file, line, column and field or its variable, and what to do.
     pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let shown = path.display();
+        let shown = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|error| {
             let advice = "name the file with --config, or copy config/avicuna.toml";
             Problem::whole(format!("{shown}: cannot be read ({error}); {advice}"))
         })?;
-        Self::parse(&text, &path.display().to_string(), env)
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(&error.as_bytes()[..good]);
+            let message = format!(
+                "the byte 0x{:02X} is no UTF-8; save the file as UTF-8, without any other encoding",
+                error.as_bytes()[good]
+            );
+            Places::new(&shown, &text).problem_at(Some(good..good), &message)
+        })?;
+        Self::parse(&text, &shown, env)
     }
 
     /// As [`Config::load`], of a text that came from `file`.

@@ -252,13 +252,16 @@ fn together(presences: impl Iterator<Item = Presence>) -> Presence {
     presences.max_by_key(rank).unwrap_or(Presence::Missing)
 }
 
-/// Different reasons, each once.
+/// Between the parts of a reason.
+const AND: &str = "; ";
+
+/// Different reasons, each part once: two windows may say partly the same.
 fn joined<'a>(reasons: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut unique: Vec<&str> = Vec::new();
-    for reason in reasons {
-        if !unique.contains(&reason) {
-            unique.push(reason);
+    for part in reasons.flat_map(|reason| reason.split(AND)) {
+        if !unique.contains(&part) {
+            unique.push(part);
         }
     }
-    (!unique.is_empty()).then(|| unique.join("; "))
+    (!unique.is_empty()).then(|| unique.join(AND))
 }

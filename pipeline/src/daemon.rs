@@ -113,7 +113,14 @@ impl Daemon {
         };
         plans.retain(enabled);
         let (streams, commands) = Streams::of_file(&config.stream, manifest, worker);
-        Ok(Self { loaded, plans, control: Arc::new(Control::new()), streams, commands, asker: Asker::default() })
+        Ok(Self {
+            loaded,
+            plans,
+            control: Arc::new(Control::new()),
+            streams,
+            commands,
+            asker: Asker::default(),
+        })
     }
 
     /// What it tells of itself.
@@ -146,7 +153,7 @@ impl Daemon {
         let (sink, _broker) = open_sink(&config.sink)?;
         let (outbox, left_open) = open_outbox(config, &control).await?;
         let delivery = deliver(&outbox, sink, &control);
-        let (publisher, records) = Publisher::channel();
+        let (publisher, records) = Publisher::channel(Some(outbox.clone()));
         let stored = publisher::store(records, outbox.clone(), control.clone(), observer);
         // Before anything new; should the outbox be gone already, `stored` says why.
         let _taken = publisher.publish(left_open).await;
@@ -255,6 +262,7 @@ async fn open_outbox(config: &Config, control: &Control) -> Result<(Outbox, Vec<
     let (outbox, ends) =
         opened.map_err(|error| DaemonError::Part { part: "the outbox", reason: error.to_string() })??;
     control.metrics.watch_outbox(&outbox);
+    control.status.outbox(outbox.watch_trouble());
     Ok((outbox, ends))
 }
 

@@ -4,7 +4,9 @@
 //! it or it was given up for a stated reason. The counters live in the same transactions as the messages, so
 //! `produced = acknowledged + spooled + sum(dropped)` holds at every instant and after every crash.
 
+mod admission;
 mod error;
+mod runs;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -20,8 +22,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 pub use error::OutboxError;
+pub(crate) use runs::{Begun, Whole};
 use store::{Numbered, Opener, Store, open_file};
-use writer::{Append, Board, Request, Settle, Writer};
+use writer::{Append, Begin, Board, Request, Settle, Writer};
+
+use crate::timeline::UtcTime;
 
 /// `[outbox]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +147,15 @@ impl Accounting {
     }
 }
 
+/// The file cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Since when.
+    pub since: UtcTime,
+    /// What is wrong, what to do, and what happens to messages meanwhile.
+    pub reason: String,
+}
+
 /// What became of one call of [`Outbox::append`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Appended {
@@ -212,8 +226,9 @@ impl Outbox {
         if spooled > 0 {
             tracing::info!(spooled, path = %path.display(), "the outbox holds messages of an earlier run");
         }
-        let (accounting, next) = (Mutex::new(ledger.accounting.clone()), watch::Sender::new(ledger.next));
-        let (store, board) = (Arc::new(store), Arc::new(Board { accounting, next }));
+        let accounting = watch::Sender::new(ledger.accounting.clone());
+        let (trouble, next) = (watch::Sender::new(None), watch::Sender::new(ledger.next));
+        let (store, board) = (Arc::new(store), Arc::new(Board { accounting, trouble, next }));
         let (requests, received) = mpsc::channel();
         let writer = Writer::new(store.clone(), board.clone(), config, ledger);
         let thread = std::thread::Builder::new().name("outbox".into()).spawn(move || writer.run(&received));
@@ -235,12 +250,21 @@ impl Outbox {
     /// # Panics
     /// On an async worker thread, which must not block.
     pub fn append(&self, messages: &[Message]) -> Result<Appended, OutboxError> {
-        if messages.is_empty() {
+        self.append_last(messages, Vec::new())
+    }
+
+    /// As [`append`](Self::append); with these messages runs are `whole`, which is on disk with them, or not at all.
+    pub(crate) fn append_last(
+        &self,
+        messages: &[Message],
+        whole: Vec<Whole>,
+    ) -> Result<Appended, OutboxError> {
+        if messages.is_empty() && whole.is_empty() {
             return Ok(Appended::default());
         }
         let (reply, answer) = oneshot::channel();
         let (messages, outcome) = (messages.to_vec(), Appended::default());
-        self.request(Request::Append(Append { messages, reply, done: 0, outcome }));
+        self.request(Request::Append(Append { messages, whole, reply, done: 0, outcome }));
         answer.blocking_recv().unwrap_or_else(|_| Err(OutboxError::Closed { path: self.shared.path.clone() }))
     }
 
@@ -251,7 +275,17 @@ impl Outbox {
 
     /// Where all messages are, now.
     pub fn accounting(&self) -> Accounting {
-        self.shared.board.accounting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.board.accounting.borrow().clone()
+    }
+
+    /// Where all messages are, as it changes.
+    pub fn watch_accounting(&self) -> watch::Receiver<Accounting> {
+        self.shared.board.accounting.subscribe()
+    }
+
+    /// Why nothing can be written to the file, while nothing can.
+    pub fn watch_trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.shared.board.trouble.subscribe()
     }
 
     /// The last message of every subject whose last word never came into the file: what an earlier run left open when it
@@ -261,6 +295,14 @@ impl Outbox {
     /// When the file cannot be read.
     pub fn left_open(&self) -> Result<Vec<Message>, OutboxError> {
         self.shared.store.left_open()
+    }
+
+    /// A run of `recording`, the key of its messages, begins: that is on disk when the answer comes. An error when it
+    /// cannot be written down now. Does not block.
+    pub(crate) fn begin(&self, recording: &str) -> oneshot::Receiver<Begun> {
+        let (reply, answer) = oneshot::channel();
+        self.request(Request::Begin(Begin { recording: recording.to_owned(), reply }));
+        answer
     }
 
     /// The number of the next message; changes whenever messages were stored.

@@ -8,11 +8,14 @@ use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
 use crate::window::StreamId;
 
 mod message;
+mod run;
 #[cfg(test)]
 mod tests;
 mod window;
 
 pub use window::{Answered, Found, WindowFate, WindowRecord};
+
+pub use run::Run;
 
 /// CloudEvents type of [`EventRecord`].
 pub const EVENT_TYPE: &str = "avicuna.event.v1";
@@ -25,8 +28,8 @@ pub const ERROR_TYPE: &str = "avicuna.error.v1";
 /// counts its records from 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventRecord {
-    /// Depends on stream, label and first start only: the same input replayed gives the same id. For a live stream the
-    /// start counts from when the stream began, so that another run gives other ids.
+    /// Depends on stream, label and first start only: the same recording replayed gives the same id. Each run of a live
+    /// stream, and the runs after one that was interrupted, have ids of their own.
     pub event_id: String,
     /// The stream's id in the configuration; also the Kafka key.
     pub stream_id: String,

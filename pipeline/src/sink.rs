@@ -7,6 +7,7 @@ mod embedded;
 mod jsonl;
 mod kafka;
 mod lane;
+mod properties;
 mod session;
 mod state;
 mod trouble;
@@ -39,7 +40,10 @@ pub enum SinkError {
     #[error("sink.kafka: {0}")]
     Configuration(String),
     /// The JSON lines file cannot be opened.
-    #[error("sink.jsonl {}: {source}", path.display())]
+    #[error(
+        "sink.jsonl {}: {source}; let the daemon's user write there, in a folder that exists, or change sink.jsonl.path",
+        path.display()
+    )]
     JsonlFile {
         /// The file.
         path: PathBuf,

@@ -6,17 +6,22 @@ pub mod apart;
 mod audio;
 mod boxes;
 mod branch;
+pub mod choice;
 mod clock;
+mod downmix;
 mod end;
 pub mod failure;
 mod generate;
 mod graph;
 mod intake;
 mod mailbox;
+mod moov;
 mod ntp;
 pub mod pick;
 mod policy;
+mod program;
 mod redact;
+mod stamps;
 pub mod uri;
 mod video;
 mod watch;
@@ -30,6 +35,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::choice::TrackChoice;
 use self::failure::Failure;
 use crate::timeline::{ClockAnchor, ClockQuality, Grid, GridIndex, StreamTime, UtcTime};
 
@@ -206,6 +212,10 @@ pub struct SourceConfig {
     pub fit: Fit,
     /// Samples per second of the audio; 0 decodes no audio.
     pub sample_rate: u32,
+    /// Which of several audio tracks.
+    pub audio_track: TrackChoice,
+    /// Which of several video tracks.
+    pub video_track: TrackChoice,
     /// How long a network source may hold packets back to reorder them.
     pub latency: Duration,
     /// What to do when a live source is lost.

@@ -96,10 +96,12 @@ impl UtcTime {
         format!("{timestamp:.3}")
     }
 
-    /// Reads [`UtcTime::to_rfc3339`] back, or any RFC 3339 time with an offset; `None` for what is none.
+    /// Reads [`UtcTime::to_rfc3339`] back, or any RFC 3339 time with an offset; `None` for what is none. Before 1678 and
+    /// after 2261 the nearest time that can be held.
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         let timestamp: Timestamp = text.parse().ok()?;
-        i64::try_from(timestamp.as_nanosecond()).ok().map(Self)
+        let held = timestamp.as_nanosecond().clamp(i64::MIN.into(), i64::MAX.into());
+        i64::try_from(held).ok().map(Self)
     }
 
     /// Seconds from `earlier` to this time; negative when it is later.

@@ -19,8 +19,8 @@ use self::identity::Identities;
 pub use self::order::InOrder;
 use self::sighting::{Sighting, sightings};
 use crate::answer::Localization;
-use crate::record::{EventRecord, Latency, Presence};
-use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
+use crate::record::{EventRecord, Latency, Presence, Run};
+use crate::timeline::{ClockAnchor, ClockQuality, StreamTime};
 use crate::window::{StreamId, Window, WindowId};
 
 /// How localizations become events.
@@ -42,9 +42,8 @@ pub struct TrackConfig {
     pub tolerance: Duration,
     /// A score must rise by more than this to be an update.
     pub score_tolerance: f64,
-    /// For a live stream, whose stream time begins anew with each run of the program: capture time of its stream time
-    /// zero, which makes the ids of different runs different. `None` for what can be replayed and must then repeat them.
-    pub era: Option<UtcTime>,
+    /// Which run of the stream it is, for the ids.
+    pub run: Run,
 }
 
 impl TrackConfig {
@@ -59,7 +58,7 @@ impl TrackConfig {
             min_windows: 1,
             tolerance: Duration::from_millis(500),
             score_tolerance: 0.1,
-            era: None,
+            run: Run::default(),
         }
     }
 
@@ -157,7 +156,7 @@ pub struct Tracker {
 impl Tracker {
     /// A stream's beginning.
     pub fn new(stream: StreamId, config: TrackConfig) -> Self {
-        let identities = Identities::new(stream, config.era);
+        let identities = Identities::new(stream, config.run);
         Self { config, watermark: None, events: BTreeMap::new(), identities, weak: 0, baseless: 0 }
     }
 

@@ -163,3 +163,23 @@ async fn a_shutdown_without_a_broker_is_quick_and_keeps_everything() {
     drop(outbox);
     assert_eq!(Outbox::open(&outbox_config(&folder)).expect("opens").accounting().spooled, 200);
 }
+
+/// The broker answers, and sends its clients to an address that is not known here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_the_broker_advertises_in_vain_is_said_to_be_its_setting() {
+    let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::place());
+    broker.start_with(&["advertised.listeners=PLAINTEXT://nowhere.invalid:9092".to_owned()]);
+    let config = kafka(&broker.brokers(), "advertised");
+    let outbox = Outbox::open(&outbox_config(&folder)).expect("opens");
+    append(&outbox, interleaved(1, 0..10)).await;
+    let delivery = Delivery::start(outbox.clone(), sink(&config), |_, _| {}, CancellationToken::new());
+    let is_told = || match delivery.state() {
+        DeliveryState::Unreachable { reason, .. } => {
+            reason.contains("nowhere.invalid:9092")
+                && reason.contains("the broker's setting advertised.listeners")
+        }
+        _ => false,
+    };
+    until(&outbox, "the broker's setting is named", is_told).await;
+    delivery.stop().await;
+}

@@ -58,8 +58,8 @@ async fn refused(outbox: &Outbox, config: &KafkaConfig, words: &[&str]) {
 async fn tls_passwords_and_rights() {
     let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::place());
     let [ca, both] = certificate(folder.path());
-    let [port] = free_ports();
-    let mut settings = Vec::from(broker.listeners_with("SASL_SSL", port));
+    let port = Port::free();
+    let mut settings = Vec::from(broker.listeners_with("SASL_SSL", &port));
     let login = "org.apache.kafka.common.security.plain.PlainLoginModule required";
     settings.extend(
         [
@@ -75,7 +75,7 @@ async fn tls_passwords_and_rights() {
         .map(str::to_owned),
     );
     broker.start_with(&settings);
-    let brokers = format!("127.0.0.1:{port}");
+    let brokers = port.address();
     let outbox = Outbox::open(&outbox_config(&folder)).expect("opens");
     append(&outbox, interleaved(2, 0..50)).await;
 

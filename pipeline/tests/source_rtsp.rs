@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use avicuna_pipeline::source::{End, Reconnect, SourceConfig, SourceEvent, TimedFrame};
 use avicuna_pipeline::timeline::{ClockAnchor, ClockQuality, StreamTime};
+use common::ports::Port;
 use common::rtsp::{CAMERA, Rtsp, SILENT};
 use common::{Running, check, frames, gaps, live, sounds};
 use gstreamer as gst;
@@ -116,8 +117,8 @@ fn anchors(events: &[SourceEvent]) -> Vec<ClockAnchor> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_that_dies_and_returns_goes_on_in_the_same_time() {
-    let camera = Rtsp::serve(0, CAMERA, |_| {});
-    let port = camera.port();
+    let port = Port::free();
+    let camera = Rtsp::serve(port.number(), CAMERA, |_| {});
     let config = SourceConfig { stall_timeout: Duration::from_secs(10), ..live(camera.url()) };
     let started = std::time::Instant::now();
     let mut running = Running::start(config.clone());
@@ -127,7 +128,7 @@ async fn a_camera_that_dies_and_returns_goes_on_in_the_same_time() {
     events.extend(running.until(|event| matches!(event, SourceEvent::Lost { .. })).await);
     // It is tried in vain at least once.
     events.extend(running.until(|event| matches!(event, SourceEvent::Lost { .. })).await);
-    let camera = Rtsp::serve(port, CAMERA, |_| {});
+    let camera = Rtsp::serve(port.number(), CAMERA, |_| {});
     let again = running.until(|event| matches!(event, SourceEvent::Connected { .. })).await;
     let Some(SourceEvent::Connected { attempt, .. }) = again.last() else { panic!() };
     assert!(*attempt >= 2, "{attempt}");
@@ -172,10 +173,8 @@ async fn a_camera_that_dies_and_returns_goes_on_in_the_same_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_that_is_not_there_yet_is_waited_for() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
-    drop(listener);
-    let mut running = Running::start(live(format!("rtsp://me:secret@127.0.0.1:{port}/cam")));
+    let port = Port::free();
+    let mut running = Running::start(live(format!("rtsp://me:secret@{}/cam", port.address())));
     let mut events = Vec::new();
     for _ in 0..2 {
         events.extend(running.until(|event| matches!(event, SourceEvent::Lost { .. })).await);
@@ -188,7 +187,7 @@ async fn a_camera_that_is_not_there_yet_is_waited_for() {
     assert_eq!(start.stream.0, 0, "a stream that is not there begins when it is first looked for");
     assert!((0..30_000).contains(&(now_ms() - start.utc.0 / 1_000_000)), "{start:?}");
     events.extend(running.until(|event| matches!(event, SourceEvent::Gap { .. })).await);
-    let _camera = Rtsp::serve(port, SILENT, |_| {});
+    let _camera = Rtsp::serve(port.number(), SILENT, |_| {});
     events.extend(running.until(|event| matches!(event, SourceEvent::Frame(_))).await);
     let first = frames(&events)[0];
     let mut away = StreamTime::ZERO;

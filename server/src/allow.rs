@@ -25,7 +25,10 @@ impl Allow {
     pub fn problems(&self, stream: &StreamConfig) -> Vec<FieldProblem> {
         let at = |pointer: &str, message: String| vec![FieldProblem { pointer: pointer.to_owned(), message }];
         if stream.isolation.is_some_and(|isolation| isolation == avicuna_pipeline::config::Isolation::None) {
-            return at("/isolation", "a stream that is added by a call keeps its own process; leave it out".to_owned());
+            return at(
+                "/isolation",
+                "a stream that is added by a call keeps its own process; leave it out".to_owned(),
+            );
         }
         match stream.address() {
             // What is no address is told with the rest.
@@ -72,10 +75,15 @@ impl Allow {
             let address = address.to_canonical();
             self.config.hosts.iter().any(|allowed| holds(allowed, address)) || (every && !is_own(address))
         };
-        if named || (!addresses.is_empty() && addresses.iter().all(good)) || (every && addresses.is_empty() && !is_local(bare)) {
+        if named
+            || (!addresses.is_empty() && addresses.iter().all(good))
+            || (every && addresses.is_empty() && !is_local(bare))
+        {
             return Ok(());
         }
-        Err(format!("{host} is not among control.allow.hosts (\"*\" does not mean this machine and its link)"))
+        Err(format!(
+            "{host} is not among control.allow.hosts (\"*\" does not mean this machine and its link)"
+        ))
     }
 }
 
@@ -163,11 +171,20 @@ mod tests {
     #[test]
     fn only_what_is_named_where_something_is() {
         let some = allow(&["127.0.0.1", "10.0.0.0/8", "cam.example.org", "*.cams.example.org"], &[]);
-        for uri in ["rtsp://127.0.0.1/a", "rtsp://10.255.0.1/a", "rtsp://CAM.example.org/a", "rtsp://a.cams.example.org/"]
-        {
+        for uri in [
+            "rtsp://127.0.0.1/a",
+            "rtsp://10.255.0.1/a",
+            "rtsp://CAM.example.org/a",
+            "rtsp://a.cams.example.org/",
+        ] {
             assert!(says(&some, uri), "{uri}");
         }
-        for uri in ["rtsp://11.0.0.1/a", "rtsp://127.0.0.2/a", "rtsp://evilcams.example.org/", "rtsp://cams.example.org/"] {
+        for uri in [
+            "rtsp://11.0.0.1/a",
+            "rtsp://127.0.0.2/a",
+            "rtsp://evilcams.example.org/",
+            "rtsp://cams.example.org/",
+        ] {
             assert!(!says(&some, uri), "{uri}");
         }
     }

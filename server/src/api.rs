@@ -83,15 +83,15 @@ pub(crate) fn describe() -> (OpenApi, Router<Arc<App>>) {
         .api_route("/v1/events", get_with(events::list, events::list_docs))
         .api_route("/v1/events/stream", get_with(live::stream, live::stream_docs))
         .api_route("/v1/events/{id}", get_with(events::one, events::one_docs))
-        .api_route(
-            "/v1/events/{id}/review",
-            post_with(reviews::review, reviews::review_docs),
-        )
+        .api_route("/v1/events/{id}/review", post_with(reviews::review, reviews::review_docs))
         .api_route("/v1/events/{id}/review", delete_with(reviews::withdraw, reviews::withdraw_docs))
         .api_route("/v1/reviews", get_with(reviews::list, reviews::list_docs))
         .api_route("/v1/coverage", get_with(coverage::list, coverage::list_docs))
         .api_route("/v1/windows", get_with(windows::list, windows::list_docs))
-        .api_route("/v1/rules", get_with(rules::list, rules::list_docs).post_with(rules::add, rules::add_docs))
+        .api_route(
+            "/v1/rules",
+            get_with(rules::list, rules::list_docs).post_with(rules::add, rules::add_docs),
+        )
         .api_route(
             "/v1/rules/{id}",
             get_with(rules::one, rules::one_docs)
@@ -105,13 +105,17 @@ pub(crate) fn describe() -> (OpenApi, Router<Arc<App>>) {
         .finish_api_with(&mut document, |api| {
             api.title("AVicuna Stream")
                 .version(env!("CARGO_PKG_VERSION"))
-                .description("What happens on live streams: streams, events, coverage and every window's answer.")
+                .description(
+                    "What happens on live streams: streams, events, coverage and every window's answer.",
+                )
                 .security_scheme(
                     "token",
                     SecurityScheme::Http {
                         scheme: "bearer".to_owned(),
                         bearer_format: None,
-                        description: Some("A token of control.token_file; none is needed without one.".to_owned()),
+                        description: Some(
+                            "A token of control.token_file; none is needed without one.".to_owned(),
+                        ),
                         extensions: Default::default(),
                     },
                 )

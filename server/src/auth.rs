@@ -126,7 +126,9 @@ impl Auth {
             return Ok(Role::Write);
         }
         let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = token.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+        let token = token
+            .and_then(|value| value.split_once(' '))
+            .filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
         let token = token.map(|(_, token)| token.trim());
         let role = match (&self.tokens, token) {
             (Some(tokens), Some(token)) => self.of_token(tokens, token).await,
@@ -157,7 +159,8 @@ impl Auth {
 }
 
 fn is_right(secret: &str, hash: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
+    PasswordHash::new(hash)
+        .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
 }
 
 fn read(path: &Path) -> Result<HashMap<String, Entry>, AuthError> {
@@ -171,7 +174,8 @@ fn read(path: &Path) -> Result<HashMap<String, Entry>, AuthError> {
         }
         let wrong = |reason: String| AuthError::Line { path: path.into(), line: index + 1, reason };
         let mut words = line.split_whitespace();
-        let (Some(name), Some(role), Some(hash), None) = (words.next(), words.next(), words.next(), words.next())
+        let (Some(name), Some(role), Some(hash), None) =
+            (words.next(), words.next(), words.next(), words.next())
         else {
             return Err(wrong("it is not NAME ROLE HASH".to_owned()));
         };
@@ -218,13 +222,20 @@ mod tests {
     async fn a_token_has_its_role_and_nothing_else_has_any() {
         let (token, line) = new_token("ops", Role::Write).expect("a token");
         let (other, _) = new_token("ops", Role::Admin).expect("a token");
-        assert!(!line.contains(token.rsplit('_').next().expect("a secret")), "the file does not know the secret");
+        assert!(
+            !line.contains(token.rsplit('_').next().expect("a secret")),
+            "the file does not know the secret"
+        );
         let file = file(&format!("# who\n\n{line}\n"));
         let auth = Auth::new(Some(file.path()), None).expect("it is read");
         for _twice in 0..2 {
             assert_eq!(auth.role(&bearer(&token)).await, Ok(Role::Write));
             for wrong in [other.as_str(), "avs_ops_", "avs_nobody_00", "ops", ""] {
-                assert_eq!(auth.role(&bearer(wrong)).await.map_err(|problem| problem.status), Err(401), "{wrong}");
+                assert_eq!(
+                    auth.role(&bearer(wrong)).await.map_err(|problem| problem.status),
+                    Err(401),
+                    "{wrong}"
+                );
             }
         }
         assert!(auth.role(&HeaderMap::new()).await.is_err());
@@ -233,7 +244,8 @@ mod tests {
     #[tokio::test]
     async fn a_proxy_says_who_it_is_and_without_either_everybody_may() {
         let auth = Auth::new(None, Some("x-user")).expect("it is made");
-        let named = HeaderMap::from_iter([("x-user".parse().expect("a name"), "ann".parse().expect("a value"))]);
+        let named =
+            HeaderMap::from_iter([("x-user".parse().expect("a name"), "ann".parse().expect("a value"))]);
         assert_eq!(auth.role(&named).await, Ok(Role::Write));
         assert!(auth.role(&HeaderMap::new()).await.is_err());
         let open = Auth::new(None, None).expect("it is made");

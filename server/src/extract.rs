@@ -47,13 +47,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
         // A page of another origin cannot send this without being asked for first.
-        if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json")) {
+        if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json"))
+        {
             let detail = "the body must be JSON, with Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            Problem::new(rejection.status(), "bad-body", rejection.body_text())
-        })?;
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| Problem::new(rejection.status(), "bad-body", rejection.body_text()))?;
         read(&bytes).map(Self)
     }
 }
@@ -111,7 +112,10 @@ mod tests {
         let typed = wrong(r#"{"list": [{"score": 1}, {"score": "high"}]}"#);
         assert_eq!((typed.status, typed.errors[0].pointer.as_str()), (422, "/list/1/score"));
         let unknown = wrong(r#"{"list": [{"score": 1, "scor": 2}]}"#);
-        assert!(unknown.status == 422 && unknown.errors[0].message.contains("unknown field `scor`"), "{unknown:?}");
+        assert!(
+            unknown.status == 422 && unknown.errors[0].message.contains("unknown field `scor`"),
+            "{unknown:?}"
+        );
         assert_eq!(wrong("{").status, 400);
         assert_eq!(wrong(r#"{"list": []} more"#).status, 400);
     }

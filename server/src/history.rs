@@ -104,7 +104,8 @@ impl History {
         let mut connection = Connection::open(&path).map_err(|error| unfit(error.into()))?;
         schema::prepare(&mut connection).map_err(unfit)?;
         // The addresses of streams hold passwords.
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(|error| unfit(Unfit::Sqlite(io(error))))?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+            .map_err(|error| unfit(Unfit::Sqlite(io(error))))?;
         let (jobs, waiting) = mpsc::sync_channel(JOBS);
         let (live, _) = broadcast::channel(RING);
         let newest = query::newest(&connection).map_err(|error| unfit(error.into()))?;

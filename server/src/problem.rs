@@ -25,7 +25,6 @@ pub struct Problem {
     /// What is wrong and what to do.
     pub detail: String,
     /// Each field of the body or parameter that is wrong.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
 }
 
@@ -151,9 +150,12 @@ mod tests {
 
     #[test]
     fn fields_become_pointers() {
-        for (field, expected) in
-            [("uri", "/uri"), ("reconnect.jitter", "/reconnect/jitter"), ("queries[2]", "/queries/2"), ("", "")]
-        {
+        for (field, expected) in [
+            ("uri", "/uri"),
+            ("reconnect.jitter", "/reconnect/jitter"),
+            ("queries[2]", "/queries/2"),
+            ("", ""),
+        ] {
             assert_eq!(pointer(field), expected);
         }
     }

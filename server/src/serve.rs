@@ -121,7 +121,17 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let history = History::open(&history)?;
         let rules = Rulebook::of(&history).await?;
-        let app = Arc::new(App { control, streams, asker, history, rules, auth, allow: Allow::new(config.allow), probes: Semaphore::new(PROBES), reload });
+        let app = Arc::new(App {
+            control,
+            streams,
+            asker,
+            history,
+            rules,
+            auth,
+            allow: Allow::new(config.allow),
+            probes: Semaphore::new(PROBES),
+            reload,
+        });
         let mut router = api::router(app.clone()).layer(DefaultBodyLimit::max(config.max_body));
         if let Some(cors) = cors {
             router = router.layer(cors);
@@ -213,10 +223,12 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 fn tls(config: &ControlConfig) -> Result<Option<TlsAcceptor>, ServerError> {
     let (Some(certificate), Some(key)) = (&config.certificate, &config.private_key) else { return Ok(None) };
-    let wrong = |key: &'static str, path: &Path, reason: String| ServerError::Tls { key, path: path.into(), reason };
+    let wrong =
+        |key: &'static str, path: &Path, reason: String| ServerError::Tls { key, path: path.into(), reason };
     let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let chain = chain.map_err(|error| wrong("certificate", certificate, error.to_string()))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong("private_key", key, error.to_string()))?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| wrong("private_key", key, error.to_string()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let server = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -241,6 +253,7 @@ fn cors(config: &ControlConfig) -> Result<Option<CorsLayer>, ServerError> {
         AllowOrigin::list(origins)
     };
     let methods = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
-    let headers = [header::AUTHORIZATION, header::CONTENT_TYPE, header::HeaderName::from_static("last-event-id")];
+    let headers =
+        [header::AUTHORIZATION, header::CONTENT_TYPE, header::HeaderName::from_static("last-event-id")];
     Ok(Some(CorsLayer::new().allow_origin(allowed).allow_methods(methods).allow_headers(headers)))
 }

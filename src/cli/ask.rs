@@ -89,7 +89,8 @@ fn of_stream(arguments: &Arguments) -> anyhow::Result<String> {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let mut request = agent.post(&url).header("Content-Type", "application/json");
     if let Some(path) = &arguments.token_file {
-        let token = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let token =
+            std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
         request = request.header("Authorization", format!("Bearer {}", token.trim()));
     }
     let mut response = request

@@ -1,7 +1,7 @@
 //! `avicuna dataset`: from trimmed clips to pseudo-untrimmed videos with questions and answers.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use avicuna_corpus::cluster::{By, Clusters};
@@ -10,9 +10,9 @@ use avicuna_corpus::pu_valor::dialogue::Style;
 use avicuna_corpus::pu_valor::{Gaps, Overlaps, Span};
 use avicuna_corpus::{CATALOGUE, Catalogue};
 use clap::{Args, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 
 mod clustering;
+mod counter;
 mod features;
 mod import;
 mod media;
@@ -22,6 +22,7 @@ mod source;
 mod stats;
 
 use clustering::Clustering;
+use counter::Counter;
 use source::Source;
 
 #[derive(Debug, Subcommand)]
@@ -170,11 +171,12 @@ fn build_corpus(arguments: &Build) -> Result<()> {
         println!("shard {shard} of {} is complete; when all are, run `avicuna dataset merge`", out.display());
         return Ok(());
     }
+    put_together(out)?;
     if *render || source.is_rendered() {
-        merge(out)?;
-        return media::render(out, media, Shard::WHOLE);
+        media::render(out, media, Shard::WHOLE)?;
     }
-    merge(out)
+    println!("{} is complete", out.display());
+    Ok(())
 }
 
 fn make_lists(
@@ -186,18 +188,25 @@ fn make_lists(
 ) -> Result<()> {
     let groups = build::draw_groups(&catalogue.clips, clusters, settings)?;
     let mine = shard.range(groups.len()).len() as u64 * u64::from(settings.variants);
-    let bar = bar("videos", mine)?;
-    let built = build::build(out, &catalogue.clips, clusters, settings, shard, &|done| bar.inc(done))?;
-    bar.finish_and_clear();
+    let counter = Counter::new("drawing videos")?;
+    let drawn = AtomicU64::new(0);
+    let progress = |more| counter.at(more + drawn.fetch_add(more, Ordering::Relaxed), mine);
+    let built = build::build(out, &catalogue.clips, clusters, settings, shard, &progress)?;
+    counter.end();
     let how = if built.kept { "were there already" } else { "drawn" };
     println!("{} videos {how}", built.videos);
     Ok(())
 }
 
 fn merge(out: &Path) -> Result<()> {
-    let statistics = build::merge(out)?;
-    println!("{statistics}");
+    put_together(out)?;
     println!("{} is complete", out.display());
+    Ok(())
+}
+
+/// Makes whole files of all shards' parts, and tells what they hold.
+fn put_together(out: &Path) -> Result<()> {
+    println!("{}", build::merge(out)?);
     Ok(())
 }
 
@@ -238,15 +247,6 @@ impl From<Templates> for Style {
             Templates::Small => Self::Small,
         }
     }
-}
-
-/// A progress bar that counts `what`.
-fn bar(what: &'static str, length: u64) -> Result<ProgressBar> {
-    let bar = ProgressBar::new(length).with_message(what);
-    let style = "{msg:12} [{bar:40}] {human_pos}/{human_len}  {per_sec}  {eta} left";
-    bar.set_style(ProgressStyle::with_template(style)?);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    Ok(bar)
 }
 
 /// `captions` or `labels`.

@@ -20,6 +20,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+/// The longest pause between two attempts to reach a live source.
+const PAUSE: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// A file, or the URI of anything that ends.
@@ -34,11 +37,19 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "auto")]
     device: String,
     /// Leave out what is less sure (0 to 1); by default the model's own least scores.
-    #[arg(long)]
+    #[arg(long, value_name = "SCORE", value_parser = score)]
     min_score: Option<f64>,
+    /// Give up on a live source that brings nothing for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
     /// JSON on a terminal too.
     #[arg(long)]
     json: bool,
+}
+
+fn score(text: &str) -> Result<f64, String> {
+    let score = text.parse::<f64>().ok().filter(|score| (0.0..=1.0).contains(score));
+    score.ok_or_else(|| "a score is from 0 to 1".to_owned())
 }
 
 /// What is printed as JSON.
@@ -64,9 +75,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     stream.queries.clone_from(&arguments.query);
     stream.min_score = arguments.min_score;
     stream.min_query_score = arguments.min_score;
+    let timeout = Duration::from_secs(arguments.timeout);
+    stream.reconnect.give_up_after = Some(timeout);
+    // Somebody waits.
+    stream.reconnect.max = stream.reconnect.max.min(PAUSE);
+    stream.stall_timeout = stream.stall_timeout.min(timeout.max(Duration::from_secs(1)));
     let shown = stream.shown_uri();
     let address = stream.address()?;
-    address.check()?;
+    address.check().map_err(|failure| anyhow::anyhow!(failure.message))?;
     let options = LoadOptions {
         device: arguments.device.parse().map_err(anyhow::Error::msg)?,
         threads: None,
@@ -105,7 +121,8 @@ async fn watch(plan: daemon::Plan, localizer: Localizer, shown: &str) -> anyhow:
         }
     });
     let control = Arc::new(Control::new());
-    let mut progress = Progress::new(shown, control.clone())?;
+    let patience = plan.source.reconnect.give_up_after.filter(|_| plan.live);
+    let mut progress = Progress::new(shown, control.clone(), patience)?;
     let schedule = ScheduleConfig {
         max_batch: 4,
         linger: Duration::from_millis(20),
@@ -124,21 +141,32 @@ struct Progress {
     control: Arc<Control>,
     started: Instant,
     events: usize,
+    /// How long a live source is tried.
+    patience: Option<Duration>,
+    /// It was said that it is away.
+    told: bool,
 }
 
 impl Progress {
-    fn new(shown: &str, control: Arc<Control>) -> anyhow::Result<Self> {
+    fn new(shown: &str, control: Arc<Control>, patience: Option<Duration>) -> anyhow::Result<Self> {
         let bar = ProgressBar::new_spinner();
         bar.set_style(ProgressStyle::with_template("{spinner} {elapsed_precise} {prefix} {msg}")?);
         bar.set_prefix(shown.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
-        Ok(Self { bar, control, started: Instant::now(), events: 0 })
+        Ok(Self { bar, control, started: Instant::now(), events: 0, patience, told: false })
     }
 
     fn note(&mut self, record: &Record) {
         match record {
             Record::Event(event) if event.revision == 0 => self.events += 1,
             Record::Coverage { record, .. } => self.reached(record.end.stream),
+            // A file that is not there ends at once, with the same words.
+            Record::Error(error) if !std::mem::replace(&mut self.told, true) => {
+                if let Some(timeout) = self.patience {
+                    let said = format!("{}; it is tried again for {} s", error.message, timeout.as_secs());
+                    self.bar.suspend(|| eprintln!("{said}"));
+                }
+            }
             _ => {}
         }
     }

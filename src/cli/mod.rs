@@ -87,11 +87,22 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", told(&error));
             let unfit = matches!(error.downcast_ref(), Some(DaemonError::Config(_)));
             if unfit || error.is::<ConfigError>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// What went wrong and why, each reason once: many of our errors name their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }
 
 /// Sends log messages to standard error. `RUST_LOG`, when set, goes before `config.level`.

@@ -1,6 +1,7 @@
 //! `avicuna source`: the process of one source. The daemon starts it; it is of no use by itself.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use avicuna_pipeline::config::LogConfig;
@@ -9,6 +10,8 @@ use clap::Args;
 
 /// A source holds some dozens of MiB; one that holds so much leaks.
 const MEMORY: u64 = 2 << 30;
+/// It tells each second that it runs; one that does not for so long is stuck.
+const SILENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -20,7 +23,8 @@ pub(super) struct Arguments {
 pub(super) fn worker(log: &LogConfig) -> anyhow::Result<Worker> {
     let program = std::env::current_exe().context("this program does not know where it is")?;
     let log = serde_json::to_string(log).context("the log's settings")?;
-    Ok(Worker { program, arguments: vec!["source".into(), log], memory: MEMORY })
+    let arguments = vec!["source".into(), log];
+    Ok(Worker { program, arguments, memory: MEMORY, silence: SILENCE })
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {

@@ -8,14 +8,14 @@ use gstreamer_rtsp_server::{RTSPMediaFactory, RTSPServer};
 
 /// The server; it ends with this.
 pub struct Camera {
-    port: u16,
+    port: i32,
     main_loop: glib::MainLoop,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Camera {
-    /// Serves an MP4 file with H.264 and AAC on `port` of 127.0.0.1.
-    pub fn start(file: &Path, port: u16) -> Self {
+    /// Serves an MP4 file with H.264 and AAC on a free port of 127.0.0.1.
+    pub fn start(file: &Path) -> Self {
         gstreamer::init().expect("GStreamer starts");
         let launch = format!(
             "( filesrc location=\"{}\" ! qtdemux name=d \
@@ -29,16 +29,16 @@ impl Camera {
         let thread = std::thread::spawn(move || {
             let server = RTSPServer::new();
             server.set_address("127.0.0.1");
-            server.set_service(&port.to_string());
+            server.set_service("0");
             let factory = RTSPMediaFactory::new();
             factory.set_launch(&launch);
             factory.set_shared(true);
             server.mount_points().expect("mount points").add_factory("/scene", factory);
             let _attached = server.attach(Some(&context)).expect("the port is free");
-            ready.send(()).expect("the test waits");
+            ready.send(server.bound_port()).expect("the test waits");
             running.run();
         });
-        started.recv().expect("the server starts");
+        let port = started.recv().expect("the server starts");
         Self { port, main_loop, thread: Some(thread) }
     }
 

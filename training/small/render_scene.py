@@ -38,7 +38,7 @@ def write(scene: Scene, out: Path, fps: int = 25, crf: int = 26) -> None:
         command += ["-c:v", "libx264", "-preset", "fast", "-crf", str(crf), "-pix_fmt", "yuv420p", "-g", str(2 * fps), "-bf", "0"]
         command += ["-c:a", "aac", "-b:a", "96k", "-movflags", "+faststart", "-t", str(scene.duration), f"{out}.mp4"]
         encoder = subprocess.Popen(command, stdin=subprocess.PIPE)
-        for i in range(int(round(scene.duration * fps))):
+        for i in range(round(scene.duration * fps)):
             encoder.stdin.write(np.asarray(scene.frame(i / fps)).tobytes())
         encoder.stdin.close()
         if encoder.wait() != 0:

@@ -47,7 +47,7 @@ def performance(index: int, seconds: float, rng) -> np.ndarray:
     x = _equaliser(x, rng)
     pause = np.zeros(int(RATE * rng.choice([0.0, rng.uniform(0.02, 0.2)])), np.float32)
     loop = np.concatenate([x, pause])
-    wanted = int(round(seconds * RATE))
+    wanted = round(seconds * RATE)
     start = rng.integers(len(loop))
     out = np.tile(loop, (wanted + start) // len(loop) + 1)[start : start + wanted]
     fade = min(480, wanted // 2)
@@ -58,7 +58,7 @@ def performance(index: int, seconds: float, rng) -> np.ndarray:
 
 def noise(seconds: float, rng, split: str) -> np.ndarray:
     """A noise bed, from nearly silent (-70 dB) to as loud as a quiet event, at times with talk in it."""
-    count = int(round(seconds * RATE))
+    count = round(seconds * RATE)
     kinds = TRAIN_NOISES if split == "train" else TRAIN_NOISES + HELD_OUT_NOISES * 2
     kind = kinds[rng.integers(len(kinds))]
     white = rng.standard_normal(count).astype(np.float32)

@@ -65,6 +65,11 @@ pub enum LlmError {
     /// The input cannot be processed as it is.
     #[error("bad input for the LLM: {0}")]
     Input(String),
+    /// What the model computed for the next token is no numbers: an answer made of that would be an invention.
+    #[error(
+        "the LLM computed numbers that are not finite; a sample or a weight that is none leads to this: look at what the stream shows, and fetch or import the model again if it happens with others too"
+    )]
+    NotFinite,
     /// The tensor library failed.
     #[error("computing with the LLM failed: {0}")]
     Compute(#[from] candle_core::Error),

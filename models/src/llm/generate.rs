@@ -147,6 +147,10 @@ fn step<D: Decoder>(
             },
         };
         let (id, logprob) = run.sampler.sample(logits, allowed);
+        // Minus infinity is a token that never comes.
+        if logprob.is_nan() || !logits.iter().all(|logit| *logit < f32::INFINITY) {
+            return Err(LlmError::NotFinite);
+        }
         run.next = id;
         if let Some(tokenizer) = times {
             run.times = state.after(tokenizer.token_bytes(id)).unwrap_or(state);
@@ -251,6 +255,8 @@ mod tests {
     struct Parrot {
         config: Config,
         wish: Vec<u32>,
+        /// How much it wants it.
+        strength: f32,
     }
 
     impl Decoder for Parrot {
@@ -284,7 +290,8 @@ mod tests {
             for (segment, logits) in segments.iter_mut().zip(logits.chunks_exact_mut(vocab)) {
                 // Among the others, a lower id is a little likelier.
                 logits.iter_mut().enumerate().for_each(|(id, logit)| *logit = -(id as f32) * 0.01);
-                logits[self.wish[*segment.cache] as usize] = 9.0;
+                let wish = self.wish.get(*segment.cache).map_or(0, |id| *id as usize);
+                logits[wish] = self.strength;
                 *segment.cache += 1;
             }
             Ok(Some(Tensor::from_vec(logits, (segments.len(), vocab), &Device::Cpu)?))
@@ -329,8 +336,13 @@ mod tests {
     fn said(wish: &[&str]) -> (String, String) {
         let tokenizer = tokenizer();
         let id = |word: &&str| tokenizer.token_id(word).unwrap_or_else(|| panic!("no token {word}"));
-        let mut wish: Vec<u32> = wish.iter().map(id).collect();
-        wish.resize(20, 0);
+        let parrot = Parrot { wish: wish.iter().map(id).collect(), ..parrot(&tokenizer) };
+        let run = |times| tokenizer.decode(&answer(&parrot, times).expect("answers").ids);
+        (run(Some(&tokenizer)), run(None))
+    }
+
+    /// One that wants to end.
+    fn parrot(tokenizer: &Tokenizer) -> Parrot {
         let config = Config {
             hidden: 2,
             intermediate: 2,
@@ -345,14 +357,30 @@ mod tests {
             tied: true,
             eos: vec![0],
         };
-        let parrot = Parrot { config, wish };
+        Parrot { config, wish: Vec::new(), strength: 9.0 }
+    }
+
+    fn answer(parrot: &Parrot, times: Option<&Tokenizer>) -> Result<Generated, LlmError> {
         let empty = Tensor::zeros((0, 2), candle_core::DType::F32, &Device::Cpu).expect("nothing");
-        let run = |times| {
-            let rules = Rules { sampling: &Sampling::Greedy, times };
-            let answers = generate(&parrot, std::slice::from_ref(&empty), &[vec![(vec![1], 15)]], rules);
-            tokenizer.decode(&answers.expect("answers")[0][0].ids)
-        };
-        (run(Some(&tokenizer)), run(None))
+        let rules = Rules { sampling: &Sampling::Greedy, times };
+        let mut answers = generate(parrot, std::slice::from_ref(&empty), &[vec![(vec![1], 15)]], rules)?;
+        Ok(answers.remove(0).remove(0))
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_answer() {
+        let tokenizer = tokenizer();
+        let wish: Vec<u32> = vec![1, 2, 3, 0];
+        for strength in [f32::NAN, f32::INFINITY] {
+            let broken = Parrot { wish: wish.clone(), strength, ..parrot(&tokenizer) };
+            for times in [None, Some(&tokenizer)] {
+                let said = answer(&broken, times);
+                assert!(matches!(said, Err(LlmError::NotFinite)), "{strength}: {said:?}");
+            }
+        }
+        // A token that can never come is none the less a good answer's neighbour.
+        let barred = Parrot { wish: vec![5; 20], strength: f32::NEG_INFINITY, ..parrot(&tokenizer) };
+        assert_eq!(answer(&barred, None).expect("answers").finish, Finish::Stop);
     }
 
     #[test]

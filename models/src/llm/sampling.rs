@@ -1,6 +1,7 @@
 //! From logits to a token: greedy, or drawn at a temperature from a seeded generator.
 
 use super::host::sum_of_exp;
+use crate::splitmix;
 
 /// How tokens are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -63,13 +64,11 @@ impl Sampler {
         })
     }
 
-    /// SplitMix64, scaled to `0..1`.
+    /// From 0 to 1, 1 excluded.
     fn uniform(&mut self) -> f64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+        let number = splitmix::mixed(self.state);
+        self.state = splitmix::next(self.state);
+        (number >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

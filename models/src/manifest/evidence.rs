@@ -14,8 +14,8 @@ pub struct EvidenceSpec {
     pub seen: Levels,
     /// When evidence of clips is an event.
     pub heard: Levels,
-    /// How far what is seen of a group of phrases is believed: its evidence counts for this share of itself.
-    pub groups: BTreeMap<String, f64>,
+    /// How far the encoders are to be believed where one sense alone notices something.
+    pub priors: Priors,
     /// [`Levels::rival`] of groups of which one is hardly ever there beside another, or taken for it.
     pub rivals: BTreeMap<String, f64>,
     /// The score of what is told unasked.
@@ -24,6 +24,17 @@ pub struct EvidenceSpec {
     pub query: Weights,
     /// Of an answer's score, where nothing but the subject of the query is there, and what else it asks for is not surely understood.
     pub subject: f64,
+}
+
+/// What the encoders often take something else for, and what they hardly ever do: log odds that are added to the score of what is told
+/// unasked and noticed by one sense only. By phrase, or else by group of phrases; 0 for all others.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Priors {
+    /// Of what is seen and not heard.
+    pub seen: BTreeMap<String, f64>,
+    /// Of what is heard and not seen.
+    pub heard: BTreeMap<String, f64>,
 }
 
 /// When evidence along a window is an event. Evidence goes from 0 to 1.
@@ -68,7 +79,7 @@ impl Default for EvidenceSpec {
         Self {
             seen: Levels { on: 0.5, off: 0.25, least: 1.5, ..Levels::default() },
             heard: Levels::default(),
-            groups: BTreeMap::new(),
+            priors: Priors::default(),
             rivals: BTreeMap::new(),
             detect: Weights::default(),
             query: Weights::default(),

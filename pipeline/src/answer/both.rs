@@ -25,7 +25,6 @@ pub(super) fn detected(
     evidence: &Evidence,
     witness: &Witness<'_>,
 ) -> Vec<Localization> {
-    let weights = &witness.spec.detect;
     let phrases: Vec<Option<usize>> = said.iter().map(|said| phrase(&said.label, witness)).collect();
     let claims = witness.everything(evidence);
     let mut told = Vec::new();
@@ -42,17 +41,26 @@ pub(super) fn detected(
             }
         }
         let text = &witness.vocabulary.phrases()[claim.phrase].text;
-        told.push(localization(claim, text, score(weights, claim.sure, best, Some(claim.modality)), false));
+        let weights = unasked(witness, Some(claim.phrase), Some(claim.modality));
+        told.push(localization(claim, text, score(&weights, claim.sure, best, Some(claim.modality)), false));
     }
     for ((mut said, phrase), used) in said.into_iter().zip(phrases).zip(used) {
         if used {
             continue;
         }
         let support = phrase.map_or(NONE, |phrase| witness.support(&[phrase], evidence, span(&said)));
-        said.score = score(weights, support, Some(said.score), said.modality);
+        let weights = unasked(witness, phrase, said.modality);
+        said.score = score(&weights, support, Some(said.score), said.modality);
         told.push(said);
     }
     told
+}
+
+/// The weights of what is told unasked: the bias has what is known of the phrase beforehand.
+fn unasked(witness: &Witness<'_>, phrase: Option<usize>, modality: Option<Modality>) -> Weights {
+    let prior = phrase.zip(modality).map_or(0.0, |(phrase, modality)| witness.prior(phrase, modality));
+    let weights = witness.spec.detect;
+    Weights { bias: weights.bias + prior, ..weights }
 }
 
 /// When something that was asked for happens; where nothing of what the query means does, when its subject is there.

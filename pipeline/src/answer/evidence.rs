@@ -50,17 +50,17 @@ impl Witness<'_> {
 
     /// The evidence for any of `phrases` between two fractions of the window: the mean of its three surest slots, in the surer sense.
     pub fn support(&self, phrases: &[usize], evidence: &Evidence, [start, end]: [f64; 2]) -> f64 {
-        let strongest = |courses: &[Course], modality| {
+        let strongest = |courses: &[Course]| {
             let own = courses.iter().filter(|course| self.means(phrases, course.phrase));
             let within = own.map(|course| {
                 let slots = course.slots.len() as f64;
                 let first = ((start * slots) as usize).min(course.slots.len());
                 let last = ((end * slots).ceil() as usize).clamp(first, course.slots.len());
-                spans::surest(&course.slots[first..last]) * f64::from(self.trust(course.phrase, modality))
+                spans::surest(&course.slots[first..last])
             });
             within.fold(0.0, f64::max)
         };
-        strongest(&evidence.seen, Modality::Visual).max(strongest(&evidence.heard, Modality::Audio))
+        strongest(&evidence.seen).max(strongest(&evidence.heard))
     }
 
     fn means(&self, phrases: &[usize], found: usize) -> bool {
@@ -70,9 +70,7 @@ impl Witness<'_> {
     /// The claims of the surest of `courses` at every slot.
     fn claims(&self, phrases: &[usize], courses: &[Course], modality: Modality, asked: bool) -> Vec<Claim> {
         let Some(slots) = courses.iter().map(|course| course.slots.len()).max() else { return Vec::new() };
-        let value = |course: &Course, slot: usize| {
-            course.slots.get(slot).map_or(0.0, |value| value * self.trust(course.phrase, modality))
-        };
+        let value = |course: &Course, slot: usize| course.slots.get(slot).copied().unwrap_or(0.0);
         let at = |slot: usize| courses.iter().map(|course| value(course, slot)).fold(0f32, f32::max);
         let values: Vec<f32> = (0..slots).map(at).collect();
         let levels = if modality == Modality::Visual { self.spec.seen } else { self.spec.heard };
@@ -89,11 +87,15 @@ impl Witness<'_> {
         spans(&values, self.seconds, &levels).into_iter().map(claim).collect()
     }
 
-    /// How far what is seen of a phrase's group is believed.
-    fn trust(&self, phrase: usize, modality: Modality) -> f32 {
-        let group = self.vocabulary.phrases().get(phrase).map(|phrase| &phrase.group);
-        let trust =
-            group.filter(|_| modality == Modality::Visual).and_then(|group| self.spec.groups.get(group));
-        trust.map_or(1.0, |trust| *trust as f32)
+    /// The log odds that a phrase is there where only this sense notices it, beside what the evidence says.
+    pub fn prior(&self, phrase: usize, modality: Modality) -> f64 {
+        let priors = match modality {
+            Modality::Visual => &self.spec.priors.seen,
+            Modality::Audio => &self.spec.priors.heard,
+            Modality::Both => return 0.0,
+        };
+        let phrase = self.vocabulary.phrases().get(phrase);
+        let prior = phrase.and_then(|phrase| priors.get(&phrase.text).or_else(|| priors.get(&phrase.group)));
+        prior.copied().unwrap_or(0.0)
     }
 }

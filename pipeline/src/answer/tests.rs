@@ -350,10 +350,17 @@ proptest! {
 
 #[test]
 fn a_question_that_names_nothing_asks_what_happens() {
-    for question in ["What happens, and when?", "what is going on in this video", "Describe what you see and hear.", "List everything"] {
+    for question in [
+        "What happens, and when?",
+        "what is going on in this video",
+        "Describe what you see and hear.",
+        "List everything",
+    ] {
         assert!(asks_what_happens(question), "{question}");
     }
-    for question in ["when does the dog bark?", "is anyone at the desk?", "What is the man doing?", "a siren", "is there"] {
+    for question in
+        ["when does the dog bark?", "is anyone at the desk?", "What is the man doing?", "a siren", "is there"]
+    {
         assert!(!asks_what_happens(question), "{question}");
     }
 }

@@ -82,10 +82,18 @@ impl Check<'_> {
                        (`avicuna token` makes one) or control.trusted_proxy_header, or listen on 127.0.0.1";
         self.ensure(asks || control.is_private(), "control.listen", message);
         let both = control.certificate.is_some() == control.private_key.is_some();
-        self.ensure(both, "control.certificate", "TLS needs both control.certificate and control.private_key");
+        self.ensure(
+            both,
+            "control.certificate",
+            "TLS needs both control.certificate and control.private_key",
+        );
         self.ensure(control.max_clients > 0, "control.max_clients", "must be at least 1");
         self.ensure(control.max_body > 0, "control.max_body", "must be at least 1; 1048576 is 1 MiB");
-        self.ensure(config.history.max_bytes > 0, "history.max_bytes", "must be at least 1; 1073741824 is 1 GiB");
+        self.ensure(
+            config.history.max_bytes > 0,
+            "history.max_bytes",
+            "must be at least 1; 1073741824 is 1 GiB",
+        );
     }
 
     fn sink(&mut self, config: &Config) {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::durations;
 use crate::source::Reconnect;
+use crate::source::choice::TrackChoice;
 use crate::source::failure::Failure;
 use crate::source::uri::Address;
 
@@ -71,6 +72,12 @@ pub struct StreamConfig {
     #[serde(default = "recall", with = "durations")]
     #[schemars(with = "String")]
     pub recall: Duration,
+    /// Which audio track, where there are several: its number from 0, its language, or "default".
+    #[serde(default)]
+    pub audio_track: TrackChoice,
+    /// Which video track, likewise.
+    #[serde(default)]
+    pub video_track: TrackChoice,
     /// How long a network source may hold packets back to put them in order.
     #[serde(default = "latency", with = "durations")]
     #[schemars(with = "String")]
@@ -181,6 +188,8 @@ impl StreamConfig {
             min_windows: min_windows(),
             merge_gap: merge_gap(),
             recall: recall(),
+            audio_track: TrackChoice::Default,
+            video_track: TrackChoice::Default,
             latency: latency(),
             stall_timeout: stall_timeout(),
             isolation: None,

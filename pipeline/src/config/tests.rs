@@ -23,6 +23,16 @@ fn an_empty_file_is_all_defaults() {
 }
 
 #[test]
+fn a_file_that_is_no_utf8_is_told_by_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.toml");
+    std::fs::write(&path, b"[log]\nlevel = \"info\" # f\xfcr alle\n").expect("written");
+    let error = Config::load(&path, []).expect_err("Latin-1").to_string();
+    let place = format!("{}:2:19: the byte 0xFC is no UTF-8; save the file as UTF-8", path.display());
+    assert!(error.starts_with(&place), "{error}");
+}
+
+#[test]
 fn errors_name_file_line_column_field_and_what_to_do() {
     let at_stream = |line: &str| format!("{STREAM}{line}\n");
     let cases = [
@@ -53,7 +63,7 @@ fn errors_name_file_line_column_field_and_what_to_do() {
         (at_stream("loop = true"), "a.toml:4:8: stream[0].loop: only a file can be looped"),
         (
             "[sink.kafka.properties]\n\"sasl.pasword\" = \"hunter2\"\n".to_owned(),
-            "a.toml:1:1: sink.kafka.properties: there is no property \"sasl.pasword\"; look its name up",
+            "a.toml:1:1: sink.kafka.properties: there is no property \"sasl.pasword\"; did you mean \"sasl.password\"?",
         ),
         (at_stream("min_windows = 0"), "a.toml:4:15: stream[0].min_windows: must be at least 1"),
         (

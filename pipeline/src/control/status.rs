@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::StreamBoard;
+use crate::outbox::Trouble;
 use crate::sink::DeliveryState;
 
 /// One call of the model never takes so long; a model that does hangs.
@@ -72,6 +73,7 @@ struct Inner {
     model: ModelState,
     stopping: bool,
     delivery: Option<watch::Receiver<DeliveryState>>,
+    outbox: Option<watch::Receiver<Option<Trouble>>>,
 }
 
 /// The answer of `/healthz`.
@@ -86,7 +88,7 @@ pub struct Health {
 /// The answer of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Readiness {
-    /// Is the model loaded, and do records get through?
+    /// Is the model loaded, can records be stored, and do they get through?
     pub ready: bool,
     /// Why not.
     pub reasons: Vec<String>,
@@ -103,6 +105,11 @@ impl Status {
     /// Where to look whether records get through.
     pub fn delivery(&self, state: watch::Receiver<DeliveryState>) {
         self.lock().delivery = Some(state);
+    }
+
+    /// Where to look whether records can be stored.
+    pub fn outbox(&self, trouble: watch::Receiver<Option<Trouble>>) {
+        self.lock().outbox = Some(trouble);
     }
 
     /// It was told to stop.
@@ -138,6 +145,11 @@ impl Status {
             }
             Some(DeliveryState::Starting | DeliveryState::Connected) => {}
         }
+        if let Some(Trouble { since, reason }) =
+            inner.outbox.as_ref().and_then(|trouble| trouble.borrow().clone())
+        {
+            reasons.push(format!("no record is stored since {}: {reason}", since.to_rfc3339()));
+        }
         if inner.stopping {
             reasons.push("it is shutting down".to_owned());
         }
@@ -170,6 +182,17 @@ mod tests {
                 && readiness.reasons[0].ends_with("refused")
         );
         delivery.send_replace(DeliveryState::Connected);
+        let outbox = watch::Sender::new(None);
+        status.outbox(outbox.subscribe());
+        assert!(status.readiness().ready);
+        outbox.send_replace(Some(Trouble { since: UtcTime(0), reason: "the disk is full".into() }));
+        let readiness = status.readiness();
+        assert!(
+            !readiness.ready
+                && readiness.reasons[0].contains("since 1970")
+                && readiness.reasons[0].ends_with("the disk is full")
+        );
+        outbox.send_replace(None);
         status.streams.state("cam", StreamState::Lost { reason: "away".into() });
         assert!(status.readiness().ready, "a lost stream is not the daemon's fault");
         status.stopping();

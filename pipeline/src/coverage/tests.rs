@@ -111,6 +111,27 @@ fn a_full_or_empty_window_is_sure_of_what_it_shares_with_a_partly_filled_one() {
 }
 
 #[test]
+fn a_reason_does_not_repeat_itself() {
+    let part = |missing: &str| Held {
+        audio: Presence::Partial,
+        video: Presence::Partial,
+        missing: Some(missing.into()),
+    };
+    let mut ledger = ledger(10);
+    ledger.settle(span(0, 10), Outcome::Watched(part("video has holes; audio stopped")));
+    let shared = ledger.settle(span(1, 10), Outcome::Watched(part("the stream ended; audio stopped")));
+    assert_eq!(told(&shared), [(10.0, 20.0, true, Some("video has holes; audio stopped; the stream ended"))]);
+    let lost = |reason: &str| Outcome::NotWatched {
+        held: Held::nothing(reason),
+        reason: format!("blind: {reason}"),
+    };
+    ledger.settle(span(2, 10), lost("outage: unreachable; check that the server runs"));
+    ledger.settle(span(3, 10), lost("outage: timeout; check that the server runs"));
+    let shared = ledger.settle(span(4, 10), lost("outage: timeout; check that the server runs"));
+    assert_eq!(told(&shared)[0].3, Some("blind: outage: timeout; check that the server runs"));
+}
+
+#[test]
 fn many_blind_windows_come_as_one_and_are_cut_to_length() {
     let mut ledger = ledger(10);
     ledger.settle(span(0, 10), watched());

@@ -253,7 +253,9 @@ fn watch(plan: Plan) -> Result<impl Stream<Item = Result<Window, AskError>>, Ask
     Ok(stream::unfold(state, |(mut events, mut assembler, mut closed, stops)| async move {
         loop {
             match closed.pop_front() {
-                Some(Closed::Window(window)) => return Some((Ok(window), (events, assembler, closed, stops))),
+                Some(Closed::Window(window)) => {
+                    return Some((Ok(window), (events, assembler, closed, stops)));
+                }
                 Some(Closed::Blind { .. }) => continue,
                 None => {}
             }
@@ -385,9 +387,9 @@ fn joined(mut found: Vec<Localized>) -> Vec<Localized> {
     let mut kept: Vec<Localized> = Vec::new();
     for next in found {
         let key = answer::label_key(&next.label);
-        let before = kept.iter_mut().find(|kept| {
-            answer::label_key(&kept.label) == key && next.start.stream <= kept.end.stream + GAP
-        });
+        let before = kept
+            .iter_mut()
+            .find(|kept| answer::label_key(&kept.label) == key && next.start.stream <= kept.end.stream + GAP);
         match before {
             Some(before) => {
                 if next.end.stream > before.end.stream {
@@ -414,7 +416,7 @@ pub async fn ask(
     schedule: ScheduleConfig,
     question: &str,
 ) -> Result<Reply, AskError> {
-    let (publisher, _nobody) = Publisher::channel();
+    let (publisher, _nobody) = Publisher::channel(None);
     let (asker, control) = (Asker::default(), Arc::new(Control::new()));
     let model = model::of(localizer.into());
     let engine =
@@ -433,7 +435,13 @@ mod tests {
     }
 
     fn found(label: &str, start: f64, end: f64, modality: Modality) -> Localized {
-        Localized { label: label.into(), start: at(start), end: at(end), score: 0.914, modality: Some(modality) }
+        Localized {
+            label: label.into(),
+            start: at(start),
+            end: at(end),
+            score: 0.914,
+            modality: Some(modality),
+        }
     }
 
     #[test]
@@ -459,8 +467,10 @@ mod tests {
             found("a dog", 3.0, 8.5, Modality::Visual),
             found("a dog", 20.0, 22.0, Modality::Visual),
         ];
-        let spans: Vec<_> =
-            joined(parts).into_iter().map(|one| (one.label, one.start.stream, one.end.stream, one.modality)).collect();
+        let spans: Vec<_> = joined(parts)
+            .into_iter()
+            .map(|one| (one.label, one.start.stream, one.end.stream, one.modality))
+            .collect();
         let expected = [
             ("a dog".to_owned(), 3.0, 12.0, Some(Modality::Both)),
             ("a cat".to_owned(), 9.0, 10.0, Some(Modality::Visual)),

@@ -125,6 +125,8 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
             Some(manifest::Fit::Stretch) | None => Fit::Stretch,
         },
         sample_rate: if stream.audio { windows.sample_rate } else { 0 },
+        audio_track: stream.audio_track.clone(),
+        video_track: stream.video_track.clone(),
         latency: stream.latency,
         reconnect: (&stream.reconnect).into(),
         stall_timeout: stream.stall_timeout,

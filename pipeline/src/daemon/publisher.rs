@@ -8,26 +8,36 @@ use tokio::task::JoinHandle;
 
 use super::record::Record;
 use crate::control::{Control, Stage};
-use crate::outbox::{Message, Outbox, OutboxError};
-use crate::record::WindowRecord;
+use crate::outbox::{Begun, Message, Outbox, OutboxError, Whole};
+use crate::record::{Run, WindowRecord};
+use crate::timeline::UtcTime;
+use crate::window::StreamId;
 
 /// Calls that may wait; each holds the records of one window.
 const QUEUE: usize = 64;
 /// Calls that share one sync of the disk.
 const TOGETHER: usize = 32;
 
-/// What comes out of a stream at once.
+/// Records that go into the outbox together.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    /// To be published.
+pub(super) struct Parcel {
+    /// In order.
     pub records: Vec<Record>,
-    /// For whoever looks over the daemon's shoulder.
+    /// They were told before.
+    pub repeats: bool,
+    /// The run that has told all with them.
+    pub whole: Option<Whole>,
+    /// What became of windows, for whoever looks over the daemon's shoulder.
     pub windows: Vec<WindowRecord>,
 }
 
-impl From<Vec<Record>> for Batch {
-    fn from(records: Vec<Record>) -> Self {
-        Self { records, windows: Vec::new() }
+impl Parcel {
+    /// As they go into the outbox. What was told before has its last word there already, and waits for none.
+    pub fn messages(&self) -> impl Iterator<Item = Message> + '_ {
+        self.records.iter().map(Record::message).map(|message| match self.repeats {
+            true => Message { subject: None, ..message },
+            false => message,
+        })
     }
 }
 
@@ -41,42 +51,59 @@ pub trait Observer: Send + Sync {
 /// Takes records on their way out. Clones share it; when the last one goes, its thread ends.
 #[derive(Debug, Clone)]
 pub(super) struct Publisher {
-    sender: mpsc::Sender<Batch>,
+    sender: mpsc::Sender<Parcel>,
+    /// Remembers the runs; without it every run is a first one.
+    outbox: Option<Outbox>,
 }
 
 impl Publisher {
     /// One that whoever holds the receiver serves.
-    pub fn channel() -> (Self, mpsc::Receiver<Batch>) {
+    pub fn channel(outbox: Option<Outbox>) -> (Self, mpsc::Receiver<Parcel>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self { sender }, receiver)
+        (Self { sender, outbox }, receiver)
+    }
+
+    /// A run of a recording begins, before its first record: which it is, and whether it repeats what was told.
+    pub async fn begin(&self, stream: &StreamId) -> (Run, bool) {
+        let Some(outbox) = &self.outbox else { return (Run::default(), false) };
+        match outbox.begin(stream.as_str()).await {
+            Ok(Begun { interruptions, told }) => (Run::Replay { interruptions }, told),
+            // The disk fails, which the outbox says. What cannot be remembered must not be repeated.
+            Err(_) => (Run::Once { began: UtcTime::now() }, false),
+        }
     }
 
     /// Hands records over, in order; waits for room. `false` when nobody takes them any more.
-    pub async fn publish(&self, batch: impl Into<Batch>) -> bool {
-        let batch = batch.into();
-        let empty = batch.records.is_empty() && batch.windows.is_empty();
-        empty || self.sender.send(batch).await.is_ok()
+    pub async fn publish(&self, records: Vec<Record>) -> bool {
+        self.send(Parcel { records, ..Parcel::default() }).await
+    }
+
+    /// As [`publish`](Self::publish).
+    pub async fn send(&self, parcel: Parcel) -> bool {
+        let is_empty = parcel.records.is_empty() && parcel.windows.is_empty() && parcel.whole.is_none();
+        is_empty || self.sender.send(parcel).await.is_ok()
     }
 }
 
 /// Puts what is published into the outbox, and shows it to `observer`, until every publisher is gone.
 pub(super) fn store(
-    mut batches: mpsc::Receiver<Batch>,
+    mut parcels: mpsc::Receiver<Parcel>,
     outbox: Outbox,
     control: Arc<Control>,
     observer: Option<Arc<dyn Observer>>,
 ) -> JoinHandle<Result<(), OutboxError>> {
     tokio::task::spawn_blocking(move || {
-        while let Some(first) = batches.blocking_recv() {
-            let more = std::iter::from_fn(|| batches.try_recv().ok()).take(TOGETHER - 1);
-            let (mut messages, mut windows) = (Vec::<Message>::new(), Vec::new());
-            for batch in std::iter::once(first).chain(more) {
-                messages.extend(batch.records.iter().map(Record::message));
-                windows.extend(batch.windows);
+        while let Some(first) = parcels.blocking_recv() {
+            let more = std::iter::from_fn(|| parcels.try_recv().ok()).take(TOGETHER - 1);
+            let (mut messages, mut windows, mut whole) = (Vec::<Message>::new(), Vec::new(), Vec::new());
+            for parcel in std::iter::once(first).chain(more) {
+                messages.extend(parcel.messages());
+                whole.extend(parcel.whole);
+                windows.extend(parcel.windows);
             }
             let started = Instant::now();
             // What a full outbox drops is counted there, and in the log.
-            let _counted = outbox.append(&messages)?;
+            let _counted = outbox.append_last(&messages, whole)?;
             control.metrics.stage(Stage::Store, started.elapsed());
             if let Some(observer) = &observer {
                 observer.stored(&messages, &windows);

@@ -1,7 +1,7 @@
 //! Everything that is published, on its way to the outbox.
 
 use crate::outbox::{Message, Topic};
-use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase};
+use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase, Run};
 use crate::timeline::UtcTime;
 
 /// Anything that is published.
@@ -13,8 +13,8 @@ pub enum Record {
     Coverage {
         /// The span.
         record: CoverageRecord,
-        /// Of a live stream: when its stream time began.
-        era: Option<UtcTime>,
+        /// Which run of the stream tells it.
+        run: Run,
     },
     /// Something went wrong.
     Error(ErrorRecord),
@@ -25,7 +25,7 @@ impl Record {
     pub(super) fn message(&self) -> Message {
         match self {
             Self::Event(event) => event.message(),
-            Self::Coverage { record, era } => record.message(*era),
+            Self::Coverage { record, run } => record.message(*run),
             Self::Error(error) => error.message(),
         }
     }

@@ -8,9 +8,10 @@ use super::record::Record;
 use crate::answer::{self, Asked, Inquiry, Reader, Voices};
 use crate::control::StreamMetrics;
 use crate::coverage::{Held, Ledger, LedgerConfig, Outcome, Span};
+use crate::outbox::Whole;
 use crate::record::{
-    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Instant, Latency, Phase, WindowFate,
-    WindowRecord,
+    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Instant, Latency, Phase, Run,
+    WindowFate, WindowRecord,
 };
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::{Seen, TrackConfig, Tracker, WindowFacts};
@@ -55,8 +56,12 @@ pub(super) struct Recorder {
     reader: Arc<Reader>,
     live: bool,
     track: TrackConfig,
-    /// Of a live stream: when its stream time began; known with its first window.
-    era: Option<UtcTime>,
+    /// Known with the first window.
+    run: Option<Run>,
+    /// Another run has told all of the recording under the same ids.
+    repeats: bool,
+    /// It does not see all of the recording: another run would tell something else.
+    is_disturbed: bool,
     /// Made with the first window.
     tracker: Option<Tracker>,
     ledger: Ledger,
@@ -74,7 +79,53 @@ impl Recorder {
         live: bool,
     ) -> Self {
         let ledger = Ledger::new(stream.clone(), LedgerConfig::new(track.length, track.hop));
-        Self { stream, inquiries, reader, live, track, era: None, tracker: None, ledger, windows: Vec::new() }
+        Self {
+            stream,
+            inquiries,
+            reader,
+            live,
+            track,
+            run: None,
+            repeats: false,
+            is_disturbed: false,
+            tracker: None,
+            ledger,
+            windows: Vec::new(),
+        }
+    }
+
+    /// Which run of a recording it is, and whether it `repeats` another that told all; said before the first window, or it
+    /// is the first.
+    pub fn begin(&mut self, run: Run, repeats: bool) {
+        (self.run, self.repeats) = (Some(run), repeats);
+    }
+
+    /// Does it repeat what was told?
+    pub fn repeats(&self) -> bool {
+        self.repeats
+    }
+
+    /// From here on it does not see what another run sees of the recording: it is interrupted, or a window is lost.
+    pub fn disturb(&mut self) {
+        if self.repeats && !self.is_disturbed {
+            tracing::warn!(stream = %self.stream, "a repetition is interrupted: the rest, told before, is not told again");
+        }
+        self.is_disturbed = true;
+    }
+
+    /// The run, if it has told all of a recording for the first time.
+    pub fn whole(&self) -> Option<Whole> {
+        match self.run {
+            Some(Run::Replay { interruptions }) if !self.live && !self.repeats && !self.is_disturbed => {
+                Some(Whole { recording: self.stream.to_string(), interruptions })
+            }
+            _ => None,
+        }
+    }
+
+    /// What another run has told under the same ids must not be contradicted.
+    fn tells(&self) -> bool {
+        !(self.repeats && self.is_disturbed)
     }
 
     /// Takes the next window. Windows come in the order of their index.
@@ -94,6 +145,7 @@ impl Recorder {
             }
             Fate::Failed(error) => {
                 metrics.windows("failed", 1);
+                self.disturb();
                 let message = format!("window {}: {error}", facts.id);
                 records.push(self.error(kind(&error), message, None, metrics));
                 let reason = format!("failed: {error}");
@@ -101,6 +153,7 @@ impl Recorder {
             }
             Fate::Shed(reason) => {
                 metrics.windows("shed", 1);
+                self.disturb();
                 let reason = format!("shed: {reason}");
                 (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
@@ -134,15 +187,16 @@ impl Recorder {
     }
 
     fn add_events(&self, events: Vec<EventRecord>, metrics: &StreamMetrics<'_>, records: &mut Vec<Record>) {
-        for event in events {
+        for event in events.into_iter().filter(|_| self.tells()) {
             metrics.event(phase(event.phase));
             records.push(Record::Event(event));
         }
     }
 
     fn add_coverage(&self, spans: Vec<CoverageRecord>, records: &mut Vec<Record>) {
-        let era = self.era;
-        records.extend(spans.into_iter().map(|record| Record::Coverage { record, era }));
+        let run = self.run.unwrap_or_default();
+        let spans = spans.into_iter().filter(|_| self.tells());
+        records.extend(spans.map(|record| Record::Coverage { record, run }));
     }
 
     /// An error record of this stream.
@@ -208,10 +262,14 @@ impl Recorder {
     }
 
     fn tracker(&mut self, facts: &WindowFacts) -> &mut Tracker {
-        if self.live && self.era.is_none() {
-            self.era = Some(facts.anchor.utc_at(StreamTime::ZERO));
-        }
-        let config = TrackConfig { era: self.era, ..self.track };
+        let run = *self.run.get_or_insert_with(|| {
+            if self.live {
+                Run::Once { began: facts.anchor.utc_at(StreamTime::ZERO) }
+            } else {
+                Run::default()
+            }
+        });
+        let config = TrackConfig { run, ..self.track };
         self.tracker.get_or_insert_with(|| Tracker::new(self.stream.clone(), config))
     }
 }

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::ask::Recall;
 use super::model::Answered;
 use super::plan::{ModelFacts, Plan};
-use super::publisher::{Batch, Publisher};
+use super::publisher::{Parcel, Publisher};
 use super::record::Record;
 use super::recorder::{Fate, Recorder, Settled, latency};
 use crate::control::{Control, StreamBoard, StreamMetrics, StreamState};
+use crate::outbox::Whole;
 use crate::record::{ErrorKind, Latency, Presence};
 use crate::schedule::{Job, Scheduler};
 use crate::source::failure::{Failure, Kind};
@@ -79,6 +80,8 @@ pub(super) struct Stream {
     ended: Option<End>,
     /// The trouble that was reported last, not to be repeated with every try.
     trouble: Option<Failure>,
+    /// Its recorder knows which run this is.
+    has_begun: bool,
 }
 
 impl Stream {
@@ -99,6 +102,7 @@ impl Stream {
             end: StreamTime::ZERO,
             ended: None,
             trouble: None,
+            has_begun: false,
             shared,
             plan,
         })
@@ -137,6 +141,7 @@ impl Stream {
         let message = failure.to_string();
         tracing::error!(stream = %self.plan.stream, message, "a stream failed; others go on");
         let record = self.recorder.error(ErrorKind::Source, message.clone(), None, &self.metrics());
+        self.ended = Some(End::Failed(failure.clone()));
         self.publish(vec![record]).await;
         self.finish("the stream failed").await;
         self.state(StreamState::Ended { reason: message });
@@ -145,25 +150,38 @@ impl Stream {
     async fn finish(&mut self, reason: &'static str) {
         let outstanding: Vec<u64> = self.pending.keys().copied().collect();
         let mut records: Vec<Record> = Vec::new();
+        if self.ended != Some(End::OfFile) {
+            self.recorder.disturb();
+        }
         for index in outstanding {
             records.extend(self.settle(index, Fate::Shed(reason)));
         }
         let metrics = self.shared.control.metrics.stream(self.plan.stream.as_str());
         records.extend(self.recorder.finish(self.end, &metrics));
         metrics.up(false);
-        self.publish(records).await;
+        self.send(records, self.recorder.whole()).await;
     }
 
     /// The source says something.
     async fn heard(&mut self, event: SourceEvent) -> Vec<Record> {
         let mut records = self.note(&event);
         for closed in self.assembler.push(event) {
+            self.begin().await;
             records.extend(match closed {
                 Closed::Window(window) => self.submit(window).await,
                 blind @ Closed::Blind { .. } => self.blind(blind),
             });
         }
         records
+    }
+
+    /// Before the first window: nothing with an id is made before it is known which run this is.
+    async fn begin(&mut self) {
+        if !self.has_begun && !self.plan.live {
+            let (run, repeats) = self.shared.publisher.begin(&self.plan.stream).await;
+            self.recorder.begin(run, repeats);
+        }
+        self.has_begun = true;
     }
 
     /// What a source event means for the stream's state, beside its windows.
@@ -183,6 +201,7 @@ impl Stream {
             }
             SourceEvent::Lost { failure, .. } => {
                 self.metrics().up(false);
+                self.recorder.disturb();
                 self.state(StreamState::Lost { reason: failure.to_string() });
                 self.report(failure)
             }
@@ -315,8 +334,13 @@ impl Stream {
     }
 
     async fn publish(&mut self, records: Vec<Record>) {
-        let batch = Batch { records, windows: self.recorder.take_windows() };
-        if !self.shared.publisher.publish(batch).await {
+        self.send(records, None).await;
+    }
+
+    async fn send(&mut self, records: Vec<Record>, whole: Option<Whole>) {
+        let windows = self.recorder.take_windows();
+        let parcel = Parcel { records, repeats: self.recorder.repeats(), whole, windows };
+        if !self.shared.publisher.send(parcel).await {
             // The daemon ends for the same reason and says why.
             tracing::debug!(stream = %self.plan.stream, "nobody takes records any more");
         }

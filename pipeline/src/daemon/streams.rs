@@ -267,7 +267,8 @@ impl Streams {
             return Err(problems);
         }
         let mut plan = plan::fit(config, &self.inner.manifest).map_err(|wrong| {
-            let problem = |(field, message): (&str, String)| Problem { place: None, field: field.into(), message };
+            let problem =
+                |(field, message): (&str, String)| Problem { place: None, field: field.into(), message };
             wrong.into_iter().map(problem).collect::<Vec<_>>()
         })?;
         plan.apart = config.is_apart().then(|| self.inner.worker.clone());

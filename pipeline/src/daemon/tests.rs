@@ -1,5 +1,7 @@
 //! The engine with real sources and a model that does what a test wants.
 
+mod interrupted;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::answer::{Asked, Asking, Phrases, Reader};
 use crate::control::Control;
 use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase};
 use crate::schedule::{ScheduleConfig, Scheduler, Shed};
+use crate::source::choice::TrackChoice;
 use crate::source::failure::{Failure, Kind};
 use crate::source::{self, End, Fit, Reconnect, SourceConfig};
 use crate::track::TrackConfig;
@@ -50,6 +53,8 @@ fn plan(id: &str, seconds: u32, live: bool) -> Plan {
         frame_size: 32,
         fit: Fit::Stretch,
         sample_rate: 16_000,
+        audio_track: TrackChoice::Default,
+        video_track: TrackChoice::Default,
         latency: Duration::from_millis(100),
         reconnect: Reconnect::default(),
         stall_timeout: Duration::from_secs(60),
@@ -101,9 +106,18 @@ async fn run(
     plans: Vec<Plan>,
     answer: impl Fn(&[WindowInput]) -> Vec<Result<WindowAnswer, LocalizerError>> + Send + 'static,
 ) -> (Vec<Record>, Vec<Ended>) {
-    let (publisher, mut published) = Publisher::channel();
+    let (publisher, mut published) = Publisher::channel(None);
     let control = Arc::new(Control::new());
-    let mut engine = Engine::start(plans, Engine::no_commands(), (facts(), answer), one_at_a_time(), control, publisher, None, &Asker::default());
+    let mut engine = Engine::start(
+        plans,
+        Engine::no_commands(),
+        (facts(), answer),
+        one_at_a_time(),
+        control,
+        publisher,
+        None,
+        &Asker::default(),
+    );
     let gone = engine.model_gone();
     let supervise = async {
         tokio::select! {
@@ -114,8 +128,8 @@ async fn run(
     };
     let collect = async {
         let mut records = Vec::new();
-        while let Some(batch) = published.recv().await {
-            records.extend(batch.records);
+        while let Some(parcel) = published.recv().await {
+            records.extend(parcel.records);
         }
         records
     };
@@ -222,7 +236,7 @@ async fn a_model_that_dies_leaves_no_event_open_and_no_hole() {
 /// As when its task panics: whatever it did last, it is told to come to an end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
-    let (publisher, mut published) = Publisher::channel();
+    let (publisher, mut published) = Publisher::channel(None);
     let scheduler = Scheduler::new(one_at_a_time());
     let shared = Shared {
         control: Arc::new(Control::new()),
@@ -247,7 +261,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
         let mut others = 0;
         while events(&records, "a").is_empty() {
             tokio::select! {
-                batch = published.recv() => records.extend(batch.expect("it publishes").records),
+                parcel = published.recv() => records.extend(parcel.expect("it publishes").records),
                 Some(_taken) = scheduler.next_batch() => others += 1,
             }
         }
@@ -266,8 +280,8 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
     stream.fail(&Failure::new(Kind::Internal, "it broke")).await;
     drop(stream);
     source.await.expect("the source ends with its reader");
-    while let Some(batch) = published.recv().await {
-        records.extend(batch.records);
+    while let Some(parcel) = published.recv().await {
+        records.extend(parcel.records);
     }
     assert_eq!(ends(&records, "a"), [1, 1]);
     let spans = coverage(&records, "a");

@@ -39,15 +39,23 @@ pub async fn watch(
     mut on_record: impl FnMut(&Record),
     stop: CancellationToken,
 ) -> Watched {
-    let (publisher, mut published) = Publisher::channel();
+    let (publisher, mut published) = Publisher::channel(None);
     let (said, mut saying) = mpsc::unbounded_channel();
-    let mut engine =
-        Engine::start(vec![plan], Engine::no_commands(), model::of(localizer.into()), schedule, control, publisher, Some(said), &Asker::default());
+    let mut engine = Engine::start(
+        vec![plan],
+        Engine::no_commands(),
+        model::of(localizer.into()),
+        schedule,
+        control,
+        publisher,
+        Some(said),
+        &Asker::default(),
+    );
     let mut records = Vec::new();
     let collect = async {
-        while let Some(batch) = published.recv().await {
-            batch.records.iter().for_each(&mut on_record);
-            records.extend(batch.records);
+        while let Some(parcel) = published.recv().await {
+            parcel.records.iter().for_each(&mut on_record);
+            records.extend(parcel.records);
         }
     };
     let gone = engine.model_gone();

@@ -47,7 +47,7 @@ pub enum OutboxError {
         path: PathBuf,
     },
     /// The system refused to open, read or write.
-    #[error("outbox {}: {source}", path.display())]
+    #[error("outbox {}: it cannot be used ({source}); {}", path.display(), advice(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -55,7 +55,10 @@ pub enum OutboxError {
         source: io::Error,
     },
     /// The store failed in a way that is none of the above.
-    #[error("outbox {}: {detail}", path.display())]
+    #[error(
+        "outbox {}: {detail}; look after its disk, and if the file is at fault move it away to start with an empty outbox",
+        path.display()
+    )]
     Store {
         /// The file.
         path: PathBuf,
@@ -63,11 +66,23 @@ pub enum OutboxError {
         detail: String,
     },
     /// The writer thread has ended.
-    #[error("outbox {}: closed", path.display())]
+    #[error("outbox {}: its writer has ended, the log says why; restart the daemon", path.display())]
     Closed {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// What to do about what the system said.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "let the daemon's user read and write the file and its folder, or change outbox.path"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "mount its disk for writing, or change outbox.path",
+        io::ErrorKind::IsADirectory => "outbox.path must name a file",
+        _ => "look after its disk, or change outbox.path",
+    }
 }
 
 impl OutboxError {

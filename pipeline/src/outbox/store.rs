@@ -7,10 +7,11 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError, TableHandle};
 
+use super::runs::{Begun, RUNS, Runs, Whole};
 use super::{Accounting, Message, OutboxError, Subject, Topic};
 
 /// Key, type, id, time, payload.
-type Value = (&'static str, &'static str, &'static str, &'static str, &'static [u8]);
+pub(super) type Value = (&'static str, &'static str, &'static str, &'static str, &'static [u8]);
 
 /// Topic's number and message's number to the message. Numbers rise in the order of appending, over all topics.
 const MESSAGES: TableDefinition<(u8, u64), Value> = TableDefinition::new("messages");
@@ -92,7 +93,7 @@ impl Store {
     pub fn open(path: &Path, opener: Opener) -> Result<(Self, Ledger), OutboxError> {
         let explain = |error: redb::Error| OutboxError::explain(path, error);
         let database = opener(Opening::First).map_err(explain)?;
-        let known = [MESSAGES.name(), OPEN.name(), COUNTERS.name(), DROPPED.name()];
+        let known = [MESSAGES.name(), OPEN.name(), COUNTERS.name(), DROPPED.name(), RUNS.name()];
         let read = database.begin_read().map_err(|error| OutboxError::explain(path, error))?;
         let tables = read.list_tables().map_err(|error| OutboxError::explain(path, error))?;
         if let Some(other) =
@@ -168,13 +169,14 @@ impl Store {
     ) -> Result<Ledger, OutboxError> {
         self.with_database(|database| {
             let write = database.begin_write()?;
-            let mut changed = {
+            let (mut changed, runs_changed) = {
                 let (messages, open) = (write.open_table(MESSAGES)?, write.open_table(OPEN)?);
-                let mut change = Change { messages, open, ledger: ledger.clone() };
+                let runs = Runs { runs: write.open_table(RUNS)?, is_changed: false };
+                let mut change = Change { messages, open, runs, ledger: ledger.clone() };
                 work(&mut change)?;
-                change.ledger
+                (change.ledger, change.runs.is_changed)
             };
-            if changed == *ledger && !newer {
+            if changed == *ledger && !newer && !runs_changed {
                 write.abort()?;
                 return Ok(changed);
             }
@@ -290,6 +292,7 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
 pub(super) struct Change<'t> {
     messages: Table<'t, (u8, u64), Value>,
     open: Table<'t, (u8, &'static str), Value>,
+    runs: Runs<'t>,
     ledger: Ledger,
 }
 
@@ -297,6 +300,22 @@ impl Change<'_> {
     /// Bytes waiting now.
     pub fn bytes(&self) -> u64 {
         self.ledger.bytes
+    }
+
+    /// Whether it is the last word of a subject that consumers know, or will.
+    pub fn is_awaited(&self, message: &Message) -> Result<bool, redb::Error> {
+        let Some(Subject { id, is_over: true }) = &message.subject else { return Ok(false) };
+        Ok(self.open.get((message.topic.number(), id.as_str()))?.is_some())
+    }
+
+    /// A run of a recording begins.
+    pub fn begin(&mut self, recording: &str) -> Result<Begun, redb::Error> {
+        self.runs.begin(recording)
+    }
+
+    /// A run of a recording has told all of it.
+    pub fn end(&mut self, whole: &Whole) -> Result<(), redb::Error> {
+        self.runs.end(whole, &self.open)
     }
 
     /// Puts a new message behind all others.

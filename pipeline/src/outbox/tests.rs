@@ -1,6 +1,7 @@
 //! The outbox through its handle: policies, restarts, failing disks, and the accounting under random work.
 
 mod faulty;
+mod runs;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -14,6 +15,12 @@ pub(super) fn message(topic: Topic, key: &str, index: usize, bytes: usize) -> Me
     let (ce_type, ce_id) = ("avicuna.event.v1".to_owned(), format!("id-{index}"));
     let ce_time = "2026-11-24T02:45:39.120Z".to_owned();
     Message { topic, key: key.to_owned(), ce_type, ce_id, ce_time, payload: vec![b'x'; bytes], subject: None }
+}
+
+/// A word about a subject.
+fn told(index: usize, id: &str, is_over: bool) -> Message {
+    let subject = Some(Subject { id: id.to_owned(), is_over });
+    Message { subject, ..message(Topic::Events, "cam", index, 10) }
 }
 
 fn messages(count: usize, bytes: usize) -> Vec<Message> {
@@ -80,16 +87,13 @@ fn messages_come_back_as_they_were_after_a_restart() {
 #[test]
 fn subjects_without_their_last_word_are_known_after_a_restart() {
     let folder = tempdir();
-    let told = |index: usize, id: &str, is_over: bool| Message {
-        subject: Some(Subject { id: id.to_owned(), is_over }),
-        ..message(Topic::Events, "cam", index, 10)
-    };
     let config = config(&folder, room(3, 10), WhenFull::DropNew);
     let outbox = Outbox::open(&config).expect("opens");
     assert_eq!(outbox.left_open().expect("readable"), []);
     outbox.append(&[told(0, "a", false), told(1, "b", false), told(2, "a", false)]).expect("appends");
     // No room for these: nobody will learn that `b` is over, and nobody has learnt of `c`.
-    outbox.append(&[told(3, "b", true), told(4, "c", false)]).expect("appends");
+    let too_large = Message { payload: vec![b'x'; 1000], ..told(3, "b", true) };
+    outbox.append(&[too_large, told(4, "c", false)]).expect("appends");
     settle(&outbox, (0..3).map(|number| (number, Verdict::Delivered)).collect());
     drop(outbox);
 

@@ -2,14 +2,19 @@
 //! callers share one sync (group commit).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use super::store::{Change, Ledger, Store, size};
-use super::{Accounting, Appended, Message, OutboxConfig, OutboxError, Topic, Verdict, WhenFull, reason};
+use super::admission::Admission;
+use super::runs::{Begun, Whole};
+use super::store::{Ledger, Store};
+use super::{
+    Accounting, Appended, Message, OutboxConfig, OutboxError, Topic, Trouble, Verdict, WhenFull, reason,
+};
+use crate::timeline::UtcTime;
 
 /// Messages after which a transaction takes no more callers in; bounds its memory and its time.
 const GROUP: usize = 8192;
@@ -21,12 +26,15 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 pub(super) enum Request {
     Append(Append),
     Settle(Settle),
+    Begin(Begin),
     /// From now on nothing waits for room.
     StopWaiting,
 }
 
 pub(super) struct Append {
     pub messages: Vec<Message>,
+    /// Runs that are over with them.
+    pub whole: Vec<Whole>,
     pub reply: oneshot::Sender<Result<Appended, OutboxError>>,
     /// How many of the messages are dealt with.
     pub done: usize,
@@ -46,9 +54,18 @@ pub(super) struct Settle {
     pub reply: oneshot::Sender<()>,
 }
 
+/// A run of a recording begins.
+pub(super) struct Begin {
+    pub recording: String,
+    /// Dropped when the run cannot be written down.
+    pub reply: oneshot::Sender<Begun>,
+}
+
 /// What everybody may look at.
 pub(super) struct Board {
-    pub accounting: Mutex<Accounting>,
+    pub accounting: watch::Sender<Accounting>,
+    /// While the file cannot be written.
+    pub trouble: watch::Sender<Option<Trouble>>,
     /// Number of the next message; changes when messages were stored.
     pub next: watch::Sender<u64>,
 }
@@ -63,6 +80,7 @@ pub(super) struct Writer {
     is_ahead: bool,
     appends: VecDeque<Append>,
     settles: Vec<Settle>,
+    begins: Vec<Begin>,
     may_wait: bool,
     failing: Option<Failing>,
     uncertain: Option<Uncertain>,
@@ -87,7 +105,7 @@ struct Failing {
 impl Writer {
     pub fn new(store: Arc<Store>, board: Arc<Board>, config: &OutboxConfig, ledger: Ledger) -> Self {
         let OutboxConfig { max_bytes, when_full, .. } = *config;
-        let (appends, settles) = (VecDeque::new(), Vec::new());
+        let (appends, settles, begins) = (VecDeque::new(), Vec::new(), Vec::new());
         Self {
             store,
             board,
@@ -97,6 +115,7 @@ impl Writer {
             is_ahead: false,
             appends,
             settles,
+            begins,
             may_wait: true,
             failing: None,
             uncertain: None,
@@ -107,7 +126,8 @@ impl Writer {
     pub fn run(mut self, requests: &Receiver<Request>) {
         loop {
             let next = match &self.failing {
-                Some(failing) => {
+                // What waits is tried again; with nothing to write nobody can tell whether it would work.
+                Some(failing) if self.has_work() => {
                     requests.recv_timeout(failing.next_try.saturating_duration_since(Instant::now()))
                 }
                 _ => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -132,6 +152,7 @@ impl Writer {
         match request {
             Request::Append(append) => self.appends.push_back(append),
             Request::Settle(settle) => self.settles.push(settle),
+            Request::Begin(begin) => self.begins.push(begin),
             Request::StopWaiting => self.may_wait = false,
         }
     }
@@ -142,7 +163,8 @@ impl Writer {
     }
 
     fn has_work(&self) -> bool {
-        !self.appends.is_empty() || !self.settles.is_empty() || self.is_ahead || self.uncertain.is_some()
+        let asked = !self.appends.is_empty() || !self.settles.is_empty() || !self.begins.is_empty();
+        asked || self.is_ahead || self.uncertain.is_some()
     }
 
     fn commit(&mut self) {
@@ -164,6 +186,9 @@ impl Writer {
         let admission =
             Admission { max_bytes: self.max_bytes, when_full: self.when_full, may_wait: self.may_wait };
         let mut outcomes = Vec::with_capacity(self.appends.len());
+        // Taken: who asks is not kept waiting by a disk that fails.
+        let begins = std::mem::take(&mut self.begins);
+        let mut begun = Vec::with_capacity(begins.len());
         let changed = self.store.change(&self.ledger, self.is_ahead, |change| {
             for Settle { topic, settled, .. } in &self.settles {
                 for (number, verdict) in settled {
@@ -180,11 +205,22 @@ impl Writer {
                     // Those behind wait too, or they would overtake it.
                     break;
                 }
+                for whole in &append.whole {
+                    change.end(whole)?;
+                }
+            }
+            for Begin { recording, .. } in &begins {
+                begun.push(change.begin(recording)?);
             }
             Ok(())
         });
         match changed {
-            Ok(ledger) => self.committed(ledger, outcomes),
+            Ok(ledger) => {
+                for (Begin { reply, .. }, begun) in begins.into_iter().zip(begun) {
+                    let _gone = reply.send(begun);
+                }
+                self.committed(ledger, outcomes);
+            }
             Err(error) => self.failed(error, outcomes),
         }
     }
@@ -199,6 +235,7 @@ impl Writer {
                 after_s = failing.since.elapsed().as_secs_f64(),
                 "the outbox can be written again"
             );
+            self.board.trouble.send_replace(None);
         }
         self.publish(ledger);
         for Settle { reply, .. } in self.settles.drain(..) {
@@ -225,8 +262,7 @@ impl Writer {
 
     fn publish(&mut self, ledger: Ledger) {
         self.ledger = ledger;
-        *self.board.accounting.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.ledger.accounting.clone();
+        self.board.accounting.send_replace(self.ledger.accounting.clone());
         let next = self.ledger.next;
         self.board.next.send_if_modified(|seen| std::mem::replace(seen, next) != next);
     }
@@ -275,6 +311,8 @@ impl Writer {
                 _ => "new messages are dropped and counted until it can",
             };
             tracing::error!(%error, "the outbox cannot be written; {consequence}");
+            let trouble = Trouble { since: UtcTime::now(), reason: format!("{error}; {consequence}") };
+            self.board.trouble.send_replace(Some(trouble));
             Failing { since: now, pause: RETRY / 2, next_try: now, reason }
         });
         failing.pause = (failing.pause * 2).min(RETRY_MAX);
@@ -286,6 +324,7 @@ impl Writer {
     /// What happens to new messages while the disk fails.
     fn do_without(&mut self) {
         let Some(Failing { reason, .. }) = self.failing else { return };
+        self.begins.clear();
         if self.when_full == WhenFull::Block && self.may_wait {
             return;
         }
@@ -305,52 +344,5 @@ impl Writer {
             let outcome = Appended { dropped: append.outcome.dropped + append.left(), ..append.outcome };
             let _gone = append.reply.send(Ok(outcome));
         }
-    }
-}
-
-/// The rule by which messages get into the file.
-struct Admission {
-    max_bytes: u64,
-    when_full: WhenFull,
-    may_wait: bool,
-}
-
-impl Admission {
-    /// Lets messages of `append` in until one has to wait; returns how many are dealt with and what became of them.
-    fn admit(&self, change: &mut Change<'_>, append: &Append) -> Result<(usize, Appended), redb::Error> {
-        let mut outcome = append.outcome;
-        for (index, message) in append.messages.iter().enumerate().skip(append.done) {
-            let size = size(message);
-            if size > self.max_bytes {
-                change.refuse(reason::LARGER_THAN_OUTBOX);
-                outcome.dropped += 1;
-                continue;
-            }
-            if change.bytes() + size > self.max_bytes {
-                match self.when_full {
-                    WhenFull::Block if self.may_wait => return Ok((index, outcome)),
-                    WhenFull::Block => {
-                        change.refuse(reason::FULL_AT_SHUTDOWN);
-                        outcome.dropped += 1;
-                        continue;
-                    }
-                    WhenFull::DropNew => {
-                        change.refuse(reason::FULL_NEWEST);
-                        outcome.dropped += 1;
-                        continue;
-                    }
-                    WhenFull::DropOldest => {
-                        while change.bytes() + size > self.max_bytes
-                            && change.give_up_oldest(reason::FULL_OLDEST)?
-                        {
-                            outcome.dropped += 1;
-                        }
-                    }
-                }
-            }
-            change.append(message)?;
-            outcome.stored += 1;
-        }
-        Ok((append.messages.len(), outcome))
     }
 }

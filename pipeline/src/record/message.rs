@@ -2,9 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{COVERAGE_TYPE, CoverageRecord, ERROR_TYPE, EVENT_TYPE, ErrorRecord, EventRecord, Phase};
+use super::{COVERAGE_TYPE, CoverageRecord, ERROR_TYPE, EVENT_TYPE, ErrorRecord, EventRecord, Phase, Run};
 use crate::outbox::{Message, Subject, Topic};
-use crate::timeline::UtcTime;
 
 impl EventRecord {
     /// `ce_id` is `EVENT_ID/REVISION`, the same in a replay; `ce_time` is the start for `started`, else the end.
@@ -23,17 +22,16 @@ impl EventRecord {
 }
 
 impl CoverageRecord {
-    /// `ce_id` is `STREAM/START` in milliseconds of stream time, the same in a replay. For a live stream, whose stream
-    /// time begins anew with each run, it is `STREAM/ERA/START`, as in [`TrackConfig::era`](crate::track::TrackConfig).
-    /// `ce_time` is the end.
-    pub fn message(&self, era: Option<UtcTime>) -> Message {
+    /// `ce_id` is `STREAM/START` in milliseconds of stream time, the same in a replay, and `STREAM/RUN/START` where runs
+    /// must be told apart, as [`Run`] says. `ce_time` is the end.
+    pub fn message(&self, run: Run) -> Message {
         let start = (self.start.stream * 1e3).round() as i64;
-        let era = era.map(|era| format!("{}/", era.0.div_euclid(1_000_000))).unwrap_or_default();
+        let run = run.word().map(|run| format!("{run}/")).unwrap_or_default();
         Message {
             topic: Topic::Coverage,
             key: self.stream_id.clone(),
             ce_type: COVERAGE_TYPE.into(),
-            ce_id: format!("{}/{era}{start}", self.stream_id),
+            ce_id: format!("{}/{run}{start}", self.stream_id),
             ce_time: self.end.utc.clone(),
             payload: json(self),
             subject: None,

@@ -158,16 +158,16 @@ fn an_event_is_named_by_its_id_and_revision() {
 
 #[test]
 fn coverage_is_named_by_stream_and_start() {
-    let message = coverage().message(None);
+    let message = coverage().message(Run::default());
     assert_eq!(
         (message.topic, message.key.as_str(), message.ce_type.as_str()),
         (Topic::Coverage, "gate", COVERAGE_TYPE)
     );
     assert_eq!((message.ce_id.as_str(), message.ce_time), ("gate/10000", coverage().end.utc));
-    assert_eq!(
-        coverage().message(Some(UtcTime(1_700_000_000_123_456_789))).ce_id,
-        "gate/1700000000123/10000"
-    );
+    let named = |run| coverage().message(run).ce_id;
+    assert_eq!(named(Run::Replay { interruptions: 2 }), "gate/after-2/10000");
+    let began = UtcTime(1_700_000_000_123_456_789);
+    assert_eq!(named(Run::Once { began }), "gate/1700000000123/10000");
 }
 
 #[test]

@@ -14,9 +14,6 @@ use super::{DeliveryState, Sink};
 use crate::outbox::{Message, Outbox, Topic};
 use crate::timeline::UtcTime;
 
-/// How often a flush looks whether it is done.
-const LOOK: Duration = Duration::from_millis(10);
-
 /// Called for each message the sink has acknowledged, with the time of the acknowledgement. Must not block.
 pub(super) type OnAck = Arc<dyn Fn(&Message, UtcTime) + Send + Sync>;
 
@@ -64,12 +61,9 @@ impl Delivery {
 
     /// Waits until the outbox is empty, `patience` at most; `false` when something is left in it.
     pub async fn flush(&self, patience: Duration) -> bool {
-        let empty = async {
-            while self.outbox.accounting().spooled > 0 {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        tokio::time::timeout(patience, empty).await.is_ok()
+        let mut accounting = self.outbox.watch_accounting();
+        let empty = accounting.wait_for(|accounting| accounting.spooled == 0);
+        matches!(tokio::time::timeout(patience, empty).await, Ok(Ok(_)))
     }
 
     /// Ends the delivery and waits for its tasks, a few seconds at most.

@@ -66,7 +66,11 @@ impl KafkaSink {
 pub(super) fn say(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
-            format!("there is no property \"{name}\"; look its name up in the documentation of librdkafka")
+            let advice = super::properties::meant(name).map_or_else(
+                || "look its name up in the documentation of librdkafka".to_owned(),
+                |meant| format!("did you mean \"{meant}\"?"),
+            );
+            format!("there is no property \"{name}\"; {advice}")
         }
         KafkaError::ClientConfig(_, detail, name, value) if !name.is_empty() => {
             let shown =

@@ -43,6 +43,8 @@ pub struct Worker {
     pub arguments: Vec<String>,
     /// A child that holds more bytes than this is ended.
     pub memory: u64,
+    /// And one that says nothing for so long: it should once a second.
+    pub silence: Duration,
 }
 
 /// As [`super::spawn`], with the source in a child process.

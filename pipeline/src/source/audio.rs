@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gstreamer as gst;
 use gstreamer_app as gst_app;
 
+use super::downmix::Downmix;
 use super::intake::{Arrived, Intake};
 use super::ntp::NtpMap;
 use super::pick::Joiner;
@@ -18,11 +19,13 @@ pub(super) struct AudioTap {
     rate: u32,
     ntp: Arc<NtpMap>,
     joiner: Mutex<Joiner>,
+    downmix: Mutex<Downmix>,
 }
 
 impl AudioTap {
     pub fn new(intake: Arc<Intake>, generation: u64, rate: u32, ntp: Arc<NtpMap>) -> Arc<Self> {
-        Arc::new(Self { intake, generation, rate, ntp, joiner: Mutex::new(Joiner::new(rate)) })
+        let (joiner, downmix) = (Mutex::new(Joiner::new(rate)), Mutex::new(Downmix::new(rate)));
+        Arc::new(Self { intake, generation, rate, ntp, joiner, downmix })
     }
 
     /// Takes one buffer of resampled audio.
@@ -30,6 +33,10 @@ impl AudioTap {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         let buffer = sample.buffer().ok_or(gst::FlowError::Error)?;
         let mut samples = floats(buffer).ok_or(gst::FlowError::Error)?;
+        if sample.caps().is_some_and(is_stereo) {
+            let mut downmix = self.downmix.lock().unwrap_or_else(PoisonError::into_inner);
+            samples = downmix.mix(&samples);
+        }
         let pts = match (buffer.pts(), sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>())) {
             (Some(stamp), Some(segment)) => match segment.to_running_time(stamp) {
                 Some(time) => Some(time.nseconds() as i64),
@@ -37,9 +44,10 @@ impl AudioTap {
             },
             (stamp, _) => stamp.map(|stamp| stamp.nseconds() as i64),
         };
+        let ahead = buffer.pts().zip(pts).map_or(0, |(stamp, pts)| stamp.nseconds() as i64 - pts);
         let duration = self.span(samples.len());
         let ntp = pts.and_then(|pts| self.ntp.at(Track::Audio, pts));
-        let Some(timed) = self.intake.place(Track::Audio, &Arrived { pts, duration, ntp }) else {
+        let Some(timed) = self.intake.place(Track::Audio, &Arrived { pts, ahead, duration, ntp }) else {
             return Ok(gst::FlowSuccess::Ok);
         };
         let joined = {
@@ -69,6 +77,10 @@ impl AudioTap {
     fn span(&self, count: usize) -> i64 {
         (count as u64 * 1_000_000_000 / u64::from(self.rate.max(1))) as i64
     }
+}
+
+fn is_stereo(caps: &gst::CapsRef) -> bool {
+    caps.structure(0).is_some_and(|caps| caps.get("channels") == Ok(2))
 }
 
 /// The samples of an F32LE buffer.

@@ -12,6 +12,7 @@ use super::audio::AudioTap;
 use super::failure::{Failure, Kind};
 use super::intake::Intake;
 use super::ntp::NtpMap;
+use super::uri::{Address, Scheme};
 use super::video::VideoTap;
 use super::{Fit, SourceConfig};
 use crate::timeline::Track;
@@ -22,6 +23,8 @@ pub(super) struct Branches {
     intake: Arc<Intake>,
     generation: u64,
     config: SourceConfig,
+    /// What waits too long is dropped, as the network does not wait.
+    leaks: bool,
     ntp: Arc<NtpMap>,
     video: Mutex<Option<gst::Element>>,
     audio: Mutex<Option<gst::Element>>,
@@ -44,7 +47,7 @@ fn internal(error: impl std::fmt::Display) -> Failure {
 impl Branches {
     pub fn new(
         pipeline: &gst::Pipeline,
-        config: &SourceConfig,
+        (address, config): (&Address, &SourceConfig),
         intake: &Arc<Intake>,
         generation: u64,
         ntp: &Arc<NtpMap>,
@@ -54,6 +57,7 @@ impl Branches {
             intake: Arc::clone(intake),
             generation,
             config: config.clone(),
+            leaks: config.live && address.scheme != Scheme::Http,
             ntp: Arc::clone(ntp),
             video: Mutex::default(),
             audio: Mutex::default(),
@@ -105,8 +109,9 @@ impl Branches {
         pad.link(&target).map(|_| ()).map_err(internal)
     }
 
-    /// queue ! (choice of frames) [crop !] videoconvertscale ! RGB at the model's size ! sink. Returns its head. Both ways
-    /// of scaling look at every pixel of the picture; the default one would leave some out.
+    /// queue ! (choice of frames) [crop !] videoconvertscale ! RGB at the model's size ! videoflip ! sink. Returns its head. Both ways
+    /// of scaling look at every pixel of the picture; the default one would leave some out. What a phone stored on its side is turned when
+    /// it is small and square already.
     pub fn video(&self) -> Result<gst::Element, Failure> {
         let Some(grid) = self.config.grid else { return Err(internal("no grid for video")) };
         let queue = self.queue(3)?;
@@ -132,24 +137,27 @@ impl Branches {
                 Some(crop)
             }
         };
+        let flip = element("videoflip")?;
+        flip.set_property_from_str("video-direction", "auto");
+        flip.set_property("qos", false);
         let first = crop.as_ref().unwrap_or(&convert);
         let input = first.static_pad("sink").ok_or_else(|| internal("the converter has no sink pad"))?;
         tap.attach(&input);
         let sink = self.sink(&caps, Track::Video, move |sink| tap.sample(sink));
         let mut elements = vec![queue];
         elements.extend(crop);
-        elements.extend([convert, sink]);
+        elements.extend([convert, flip, sink]);
         self.chain(&elements)
     }
 
-    /// queue ! audioconvert ! audioresample ! mono f32 at the model's rate ! sink. Returns its head.
+    /// queue ! audioconvert ! audioresample ! f32 at the model's rate, of one channel or two ! sink. Returns its head.
     pub fn audio(&self) -> Result<gst::Element, Failure> {
         let queue = self.queue(50)?;
         let rate = i32::try_from(self.config.sample_rate).map_err(internal)?;
         let caps = gst::Caps::builder("audio/x-raw")
             .field("format", "F32LE")
             .field("layout", "interleaved")
-            .field("channels", 1i32)
+            .field("channels", gst::IntRange::new(1, 2))
             .field("rate", rate)
             .build();
         let tap = AudioTap::new(
@@ -163,13 +171,13 @@ impl Branches {
     }
 
     /// Bounded in buffers, of which decoders make few and large ones. A live branch that cannot keep up loses the
-    /// oldest rather than hold up the network.
+    /// oldest rather than hold up the network; HTTP is fetched, and waits.
     fn queue(&self, buffers: u32) -> Result<gst::Element, Failure> {
         let queue = element("queue")?;
         queue.set_property("max-size-buffers", buffers);
         queue.set_property("max-size-bytes", 0u32);
         queue.set_property("max-size-time", 0u64);
-        if self.config.live {
+        if self.leaks {
             queue.set_property_from_str("leaky", "downstream");
         }
         Ok(queue)

@@ -22,6 +22,12 @@ pub(super) struct CaptureClock {
     least: Option<i64>,
     since: i64,
     announced: Option<(ClockQuality, i64, Option<f64>)>,
+    /// A playlist: samples come in bursts, the first of which is older than it looks.
+    bursts: bool,
+    /// In the first burst of a playlist: nothing is announced before it is over.
+    settling: bool,
+    /// The newest sample.
+    newest: i64,
 }
 
 const SECOND: i64 = 1_000_000_000;
@@ -31,6 +37,8 @@ const NTP_SANE: i64 = 3600 * SECOND;
 const OBSERVE: i64 = 60 * SECOND;
 /// Drift below this is left alone.
 const DRIFT: i64 = SECOND / 10;
+/// A playlist's anchor moves back by this part of the time that passes, so that capture times do not run back.
+const SLEW: i64 = 10;
 /// Changes of the source's clock above this are announced.
 const STEP: i64 = SECOND / 50;
 /// Changes of the measured offset above this are announced, in milliseconds.
@@ -48,6 +56,33 @@ impl CaptureClock {
         *self = Self { live: self.live, pts, ..Self::default() };
     }
 
+    /// The samples come from a playlist, the first ones in a burst.
+    pub fn bursts(&mut self) {
+        self.bursts = self.live;
+        self.settling = self.live;
+    }
+
+    /// Must what was captured be dated anew once the first burst is over?
+    pub fn is_settling(&self) -> bool {
+        self.settling
+    }
+
+    /// The first burst is over: UTC minus stream time of all that came, and the change to be said before it. `None`: nothing came.
+    pub fn settle(&mut self, from: StreamTime) -> Option<(i64, ClockChange)> {
+        self.settling = false;
+        let offset = self.pts?;
+        self.announce(Track::Video, ClockQuality::Pts, offset, from).map(|change| (offset, change))
+    }
+
+    /// Our own clock was set, and what arrives is `step` nanoseconds later by it than it would have been.
+    pub fn stepped(&mut self, step: i64) {
+        if self.live {
+            for offset in [&mut self.pts, &mut self.least].into_iter().flatten() {
+                *offset += step;
+            }
+        }
+    }
+
     /// Capture time of a sample that arrived at `arrival`; `ntp` is the source's wall clock at its capture; `stamped`
     /// says whether it carried a time stamp. A change is returned before the sample it applies to.
     pub fn capture(
@@ -61,6 +96,7 @@ impl CaptureClock {
         let delay = arrival.0 - stream.0;
         if let Some(ntp) = ntp {
             self.ntp[track as usize] = Some(ntp.0 - stream.0);
+            self.settling = false;
         }
         self.follow(delay, stream);
         // Stream time is one for both tracks, so either track's clock serves a track that has none.
@@ -72,21 +108,24 @@ impl CaptureClock {
             None if stamped => (ClockQuality::Pts, self.pts.unwrap_or(delay)),
             None => (ClockQuality::Arrival, delay),
         };
-        let change = self.announce(track, clock, offset, stream);
+        let change = if self.settling { None } else { self.announce(track, clock, offset, stream) };
         (UtcTime(stream.0 + offset), change)
     }
 
     /// Time stamps that drift against our clock: a sample cannot be captured after it arrived, so the anchor moves at
-    /// once when that would be; and once a minute it moves to the least delay seen.
+    /// once when that would be, or slowly where bursts tell little; and once a minute it moves to the least delay seen.
     fn follow(&mut self, delay: i64, stream: StreamTime) {
         let anchor = *self.pts.get_or_insert(delay);
+        let advance = stream.0.saturating_sub(self.newest).max(0);
+        self.newest = self.newest.max(stream.0);
         if !self.live {
             return;
         }
         let least = self.least.map_or(delay, |least| least.min(delay));
         self.least = Some(least);
         if delay < anchor - DRIFT {
-            self.pts = Some(delay);
+            let slowly = self.bursts && !self.settling;
+            self.pts = Some(if slowly { delay.max(anchor - advance / SLEW) } else { delay });
         }
         if stream.0 - self.since >= OBSERVE {
             if least - anchor > DRIFT {
@@ -113,7 +152,8 @@ impl CaptureClock {
         let [audio, video] = self.ntp;
         let av_offset_ms = audio.zip(video).map(|(audio, video)| (video - audio) as f64 / 1e6);
         let changed = self.announced.is_none_or(|(was, at, av)| {
-            let moved = clock != ClockQuality::Arrival && (at - offset).abs() > STEP;
+            let step = if self.bursts { DRIFT } else { STEP };
+            let moved = clock != ClockQuality::Arrival && (at - offset).abs() > step;
             let measured = match (av, av_offset_ms) {
                 (Some(was), Some(now)) => (was - now).abs() > OFFSET_STEP_MS,
                 (was, now) => was.is_some() != now.is_some(),
@@ -173,6 +213,43 @@ mod tests {
             at(&mut clock, Track::Video, second * SECOND, 400 * MS + (second % 3) * 100 * MS, None);
         }
         assert_eq!(at(&mut clock, Track::Video, 140 * SECOND, 600 * MS, None).0, 400 * MS);
+    }
+
+    #[test]
+    fn the_first_burst_of_a_playlist_is_dated_by_its_end_and_the_anchor_then_moves_slowly() {
+        let mut clock = CaptureClock::new(true);
+        clock.bursts();
+        // Eight seconds that come within one.
+        for second in 0..8 {
+            let (_, change) = at(&mut clock, Track::Video, second * SECOND, -second * SECOND * 7 / 8, None);
+            assert_eq!(change, None);
+        }
+        let (offset, change) = clock.settle(StreamTime(0)).expect("something came");
+        assert_eq!(offset - NOW, -7 * SECOND * 7 / 8);
+        assert_eq!((change.clock, change.anchor.utc), (ClockQuality::Pts, UtcTime(offset)));
+        // What comes sooner after it was made moves the anchor by a tenth of the time that passes.
+        let least = at(&mut clock, Track::Video, 8 * SECOND, offset - NOW - 2 * SECOND, None).0;
+        assert_eq!(least, offset - NOW - SECOND / 10);
+        // A playlist that says when it was captured needs none of this.
+        clock.restart();
+        clock.bursts();
+        let (offset, change) = at(&mut clock, Track::Video, 20 * SECOND, 0, Some(NOW + 14 * SECOND));
+        assert_eq!((offset, change.map(|change| change.clock)), (-6 * SECOND, Some(ClockQuality::Ntp)));
+    }
+
+    #[test]
+    fn a_step_of_our_own_clock_is_followed_at_once() {
+        let mut clock = CaptureClock::new(true);
+        at(&mut clock, Track::Video, 0, 0, None);
+        for step in [3 * 3600 * SECOND, -2 * 3600 * SECOND] {
+            let (before, _) = at(&mut clock, Track::Video, SECOND, 0, None);
+            clock.stepped(step);
+            let (offset, change) = at(&mut clock, Track::Video, 2 * SECOND, before + step, None);
+            assert_eq!(offset - before, step);
+            assert!(change.is_some());
+            clock.stepped(-step);
+            at(&mut clock, Track::Video, 3 * SECOND, 0, None);
+        }
     }
 
     #[test]

@@ -109,12 +109,24 @@ impl Failure {
         }
         Self { kind, message }
     }
+
+    /// The same where a server answered with a status of HTTP that is no success: it says what the trouble is.
+    pub(super) fn with_status(self, status: Option<u32>, shown: &str) -> Self {
+        let Some(status) = status.filter(|status| *status >= 400) else { return self };
+        let (kind, said) = match status {
+            401 | 403 => (Kind::Unauthorised, "refuses a part of it"),
+            404 | 410 => (Kind::NotFound, "does not have a part of it"),
+            _ => (Kind::Unreachable, "cannot deliver a part of it"),
+        };
+        let message = format!("{shown}: the server {said} (HTTP status {status}); {}", advice(kind));
+        Self { kind, message }
+    }
 }
 
 fn classify(error: &glib::Error, debug: &str) -> Kind {
     let text = format!("{} {debug}", error.message()).to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["unauthorized", "401", "forbidden", "403", "permission denied"]) {
+    if says(&["unauthorized", "401", "forbidden", "403", "permission denied", "failed to authenticate"]) {
         return Kind::Unauthorised;
     }
     if let Some(resource) = error.kind::<gst::ResourceError>() {
@@ -195,6 +207,17 @@ mod tests {
             "unreachable: rtsp://***@cam/1: Could not open rtsp://***@cam/1 (Failed to connect. (Connection refused)); \
              check that the server runs and that the network lets it through"
         );
+    }
+
+    #[test]
+    fn the_status_of_a_server_says_what_is_wrong() {
+        let damaged = || Failure::new(Kind::Decode, "Couldn't download fragments");
+        let kind = |status| damaged().with_status(status, "http://host/a.m3u8").kind;
+        assert_eq!((kind(None), kind(Some(200))), (Kind::Decode, Kind::Decode));
+        assert_eq!((kind(Some(403)), kind(Some(404))), (Kind::Unauthorised, Kind::NotFound));
+        assert_eq!(kind(Some(503)), Kind::Unreachable);
+        let said = damaged().with_status(Some(403), "http://host/a.m3u8").to_string();
+        assert!(said.contains("HTTP status 403") && !said.contains("damaged"), "{said}");
     }
 
     #[test]

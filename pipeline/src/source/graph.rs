@@ -11,12 +11,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::branch::{Branches, element};
+use super::choice::Chooser;
 use super::failure::{Failure, Kind};
 use super::intake::Intake;
 use super::ntp::NtpMap;
 use super::uri::{Address, Scheme};
-use super::{SourceConfig, end, generate};
-use crate::timeline::Track;
+use super::{SourceConfig, end, generate, moov, program, stamps};
 
 /// What the pipeline says besides samples.
 #[derive(Debug)]
@@ -48,6 +48,10 @@ pub(super) fn aside<T: Send + 'static>(
 /// A running pipeline. [`Graph::stop`] must be called off the async threads: it waits for the streaming threads.
 pub(super) struct Graph {
     pipeline: gst::Pipeline,
+    /// The demuxer counts the duration from time stamp zero, not from the first one.
+    from_zero: Arc<AtomicBool>,
+    /// It reads a playlist.
+    playlist: Arc<AtomicBool>,
 }
 
 impl Graph {
@@ -61,16 +65,16 @@ impl Graph {
     ) -> Result<Self, Failure> {
         address.check()?;
         let pipeline = gst::Pipeline::new();
-        let graph = Self { pipeline };
+        let graph = Self { pipeline, from_zero: Arc::default(), playlist: Arc::default() };
         let ntp = Arc::new(NtpMap::default());
-        let branches = Branches::new(&graph.pipeline, config, intake, generation, &ntp);
+        let branches = Branches::new(&graph.pipeline, (address, config), intake, generation, &ntp);
         graph.listen(address, config, intake, notes);
         if address.scheme == Scheme::Test {
             let (audio, video) = generate::build(address, config, &graph.pipeline, &branches)?;
             // The other side is gone only when the source is being stopped.
             let _stopping = notes.send(Note::Streams { audio, video });
         } else {
-            graph.autoplug(address, config, branches, ntp)?;
+            graph.autoplug(address, config, intake, branches, ntp)?;
         }
         if graph.pipeline.set_state(gst::State::Playing).is_err() {
             // The bus knows why, and its message is better than ours; this one is used only if there is none.
@@ -80,9 +84,16 @@ impl Graph {
         Ok(graph)
     }
 
-    /// How long the source says it lasts.
-    pub fn duration(&self) -> Option<Duration> {
-        self.pipeline.query_duration::<gst::ClockTime>().map(Into::into)
+    /// How long the source says it lasts, from its first sample on, whose own time stamp was `ahead` of the running time.
+    pub fn duration(&self, ahead: Duration) -> Option<Duration> {
+        let duration: Duration = self.pipeline.query_duration::<gst::ClockTime>()?.into();
+        let before = if self.from_zero.load(Ordering::Relaxed) { ahead } else { Duration::ZERO };
+        Some(duration.saturating_sub(before))
+    }
+
+    /// Does it read a playlist, whose end is said and not only seen?
+    pub fn is_playlist(&self) -> bool {
+        self.playlist.load(Ordering::Relaxed)
     }
 
     /// Ends the pipeline and waits for its threads. The intake's connection must be closed before, or a thread that
@@ -95,25 +106,43 @@ impl Graph {
         &self,
         address: &Address,
         config: &SourceConfig,
+        intake: &Arc<Intake>,
         branches: Branches,
         ntp: Arc<NtpMap>,
     ) -> Result<(), Failure> {
         let source = element("uridecodebin3")?;
         source.set_property("uri", &address.uri);
-        let (scheme, config) = (address.scheme, config.clone());
-        let wanted = [config.sample_rate > 0, config.grid.is_some()];
+        let (address, config) = (address.clone(), config.clone());
+        let chooser = Chooser::new(&config);
         let latency = u32::try_from(config.latency.as_millis()).unwrap_or(u32::MAX);
-        let tcp = !address.uri.starts_with("rtspu:");
         source.connect("source-setup", false, move |args| {
             let source = args.get(1)?.get::<gst::Element>().ok()?;
-            tune(&source, scheme, latency, tcp, &config);
+            tune(&source, &address, latency, &config);
             None
         });
-        source
-            .connect("select-stream", false, move |args| Some(select(args, wanted).unwrap_or(-1).to_value()));
+        source.connect("select-stream", false, move |args| {
+            let collection = args.get(1).and_then(|arg| arg.get::<gst::StreamCollection>().ok());
+            let stream = args.get(2).and_then(|arg| arg.get::<gst::Stream>().ok());
+            let taken =
+                collection.zip(stream).map(|(collection, stream)| chooser.takes(&collection, &stream));
+            Some(taken.map_or(-1, i32::from).to_value())
+        });
+        let (from_zero, playlist) = (Arc::clone(&self.from_zero), Arc::clone(&self.playlist));
+        let intake = Arc::clone(intake);
         self.pipeline.connect_deep_element_added(move |_, _, element| {
+            match element.factory().map(|factory| factory.name()).as_deref() {
+                Some("matroskademux") => from_zero.store(true, Ordering::Relaxed),
+                Some("hlsdemux2" | "dashdemux2" | "mssdemux2") => {
+                    playlist.store(true, Ordering::Relaxed);
+                    intake.bursts();
+                }
+                _ => {}
+            }
+            program::watch(element, &ntp);
             ntp.watch(element);
             end::lead_round(element);
+            moov::mend(element);
+            stamps::mend(element);
         });
         source.connect_pad_added(move |_, pad| branches.link(pad));
         self.pipeline.add(&source).map_err(|error| Failure::new(Kind::Internal, error.to_string()))
@@ -139,7 +168,8 @@ impl Graph {
                 gst::MessageView::Eos(_) => Some(Note::Eos),
                 // Later errors are only the first one's consequences.
                 gst::MessageView::Error(error) if !failed.swap(true, Ordering::Relaxed) => {
-                    Some(Note::Failed(failure(&error.error(), error.debug())))
+                    let failure = failure(&error.error(), error.debug());
+                    Some(Note::Failed(failure.with_status(http_status(error.details()), &shown)))
                 }
                 gst::MessageView::Warning(warning) => {
                     let warning = failure(&warning.error(), warning.debug());
@@ -168,6 +198,11 @@ impl Graph {
     }
 }
 
+/// What a server answered, where a plugin says so.
+fn http_status(details: Option<&gst::StructureRef>) -> Option<u32> {
+    details?.get("http-status-code").ok()
+}
+
 impl Drop for Graph {
     fn drop(&mut self) {
         if let Err(error) = self.pipeline.set_state(gst::State::Null) {
@@ -176,23 +211,13 @@ impl Drop for Graph {
     }
 }
 
-/// One audio and one video stream at most, and only what is wanted: nothing else is decoded.
-fn select(args: &[glib::Value], wanted: [bool; 2]) -> Option<i32> {
-    let collection = args.get(1)?.get::<gst::StreamCollection>().ok()?;
-    let stream = args.get(2)?.get::<gst::Stream>().ok()?;
-    let kind = stream.stream_type();
-    let want = (kind.contains(gst::StreamType::AUDIO) && wanted[Track::Audio as usize])
-        || (kind.contains(gst::StreamType::VIDEO) && wanted[Track::Video as usize]);
-    let first = collection.iter().find(|other| other.stream_type() == kind)?;
-    Some(i32::from(want && first.stream_id() == stream.stream_id()))
-}
-
 /// Settings of the source element, where it has them.
-fn tune(source: &gst::Element, scheme: Scheme, latency: u32, tcp: bool, config: &SourceConfig) {
+fn tune(source: &gst::Element, address: &Address, latency: u32, config: &SourceConfig) {
     let has = |name| source.find_property(name).is_some();
     let stall = config.stall_timeout;
-    match scheme {
+    match address.scheme {
         Scheme::Rtsp => {
+            let tcp = !address.uri.starts_with("rtspu:");
             source.set_property("latency", latency);
             // The jitter buffer is bounded by its latency, whatever the sender does.
             source.set_property("drop-on-latency", true);
@@ -200,7 +225,12 @@ fn tune(source: &gst::Element, scheme: Scheme, latency: u32, tcp: bool, config: 
             source.set_property_from_str("protocols", if tcp { "tcp" } else { "udp+udp-mcast" });
         }
         Scheme::Srt if has("latency") => {
-            source.set_property("latency", i32::try_from(latency).unwrap_or(i32::MAX))
+            source.set_property("latency", i32::try_from(latency).unwrap_or(i32::MAX));
+            // It would call a server that refuses it again at once, and say nothing of it.
+            let listens = address.uri.contains("mode=listener") || address.uri.starts_with("srt://:");
+            if has("auto-reconnect") && !listens {
+                source.set_property("auto-reconnect", false);
+            }
         }
         // Room for a burst of a high-rate stream while this process is not scheduled.
         Scheme::Udp if has("buffer-size") => source.set_property("buffer-size", 4i32 << 20),

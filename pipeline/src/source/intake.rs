@@ -16,6 +16,8 @@ use crate::timeline::{
 pub(super) struct Arrived {
     /// Running time; `None` when the source gave no time stamp.
     pub pts: Option<i64>,
+    /// How far the source's own time stamp is ahead of the running time.
+    pub ahead: i64,
     pub duration: i64,
     /// The source's wall clock at capture.
     pub ntp: Option<UtcTime>,
@@ -57,15 +59,27 @@ struct State {
     pace: Option<(Instant, StreamTime)>,
     outage: String,
     progress: StreamTime,
-    /// How far this connection's own time stamps came.
+    /// How far this connection's running time came.
     reached: i64,
+    /// How far its own time stamps are ahead of that, by its first sample.
+    ahead: Option<i64>,
+    /// When its first sample came, and where it is in stream time.
+    first: Option<(i64, StreamTime)>,
+    /// UTC minus the wall when the clocks were last compared.
+    utc: i64,
 }
+
+/// The system's clock was set if it and the wall part by more than this.
+const SET: i64 = 1_000_000_000;
+/// How long the first burst of a playlist may take.
+const BURST: i64 = 2_000_000_000;
 
 impl Intake {
     /// `slack`: how far one track may trail the other before it counts as silent.
     pub fn new(config: &SourceConfig, slack: Duration) -> Self {
         let (rules, when_full) =
             if config.live { (Rules::LIVE, WhenFull::Shed) } else { (Rules::FILE, WhenFull::Wait) };
+        let begun = UtcTime::now();
         let state = State {
             timeline: Timeline::new(rules),
             clock: CaptureClock::new(config.live),
@@ -75,12 +89,15 @@ impl Intake {
             outage: String::new(),
             progress: StreamTime::ZERO,
             reached: 0,
+            ahead: None,
+            first: None,
+            utc: begun.0,
         };
         Self {
             mailbox: Mailbox::new(when_full, config.grid),
             state: Mutex::new(state),
             started: Instant::now(),
-            begun: UtcTime::now(),
+            begun,
             realtime: config.realtime && !config.live,
             slack,
             wanted: [config.sample_rate > 0, config.grid.is_some()],
@@ -92,6 +109,8 @@ impl Intake {
         let mut state = self.lock();
         state.over = [false; 2];
         state.reached = 0;
+        state.ahead = None;
+        state.first = None;
         state.clock.restart();
         self.mailbox.open()
     }
@@ -111,10 +130,40 @@ impl Intake {
         self.lock().timeline.looped();
     }
 
+    /// The present connection reads a playlist, whose first samples come in a burst.
+    pub fn bursts(&self) {
+        self.lock().clock.bursts();
+    }
+
+    /// May what came be handed over? Not before the first burst of a playlist is over, for only then it can be dated.
+    pub fn is_dated(&self) -> bool {
+        let state = self.lock();
+        if !state.clock.is_settling() {
+            return true;
+        }
+        let is_over = state.first.is_some_and(|(wall, _)| self.wall() - wall >= BURST);
+        drop(state);
+        let is_over = is_over || self.mailbox.is_half_full();
+        if is_over {
+            self.date();
+        }
+        is_over
+    }
+
+    /// Dates what came of the first burst of a playlist.
+    pub fn date(&self) {
+        let mut state = self.lock();
+        let Some((_, from)) = state.first.filter(|_| state.clock.is_settling()) else { return };
+        if let Some((offset, change)) = state.clock.settle(from) {
+            self.mailbox.redate(offset, change.into());
+        }
+    }
+
     /// Puts a buffer on the time line; `None` when it comes too late to be used.
     pub fn place(&self, track: Track, arrived: &Arrived) -> Option<Timed> {
         let mut state = self.lock();
         let (arrival, wall) = (UtcTime::now(), self.wall());
+        state.compare(arrival, wall);
         let pts = arrived.pts.unwrap_or(wall);
         let ntp = arrived.ntp.map(|ntp| ntp.0);
         let stamp = Stamp { pts, duration: arrived.duration, wall, ntp };
@@ -123,6 +172,8 @@ impl Intake {
             return None;
         };
         state.reached = state.reached.max(pts.saturating_add(arrived.duration.max(0)));
+        state.ahead.get_or_insert(arrived.ahead);
+        state.first.get_or_insert((wall, stream));
         let mut before = Vec::new();
         if let Some(hole) = hole {
             before.push(state.gap(hole));
@@ -132,9 +183,7 @@ impl Intake {
         }
         let (capture, change) =
             state.clock.capture(track, stream, arrival, arrived.ntp, arrived.pts.is_some());
-        if let Some(ClockChange { clock, av_offset_ms, anchor }) = change {
-            before.push(SourceEvent::Clock { clock, av_offset_ms, anchor });
-        }
+        before.extend(change.map(SourceEvent::from));
         let floor = state.progress.max(state.timeline.reported());
         Some(Timed { stream, capture, restart, floor, before })
     }
@@ -168,9 +217,14 @@ impl Intake {
         state.over[Track::Video as usize] |= !video;
     }
 
-    /// How far the present connection's own time stamps came.
+    /// How far the present connection's running time came.
     pub fn reached(&self) -> Duration {
         Duration::from_nanos(self.lock().reached.max(0) as u64)
+    }
+
+    /// How far its own time stamps are ahead of that: those of a part of a recording may go on from the part before.
+    pub fn ahead(&self) -> Duration {
+        Duration::from_nanos(self.lock().ahead.unwrap_or(0).max(0) as u64)
     }
 
     /// Declares over what no track will bring any more: before the slower track's end, or further back than the slack
@@ -213,7 +267,23 @@ impl Intake {
     }
 }
 
+impl From<ClockChange> for SourceEvent {
+    fn from(ClockChange { clock, av_offset_ms, anchor }: ClockChange) -> Self {
+        Self::Clock { clock, av_offset_ms, anchor }
+    }
+}
+
 impl State {
+    /// Notices when the system's clock was set.
+    fn compare(&mut self, now: UtcTime, wall: i64) {
+        let step = now.0 - wall - self.utc;
+        if step.abs() > SET {
+            tracing::warn!(seconds = step as f64 / 1e9, "the system's clock was set");
+            self.clock.stepped(step);
+            self.utc += step;
+        }
+    }
+
     fn gap(&self, hole: Hole) -> SourceEvent {
         let reason = match hole.cause {
             HoleCause::Outage if self.outage.is_empty() => "outage: the source was away".to_owned(),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use super::{Losses, SourceEvent, TimedAudio, TimedFrame};
-use crate::timeline::{Grid, StreamTime};
+use crate::timeline::{Grid, StreamTime, UtcTime};
 
 /// What happens when the reader falls behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,26 @@ impl Mailbox {
         drop(state);
         self.ready.notify_one();
         Ok(())
+    }
+
+    /// Is half of the room taken?
+    pub fn is_half_full(&self) -> bool {
+        self.lock().bytes > SHED_BYTES / 2
+    }
+
+    /// Dates what is queued anew, `offset` nanoseconds of UTC after its stream time, and says `first` before it.
+    pub fn redate(&self, offset: i64, first: SourceEvent) {
+        let mut state = self.lock();
+        for event in &mut state.queue {
+            match event {
+                SourceEvent::Frame(frame) => frame.capture = UtcTime(frame.stream.0.saturating_add(offset)),
+                SourceEvent::Audio(audio) => audio.capture = UtcTime(audio.stream.0.saturating_add(offset)),
+                _ => {}
+            }
+        }
+        state.queue.push_front(first);
+        drop(state);
+        self.ready.notify_one();
     }
 
     /// Holds the calling streaming thread until `due`, or until the connection ends.
@@ -237,7 +257,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::timeline::UtcTime;
 
     fn audio(second: i64, bytes: usize) -> SourceEvent {
         let stream = StreamTime(second * 1_000_000_000);
@@ -283,6 +302,19 @@ mod tests {
         assert_eq!((from.as_secs_f64(), to.as_secs_f64()), (0.0, 3.0));
         assert_eq!(mailbox.try_next(), Some(audio(4, SHED_BYTES / 4)));
         assert_eq!(mailbox.activity().losses.shed, 4);
+    }
+
+    #[test]
+    fn what_is_queued_can_be_dated_anew() {
+        let mailbox = Mailbox::new(WhenFull::Shed, None);
+        let generation = mailbox.open();
+        mailbox.push(generation, audio(1, 4)).expect("open");
+        let first = SourceEvent::Progress(StreamTime::ZERO);
+        mailbox.redate(7, first.clone());
+        assert_eq!(mailbox.try_next(), Some(first));
+        let next = mailbox.try_next();
+        let Some(SourceEvent::Audio(audio)) = next else { panic!("{next:?}") };
+        assert_eq!(audio.capture, UtcTime(1_000_000_007));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use gstreamer::prelude::*;
 
 use crate::timeline::{Track, UtcTime};
 
-/// For each track, the sender's UTC minus running time, once a sender report came. GStreamer 1.22 hands out the
+/// For each track, the sender's UTC minus running time, once it is known. GStreamer 1.22 hands out the
 /// sender's clock only for RFC 7273 streams, so the reports are read where the jitter buffer sees them and RTP time
 /// stamps where they leave it.
 #[derive(Debug, Default)]
@@ -40,6 +40,14 @@ impl NtpMap {
     pub fn at(&self, track: Track, running: i64) -> Option<UtcTime> {
         let offset = self.lock().offsets[track as usize]?;
         Some(UtcTime(running + offset))
+    }
+
+    /// The sender's UTC minus running time, known otherwise than from reports. The first track that knows it speaks for both.
+    pub fn set_once(&self, track: Track, offset: i64) {
+        let mut state = self.lock();
+        if state.offsets == [None; 2] {
+            state.offsets[track as usize] = Some(offset);
+        }
     }
 
     /// Watches a jitter buffer or an RTSP source that was added to the graph.

@@ -85,8 +85,8 @@ impl Policy {
         self.anew = false;
     }
 
-    /// The graph played to its end.
-    pub fn end_of_stream(&mut self, now: Duration, shown: &str, random: f64) -> Step {
+    /// The graph played to its end. `over`: the source said that nothing will follow, and looking again would show the same again.
+    pub fn end_of_stream(&mut self, now: Duration, shown: &str, over: bool, random: f64) -> Step {
         if !self.delivered && !self.terms.live {
             let message = format!("{shown} holds no audio or video that can be decoded");
             return self.end(End::Failed(Failure::new(Kind::NotMedia, message)));
@@ -94,7 +94,7 @@ impl Policy {
         if self.terms.loops && self.delivered {
             return Step::Again;
         }
-        if self.terms.live && !self.terms.ends {
+        if self.terms.live && !self.terms.ends && !over {
             let failure = Failure::new(Kind::EndedBySource, format!("{shown}: the sender ended the stream"));
             return self.failed(now, failure, random);
         }
@@ -230,17 +230,18 @@ mod tests {
     fn files_end_and_live_sources_return() {
         let mut file = policy(false, None);
         file.sample(SECOND);
-        assert_eq!(file.end_of_stream(SECOND, "a.mp4", 0.0), Step::End(End::OfFile));
-        let Step::End(end) = policy(false, None).end_of_stream(SECOND, "a.mp4", 0.0) else { panic!() };
+        assert_eq!(file.end_of_stream(SECOND, "a.mp4", false, 0.0), Step::End(End::OfFile));
+        let Step::End(end) = policy(false, None).end_of_stream(SECOND, "a.mp4", false, 0.0) else { panic!() };
         assert!(end.to_string().starts_with("not-media: a.mp4 holds no audio or video"));
         assert!(matches!(policy(false, None).failed(SECOND, gone(), 0.0), Step::End(_)));
         let mut live = policy(true, None);
         live.sample(SECOND);
-        let Step::Retry { failure, .. } = live.end_of_stream(SECOND, "cam", 0.0) else {
+        let Step::Retry { failure, .. } = live.end_of_stream(SECOND, "cam", false, 0.0) else {
             panic!("must retry")
         };
         assert!(failure.to_string().starts_with("ended-by-source: cam"));
         assert!(matches!(live.failed(SECOND, Failure::new(Kind::NoDecoder, "x"), 0.0), Step::End(_)));
+        assert_eq!(live.end_of_stream(SECOND, "live.m3u8", true, 0.0), Step::End(End::OfFile));
     }
 
     #[test]
@@ -248,8 +249,8 @@ mod tests {
         let mut looping =
             Policy::new(Terms { live: false, loops: true, ends: false, reconnect: Reconnect::default() });
         looping.sample(SECOND);
-        assert_eq!(looping.end_of_stream(SECOND, "a.mp4", 0.0), Step::Again);
+        assert_eq!(looping.end_of_stream(SECOND, "a.mp4", false, 0.0), Step::Again);
         looping.connecting();
-        assert!(matches!(looping.end_of_stream(SECOND, "a.mp4", 0.0), Step::End(_)));
+        assert!(matches!(looping.end_of_stream(SECOND, "a.mp4", false, 0.0), Step::End(_)));
     }
 }

@@ -98,6 +98,14 @@ impl Address {
             );
             return Err(Failure::new(Kind::BadUri, message));
         }
+        if *scheme == Scheme::Srt
+            && let Some(length) = passphrase(rest)
+            && !PASSPHRASE.contains(&length)
+        {
+            let (least, most) = (PASSPHRASE.start(), PASSPHRASE.end());
+            let message = format!("{shown}: the passphrase has {length} bytes; SRT wants {least} to {most}");
+            return Err(Failure::new(Kind::BadUri, message));
+        }
         Ok(Self { scheme: *scheme, uri: format!("{lower}://{rest}"), shown, path: None })
     }
 
@@ -175,6 +183,17 @@ impl Address {
     }
 }
 
+/// How many bytes SRT takes for a passphrase.
+const PASSPHRASE: std::ops::RangeInclusive<usize> = 10..=79;
+
+/// How many bytes the passphrase in an SRT address has; each may be written as %XX.
+fn passphrase(rest: &str) -> Option<usize> {
+    let (_, query) = rest.split('#').next()?.split_once('?')?;
+    let coded = query.split('&').find_map(|pair| pair.strip_prefix("passphrase="))?;
+    let is_code = |part: &&str| part.get(..2).is_some_and(|code| code.chars().all(|c| c.is_ascii_hexdigit()));
+    Some(coded.len() - 2 * coded.split('%').skip(1).filter(is_code).count())
+}
+
 /// Does `text` begin with a scheme and one slash?
 fn slipped(text: &str, scheme: &str) -> bool {
     let rest = text.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme));
@@ -202,7 +221,10 @@ mod tests {
         let host = |text: &str| Address::parse(text).expect("an address").host().map(str::to_owned);
         assert_eq!(host("rtsp://me:secret@cam.example.org:8554/a@b").as_deref(), Some("cam.example.org"));
         assert_eq!(host("http://[2001:db8::1]:80/a").as_deref(), Some("[2001:db8::1]"));
-        assert_eq!((host("srt://:9000?mode=listener"), host("test://?a=b"), host("/tmp/a.mp4")), (None, None, None));
+        assert_eq!(
+            (host("srt://:9000?mode=listener"), host("test://?a=b"), host("/tmp/a.mp4")),
+            (None, None, None)
+        );
         let file = Address::parse("file:///tmp/a%20b.mp4").expect("an address");
         assert_eq!((file.file(), file.scheme_name()), (Some(Path::new("/tmp/a b.mp4")), "file"));
     }
@@ -226,6 +248,11 @@ mod tests {
             let said = wrong(slip);
             assert!(said.contains("%2F %3F %23") && !said.contains("ss@"), "{said}");
         }
+        let said = wrong("srt://host:9000?mode=caller&passphrase=too%20short");
+        assert_eq!(said, "bad-uri: srt://host:9000?***: the passphrase has 9 bytes; SRT wants 10 to 79");
+        let long = wrong(&format!("srt://host:9000?passphrase={}", "x".repeat(80)));
+        assert!(long.contains("has 80 bytes"), "{long}");
+        assert!(Address::parse("srt://host:9000?passphrase=longenough").is_ok());
         assert!(Address::parse("http://host:8080/a@2x.m3u8").is_ok());
         let check =
             |path: &str| Address::parse(path).expect("a path").check().expect_err("wrong").to_string();

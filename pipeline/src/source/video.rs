@@ -168,9 +168,10 @@ impl State {
             (Some(stamp), None) => Some(stamp.nseconds() as i64),
             (None, _) => None,
         };
+        let ahead = stamp.zip(pts).map_or(0, |(stamp, pts)| stamp.nseconds() as i64 - pts);
         let duration = buffer.duration().map_or(0, |duration| duration.nseconds() as i64);
         let ntp = pts.and_then(|pts| ntp.at(Track::Video, pts));
-        Some(Arrived { pts, duration, ntp })
+        Some(Arrived { pts, ahead, duration, ntp })
     }
 
     fn enter(&mut self, picked: Picked<Chosen>, until: StreamTime, after: Vec<SourceEvent>) -> gst::Buffer {

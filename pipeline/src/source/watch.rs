@@ -28,12 +28,18 @@ const TRUNCATED: Duration = Duration::from_secs(2);
 /// Samples of a track that the source has not announced yet are waited for this long.
 const ANNOUNCE: Duration = Duration::from_secs(2);
 
+/// So many frames and pieces of sound that come too late are worth a word.
+const MANY: u64 = 100;
+
 /// The source is to be stopped: the token was cancelled or the reader is gone.
 struct Stopped;
 
 /// How a connection ended.
 enum Outcome {
-    Eos,
+    /// `over`: nothing will follow.
+    Eos {
+        over: bool,
+    },
     Failed(Failure),
     Silent(Failure),
 }
@@ -48,6 +54,7 @@ struct Watch {
     started: Instant,
     attempt: u32,
     losses: Losses,
+    said_late: bool,
     /// The source carries more than is decoded.
     unwanted: bool,
 }
@@ -102,6 +109,7 @@ impl Watch {
             started: Instant::now(),
             attempt: 0,
             losses: Losses::default(),
+            said_late: false,
             unwanted: false,
         })
     }
@@ -113,7 +121,7 @@ impl Watch {
             let outcome = self.connect().await?;
             let (now, random) = (self.started.elapsed(), rand::random());
             let step = match outcome {
-                Outcome::Eos => self.policy.end_of_stream(now, self.address.shown(), random),
+                Outcome::Eos { over } => self.policy.end_of_stream(now, self.address.shown(), over, random),
                 Outcome::Failed(failure) => self.policy.failed(now, failure, random),
                 Outcome::Silent(failure) => self.policy.silent(now, failure, random),
             };
@@ -173,8 +181,9 @@ impl Watch {
         };
         let outcome = self.stream(&graph, generation, &mut heard).await;
         self.intake.mailbox.close();
+        let (ahead, playlist) = (self.intake.ahead(), graph.is_playlist());
         let stop = aside(move || {
-            let duration = graph.duration();
+            let duration = graph.duration(ahead);
             graph.stop();
             duration
         });
@@ -189,8 +198,8 @@ impl Watch {
         });
         let duration = duration.ok().flatten();
         let mut outcome = outcome?;
-        if matches!(outcome, Outcome::Eos)
-            && let Some(failure) = duration.and_then(|duration| self.short_of(duration))
+        if matches!(outcome, Outcome::Eos { .. })
+            && let Some(failure) = duration.and_then(|duration| self.short_of(duration, playlist))
         {
             outcome = Outcome::Failed(failure);
         }
@@ -224,13 +233,14 @@ impl Watch {
                             return Ok(Outcome::Failed(failure));
                         }
                     }
-                    Some(Note::Failed(failure)) => return Ok(Outcome::Failed(self.better(failure, heard))),
+                    Some(Note::Failed(failure)) => {
+                        self.hand_over_rest(&mut announced, graph).await?;
+                        return Ok(Outcome::Failed(self.better(failure, heard)));
+                    }
                     Some(Note::Eos) | None => {
                         // The streams pushed everything before the end was posted.
-                        while let Some(event) = self.intake.mailbox.try_next() {
-                            self.hand_over(event, &mut announced, graph).await?;
-                        }
-                        return Ok(Outcome::Eos);
+                        self.hand_over_rest(&mut announced, graph).await?;
+                        return Ok(Outcome::Eos { over: graph.is_playlist() });
                     }
                 },
                 _ = ticks.tick() => {
@@ -247,11 +257,20 @@ impl Watch {
                     }
                     self.report_losses().await?;
                 }
-                event = self.intake.mailbox.next(), if announced.ready() => {
+                event = self.intake.mailbox.next(), if announced.ready() && self.intake.is_dated() => {
                     self.hand_over(event, &mut announced, graph).await?;
                 }
             }
         }
+    }
+
+    /// Hands over what was decoded before the end.
+    async fn hand_over_rest(&mut self, announced: &mut Announced, graph: &Graph) -> Result<(), Stopped> {
+        self.intake.date();
+        while let Some(event) = self.intake.mailbox.try_next() {
+            self.hand_over(event, announced, graph).await?;
+        }
+        Ok(())
     }
 
     /// Hands one event over, saying before what the source carries.
@@ -282,7 +301,7 @@ impl Watch {
                 has_audio,
                 has_video,
                 live: self.config.live,
-                length: if self.config.live { None } else { graph.duration() },
+                length: if self.config.live { None } else { graph.duration(self.intake.ahead()) },
             };
             self.send(connected).await?;
             for held in announced.held.drain(..) {
@@ -344,17 +363,24 @@ impl Watch {
     }
 
     /// A file that ended long before the end it promised.
-    fn short_of(&self, duration: Duration) -> Option<Failure> {
+    fn short_of(&self, duration: Duration, playlist: bool) -> Option<Failure> {
         let reached = self.intake.reached();
         // A track that is not decoded may be the longest one.
         if self.config.live || self.unwanted || reached.is_zero() || reached + TRUNCATED >= duration {
             return None;
         }
-        let (reached, duration) = (reached.as_secs_f64(), duration.as_secs_f64());
-        let message = format!(
-            "{} says that it lasts {duration:.1} s but its data end at {reached:.1} s; fetch it again",
-            self.address.shown()
-        );
+        let (shown, reached, duration) =
+            (self.address.shown(), reached.as_secs_f64(), duration.as_secs_f64());
+        let message = if playlist {
+            format!(
+                "{shown} lists {duration:.1} s but its parts end at {reached:.1} s: the server refuses the rest or does not \
+                 have it; look at its last parts"
+            )
+        } else {
+            format!(
+                "{shown} says that it lasts {duration:.1} s but its data end at {reached:.1} s; fetch it again"
+            )
+        };
         Some(Failure::new(Kind::Truncated, message))
     }
 
@@ -395,6 +421,15 @@ impl Watch {
         }
         self.losses = losses;
         let Losses { late, shed, damaged } = losses;
+        // A few samples of a live source may come late; a file has no reason to.
+        if late >= MANY && !std::mem::replace(&mut self.said_late, true) {
+            let stream = &self.config.stream_id;
+            tracing::warn!(
+                stream,
+                late,
+                "parts of the source come after their time was over and are not used"
+            );
+        }
         tracing::debug!(stream = self.config.stream_id, late, shed, damaged, "lost since the start");
         self.send(SourceEvent::Losses(losses)).await
     }

@@ -180,6 +180,12 @@ impl Event {
         Some(self.record(phase, revision))
     }
 
+    /// Maps its end to capture time. A clock that was set back meanwhile must not make it end before it starts.
+    fn end_anchor(&self, window: &WindowFacts) -> ClockAnchor {
+        let start = self.anchor.utc_at(self.start_time());
+        if window.anchor.utc_at(self.end_time()) < start { self.anchor } else { window.anchor }
+    }
+
     /// `ended`, at `limit` at the latest; nothing when consumers do not know it.
     pub fn end(mut self, limit: Option<StreamTime>) -> Option<EventRecord> {
         let State::Open(known) = &self.state else { return None };
@@ -210,7 +216,7 @@ impl Event {
             label: self.label.clone(),
             text: self.text.clone(),
             start: Instant::new(self.start_time(), self.anchor),
-            end: Instant::new(self.end_time(), window.anchor),
+            end: Instant::new(self.end_time(), self.end_anchor(window)),
             score: self.score,
             modality: self.modality(),
             clock: window.clock,

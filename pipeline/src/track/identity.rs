@@ -1,10 +1,12 @@
-//! Ids of events: a function of stream, label and first start, so that a replay repeats them.
+//! Ids of events: a function of stream, label and first start, so that a replay repeats them, and of the run where that
+//! must be told.
 
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use crate::timeline::{StreamTime, UtcTime};
+use crate::record::Run;
+use crate::timeline::StreamTime;
 use crate::window::StreamId;
 
 /// Bytes of the hash that make the id: 128 bits, 32 hex digits.
@@ -14,14 +16,14 @@ const BYTES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Identities {
     stream: StreamId,
-    era: Option<UtcTime>,
+    run: Run,
     /// First starts in milliseconds, with their labels, that a window still to come could name again.
     used: BTreeSet<(i64, String)>,
 }
 
 impl Identities {
-    pub fn new(stream: StreamId, era: Option<UtcTime>) -> Self {
-        Self { stream, era, used: BTreeSet::new() }
+    pub fn new(stream: StreamId, run: Run) -> Self {
+        Self { stream, run, used: BTreeSet::new() }
     }
 
     /// The id of the event that is first seen to start at `start`. When windows contradict each other so much that a
@@ -50,8 +52,8 @@ impl Identities {
             hash.update(part);
         }
         hash.update(millisecond.to_be_bytes());
-        if let Some(era) = self.era {
-            hash.update(era.0.div_euclid(1_000_000).to_be_bytes());
+        if let Some(run) = self.run.word() {
+            hash.update(run);
         }
         hex::encode(&hash.finalize()[..BYTES])
     }
@@ -60,32 +62,35 @@ impl Identities {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timeline::UtcTime;
 
-    fn ids(stream: &str, era: Option<UtcTime>) -> Identities {
-        Identities::new(stream.into(), era)
+    fn ids(stream: &str, run: Run) -> Identities {
+        Identities::new(stream.into(), run)
     }
 
     #[test]
-    fn an_id_depends_on_stream_label_start_and_era_only() {
+    fn an_id_depends_on_stream_label_start_and_run_only() {
         let at = StreamTime(1_234_567_890);
-        let id = ids("gate", None).name("dog", at);
-        assert_eq!(id, ids("gate", None).name("dog", StreamTime(1_234_000_000)));
+        let first = Run::default();
+        let id = ids("gate", first).name("dog", at);
+        assert_eq!(id, ids("gate", first).name("dog", StreamTime(1_234_000_000)));
         assert_eq!(id.len(), 32);
         let others = [
-            ids("door", None).name("dog", at),
-            ids("gate", None).name("cat", at),
-            ids("gate", None).name("dog", StreamTime(1_235_000_000)),
-            ids("gate", Some(UtcTime(0))).name("dog", at),
-            ids("gated", None).name("og", at),
+            ids("door", first).name("dog", at),
+            ids("gate", first).name("cat", at),
+            ids("gate", first).name("dog", StreamTime(1_235_000_000)),
+            ids("gate", Run::Once { began: UtcTime(0) }).name("dog", at),
+            ids("gate", Run::Replay { interruptions: 1 }).name("dog", at),
+            ids("gate", Run::Replay { interruptions: 2 }).name("dog", at),
+            ids("gated", first).name("og", at),
         ];
-        for other in others {
-            assert_ne!(id, other);
-        }
+        let different: BTreeSet<&String> = others.iter().chain([&id]).collect();
+        assert_eq!(different.len(), others.len() + 1);
     }
 
     #[test]
     fn an_id_is_given_once() {
-        let mut ids = ids("gate", None);
+        let mut ids = ids("gate", Run::default());
         let first = ids.name("dog", StreamTime(5_000_000));
         let second = ids.name("dog", StreamTime(5_000_000));
         assert_ne!(first, second);

@@ -4,6 +4,7 @@ use avicuna_models::slots::Slot;
 
 use super::*;
 use crate::record::{Modality, Phase};
+use crate::timeline::UtcTime;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -338,11 +339,12 @@ fn a_window_that_comes_late_changes_nothing() {
 
 #[test]
 fn runs_of_a_live_stream_have_ids_of_their_own() {
-    let id = |era| {
-        Stream::with(20, |config| config.era = era).window(&[found("a dog", 20, 50)])[0].event_id.clone()
+    let id = |run| {
+        Stream::with(20, |config| config.run = run).window(&[found("a dog", 20, 50)])[0].event_id.clone()
     };
-    assert_eq!(id(None), id(None));
-    assert_ne!(id(Some(UtcTime(SECOND))), id(Some(UtcTime(2 * SECOND))));
+    assert_eq!(id(Run::default()), id(Run::default()));
+    let live = |second| Run::Once { began: UtcTime(second * SECOND) };
+    assert_ne!(id(live(1)), id(live(2)));
 }
 
 #[test]

@@ -121,3 +121,13 @@ fn each_stamp(stream: &mut [u8], mut change: impl FnMut(i64) -> i64) {
         }
     }
 }
+
+/// Runs ffmpeg, which makes what GStreamer has no muxer for.
+pub fn ffmpeg(arguments: &str) {
+    let status = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y"])
+        .args(arguments.split_whitespace())
+        .status()
+        .expect("ffmpeg is installed: run `make setup`");
+    assert!(status.success(), "ffmpeg {arguments}");
+}

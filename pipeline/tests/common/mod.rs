@@ -3,6 +3,8 @@
 
 pub mod http;
 pub mod media;
+#[path = "../support/ports.rs"]
+pub mod ports;
 pub mod rtmp;
 pub mod rtsp;
 
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use avicuna_models::manifest::cache_dir;
+use avicuna_pipeline::source::choice::TrackChoice;
 use avicuna_pipeline::source::{
     End, Fit, Reconnect, SourceConfig, SourceEvent, TimedAudio, TimedFrame, spawn,
 };
@@ -44,6 +47,8 @@ pub fn config(uri: impl Into<String>) -> SourceConfig {
         frame_size: 64,
         fit: Fit::Stretch,
         sample_rate: 16_000,
+        audio_track: TrackChoice::Default,
+        video_track: TrackChoice::Default,
         latency: Duration::from_millis(200),
         reconnect: Reconnect {
             initial: Duration::from_millis(200),

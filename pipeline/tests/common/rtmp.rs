@@ -1,17 +1,18 @@
 //! A real RTMP server: nginx with its RTMP module, which `make setup` unpacks into the cache.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::ports::Port;
 use super::{HANG, cached};
 
 /// Passes on what is published to it, until it is dropped.
 pub struct Rtmp {
-    port: u16,
+    port: Port,
     child: Child,
     _directory: TempDir,
 }
@@ -21,14 +22,13 @@ impl Rtmp {
         let root = cached("nginx");
         let module = root.join("usr/lib/nginx/modules/ngx_rtmp_module.so");
         let directory = TempDir::new().expect("a directory");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("bound").port();
-        drop(free);
+        let port = Port::free();
         let path: PathBuf = directory.path().join("nginx.conf");
         let config = format!(
             "load_module {module};\ndaemon off; master_process off; pid {folder}/pid; error_log stderr error;\n\
              events {{}}\nhttp {{ access_log off; }}\n\
-             rtmp {{ access_log off; server {{ listen 127.0.0.1:{port}; application live {{ live on; }} }} }}\n",
+             rtmp {{ access_log off; server {{ listen {address}; application live {{ live on; }} }} }}\n",
+            address = port.address(),
             module = module.display(),
             folder = directory.path().display()
         );
@@ -37,7 +37,7 @@ impl Rtmp {
         command.args(["-e", "stderr", "-p"]).arg(directory.path()).arg("-c").arg(&path);
         let child = command.stdout(Stdio::null()).spawn().expect("nginx starts");
         let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(port.address()).is_err() {
             assert!(started.elapsed() < HANG, "nginx does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -45,7 +45,7 @@ impl Rtmp {
     }
 
     pub fn url(&self) -> String {
-        format!("rtmp://127.0.0.1:{}/live/cam", self.port)
+        format!("rtmp://{}/live/cam", self.port.address())
     }
 }
 

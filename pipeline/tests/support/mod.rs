@@ -1,16 +1,17 @@
 //! A real Kafka broker for tests, kcat as an independent consumer, and messages to send.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod ports;
+
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use avicuna_pipeline::outbox::{Accounting, Message, Outbox, OutboxConfig, Topic, WhenFull};
 use avicuna_pipeline::sink::{Delivery, KafkaConfig, KafkaSink, Sink, Topics};
+pub use ports::Port;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(50);
 /// A broker of its own, or its place. Gone with the test process, however that ends.
 pub struct Broker {
     dir: PathBuf,
-    port: u16,
-    controller_port: u16,
+    port: Port,
+    controller_port: Port,
     /// Wipes the broker when its standard input closes.
     _guard: Child,
 }
@@ -41,8 +42,7 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .expect("a shell");
-        let [port, controller_port] = free_ports();
-        Self { dir, port, controller_port, _guard: guard }
+        Self { dir, port: Port::free(), controller_port: Port::free(), _guard: guard }
     }
 
     /// Starts it, or starts it again with what it had.
@@ -52,7 +52,7 @@ impl Broker {
 
     /// Starts it with more lines in its configuration.
     pub fn start_with(&self, settings: &[String]) {
-        let (port, controller) = (self.port.to_string(), self.controller_port.to_string());
+        let [port, controller] = [&self.port, &self.controller_port].map(|port| port.number().to_string());
         let output = Command::new(script())
             .arg("start")
             .arg("--dir")
@@ -81,17 +81,17 @@ impl Broker {
     }
 
     /// Its listeners beside one more, which gets `port`.
-    pub fn listeners_with(&self, protocol: &str, port: u16) -> [String; 2] {
-        let plain = format!("PLAINTEXT://127.0.0.1:{}", self.port);
-        let (more, controller) = (format!("{protocol}://127.0.0.1:{port}"), self.controller_port);
+    pub fn listeners_with(&self, protocol: &str, port: &Port) -> [String; 2] {
+        let plain = format!("PLAINTEXT://{}", self.port.address());
+        let (more, controller) = (format!("{protocol}://{}", port.address()), self.controller_port.address());
         [
-            format!("listeners={plain},{more},CONTROLLER://127.0.0.1:{controller}"),
+            format!("listeners={plain},{more},CONTROLLER://{controller}"),
             format!("advertised.listeners={plain},{more}"),
         ]
     }
 
     pub fn brokers(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.port.address()
     }
 
     /// The one of this test binary.
@@ -119,21 +119,6 @@ fn script() -> PathBuf {
         .into_iter()
         .find(|path| path.is_file())
         .expect("kafka.sh is there")
-}
-
-/// Ports that nobody listens on. They lie below those that the system gives to outgoing connections: a broker that died
-/// must find its port free when it comes back.
-pub fn free_ports<const N: usize>() -> [u16; N] {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    let next = || {
-        let step = TAKEN.fetch_add(1, Ordering::Relaxed);
-        20_000 + ((std::process::id() % 120 * 100 + step) % 12_000) as u16
-    };
-    let listeners = [(); N].map(|()| {
-        let free = (0..12_000).find_map(|_| TcpListener::bind(("127.0.0.1", next())).ok());
-        free.expect("a free port")
-    });
-    listeners.map(|listener| listener.local_addr().expect("its address").port())
 }
 
 /// Topics that no other test uses.

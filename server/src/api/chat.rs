@@ -27,6 +27,7 @@ pub struct ChatRequest {
     /// The loaded model's name; another is refused.
     model: Option<String>,
     /// The last one of the user is the question, with what it is about.
+    #[schemars(length(min = 1))]
     messages: Vec<ChatMessage>,
     /// Send the answer as server-sent events that end with `[DONE]`.
     #[serde(default)]
@@ -66,8 +67,10 @@ pub enum Part {
         /// The stream's id.
         stream_id: String,
         /// From when, RFC 3339; by default from as long ago as is remembered.
+        #[schemars(extend("format" = "date-time"))]
         from: Option<String>,
         /// Until when, RFC 3339; by default until now.
+        #[schemars(extend("format" = "date-time"))]
         to: Option<String>,
     },
     /// A film.
@@ -268,7 +271,10 @@ fn understood(request: &ChatRequest) -> Result<(String, About), Problem> {
             Part::VideoUrl { video_url } => About::Film(video_url.url.clone()),
         };
         if about.replace(more).is_some() {
-            return Err(wrong(format!("{at}/{number}"), "a question is about one span or film; ask once for each"));
+            return Err(wrong(
+                format!("{at}/{number}"),
+                "a question is about one span or film; ask once for each",
+            ));
         }
     }
     let question = words.join(" ");
@@ -301,14 +307,18 @@ async fn film(app: &Arc<App>, url: String, question: &str) -> Result<Reply, Prob
 /// The file of a `data:` address, and what removes it again.
 fn inline(url: &str) -> Result<(Option<String>, Option<tempfile::TempPath>), Problem> {
     let Some(data) = url.strip_prefix("data:") else { return Ok((None, None)) };
-    let bad = |message: &str| Problem::unprocessable(vec![FieldProblem {
-        pointer: "/messages".to_owned(),
-        message: message.to_owned(),
-    }]);
+    let bad = |message: &str| {
+        Problem::unprocessable(vec![FieldProblem {
+            pointer: "/messages".to_owned(),
+            message: message.to_owned(),
+        }])
+    };
     let coded = data.split_once(";base64,").ok_or_else(|| bad("a data: address must be base64"))?.1;
     let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, coded.trim())
         .map_err(|error| bad(&format!("the data: address is no base64: {error}")))?;
-    let failed = |error: std::io::Error| Problem::unavailable(format!("the film cannot be kept for a moment: {error}"));
+    let failed = |error: std::io::Error| {
+        Problem::unavailable(format!("the film cannot be kept for a moment: {error}"))
+    };
     let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
     std::io::Write::write_all(&mut file, &bytes).map_err(failed)?;
     let path = file.into_temp_path();
@@ -318,7 +328,8 @@ fn inline(url: &str) -> Result<(Option<String>, Option<tempfile::TempPath>), Pro
 fn completion(reply: Reply) -> ChatCompletion {
     let words = reply.to_string();
     let Reply { query, found, said, watched, model, tokens } = reply;
-    let grounded = |Localized { label, start, end, score, modality }| Grounded { label, start, end, score, modality };
+    let grounded =
+        |Localized { label, start, end, score, modality }| Grounded { label, start, end, score, modality };
     ChatCompletion {
         id: format!("chatcmpl-{}", hex::encode(rand::random::<[u8; 12]>())),
         object: "chat.completion",
@@ -347,7 +358,8 @@ fn streamed(completion: ChatCompletion) -> Response {
             "model": completion.model, "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }],
         })
     };
-    let content = completion.choices.first().map(|choice| choice.message.content.as_str()).unwrap_or_default();
+    let content =
+        completion.choices.first().map(|choice| choice.message.content.as_str()).unwrap_or_default();
     let mut pieces = vec![chunk(json!({ "role": "assistant", "content": "" }), Value::Null)];
     pieces.extend(content.split_inclusive('\n').map(|line| chunk(json!({ "content": line }), Value::Null)));
     let mut last = chunk(json!({}), json!("stop"));
@@ -373,7 +385,8 @@ mod tests {
     #[test]
     fn a_question_names_what_it_is_about() {
         let span = json!({"type": "stream_span", "stream_id": "yard", "from": "2026-11-29T14:00:00Z"});
-        let (question, about) = request(json!([{"type": "text", "text": "when does the dog bark?"}, span])).expect("it is right");
+        let (question, about) =
+            request(json!([{"type": "text", "text": "when does the dog bark?"}, span])).expect("it is right");
         assert_eq!(question, "when does the dog bark?");
         assert!(matches!(about, About::Span { stream, from: Some(_), to: None } if stream == "yard"));
         let film = json!({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}});
@@ -383,7 +396,10 @@ mod tests {
             (json!([{"type": "text", "text": "when?"}]), "/messages/1/content"),
             (json!([span]), "/messages/1/content"),
             (json!([{"type": "text", "text": "x"}, span, film]), "/messages/1/content/2"),
-            (json!([{"type": "text", "text": "x"}, {"type": "stream_span", "stream_id": "a", "to": "noon"}]), "/messages/1/content/1/to"),
+            (
+                json!([{"type": "text", "text": "x"}, {"type": "stream_span", "stream_id": "a", "to": "noon"}]),
+                "/messages/1/content/1/to",
+            ),
         ] {
             let problem = request(content).err().expect("it is wrong");
             assert_eq!((problem.status, problem.errors[0].pointer.as_str()), (422, pointer));

@@ -22,10 +22,13 @@ pub struct Filter {
     /// Of one stream.
     pub stream: Option<String>,
     /// What ends before this is left out; RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     pub from: Option<String>,
     /// What starts then or later is left out; RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     pub to: Option<String>,
     /// At most so many, 1 to 10000; 1000 by default.
+    #[schemars(range(min = 1, max = 10000))]
     pub limit: Option<usize>,
 }
 

@@ -26,18 +26,23 @@ pub struct Filter {
     /// Of one label, whatever the case.
     label: Option<String>,
     /// What ends before this is left out; RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     from: Option<String>,
     /// What starts then or later is left out; RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     to: Option<String>,
     /// Seen, heard, or both.
     modality: Option<Modality>,
     /// At least so sure, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     min_score: Option<f64>,
     /// In this phase now.
     phase: Option<Phase>,
     /// Where the page before ended: its `next`.
+    #[schemars(regex(pattern = "^-?[0-9]+-.+$"))]
     cursor: Option<String>,
     /// At most so many, 1 to 1000; 100 by default.
+    #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
 }
 
@@ -77,17 +82,15 @@ pub struct EventPath {
     pub id: String,
 }
 
-pub async fn list(
-    State(app): Shared,
-    Params(filter): Params<Filter>,
-) -> Result<Json<EventPage>, Problem> {
+pub async fn list(State(app): Shared, Params(filter): Params<Filter>) -> Result<Json<EventPage>, Problem> {
     let limit = limit(filter.limit, PAGE, MOST)?;
     let score = filter.min_score;
     if score.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
         return Err(Problem::parameter("min_score", "must be from 0 to 1"));
     }
     let cursor = |text: &String| {
-        Cursor::parse(text).ok_or_else(|| Problem::parameter("cursor", "is none that a page gave as its next"))
+        Cursor::parse(text)
+            .ok_or_else(|| Problem::parameter("cursor", "is none that a page gave as its next"))
     };
     let wanted = EventFilter {
         after: filter.cursor.as_ref().map(cursor).transpose()?,

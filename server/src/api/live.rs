@@ -7,8 +7,8 @@ use aide::transform::TransformOperation;
 use avicuna_pipeline::record::Modality;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -32,6 +32,7 @@ pub struct Filter {
     /// Events of one modality.
     modality: Option<Modality>,
     /// Events at least so sure, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     min_score: Option<f64>,
     /// Everything after the record of this number, as `Last-Event-ID` does for those who cannot send headers.
     after: Option<i64>,
@@ -88,7 +89,8 @@ fn heard(listener: Listener, filter: Filter) -> impl Stream<Item = Result<Event,
         loop {
             match listener.next().await {
                 Ok(Some(told)) if filter.takes(&told) => {
-                    let event = Event::default().id(told.seq.to_string()).event(told.what.name()).data(&told.payload);
+                    let event =
+                        Event::default().id(told.seq.to_string()).event(told.what.name()).data(&told.payload);
                     return Some((Ok(event), (listener, filter)));
                 }
                 Ok(Some(_)) => {}

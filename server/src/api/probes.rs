@@ -11,7 +11,10 @@ use axum::{Json, Router};
 use super::{App, Shared};
 
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
 }
 
 async fn healthz(State(app): Shared) -> impl IntoResponse {
@@ -27,7 +30,14 @@ async fn readyz(State(app): Shared) -> impl IntoResponse {
 async fn metrics(State(app): Shared) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match app.control.metrics.render() {
-        Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text),
+        Ok(text) => {
+            let lost = app.history.lost();
+            let own = format!(
+                "# HELP avicuna_history_lost Records that the history could not keep.\n\
+                 # TYPE avicuna_history_lost counter\navicuna_history_lost_total {lost}\n# EOF\n"
+            );
+            (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text.replace("# EOF\n", &own))
+        }
         Err(error) => {
             (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], error.to_string())
         }

@@ -76,6 +76,7 @@ pub struct Reviews {
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// At most so many, 1 to 100000; 1000 by default.
+    #[schemars(range(min = 1, max = 100000))]
     limit: Option<usize>,
 }
 
@@ -118,7 +119,9 @@ pub async fn review(
     let now = UtcTime::now();
     let review = Review { said, reviewed: now.to_rfc3339() };
     let kept = review.clone();
-    app.history.change(move |file| query::keep_review(file, &event, &serde_json::to_string(&kept)?, now)).await?;
+    app.history
+        .change(move |file| query::keep_review(file, &event, &serde_json::to_string(&kept)?, now))
+        .await?;
     Ok(Json(review))
 }
 
@@ -149,7 +152,10 @@ pub async fn list(State(app): Shared, Params(filter): Params<Filter>) -> Result<
     let limit = limit(filter.limit, PAGE, MOST)?;
     let kept = app.history.read(move |file| query::reviews(file, limit)).await?;
     let reviewed = |(event, review): (EventRecord, String)| {
-        Ok::<_, Problem>(Reviewed { event, review: serde_json::from_str(&review).map_err(crate::history::HistoryError::from)? })
+        Ok::<_, Problem>(Reviewed {
+            event,
+            review: serde_json::from_str(&review).map_err(crate::history::HistoryError::from)?,
+        })
     };
     Ok(Json(Reviews { reviews: kept.into_iter().map(reviewed).collect::<Result<_, _>>()? }))
 }

@@ -21,7 +21,8 @@ const MOST: usize = 100_000;
 /// A rule and its name.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct NamedRule {
-    /// Names it: letters, digits, `-`, `_` and `.`.
+    /// Names it: 1 to 100 letters, digits, `-`, `_` and `.`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,100}$"))]
     id: String,
     /// When somebody is to be told.
     #[serde(flatten)]
@@ -47,8 +48,10 @@ pub struct RulePath {
 #[serde(deny_unknown_fields)]
 pub struct Trial {
     /// Windows that end before this are left out; RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     from: Option<String>,
     /// Windows that start then or later are left out; RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     to: Option<String>,
     /// A rule to try in place of the one that is kept.
     rule: Option<Rule>,
@@ -142,7 +145,9 @@ pub fn change_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> 
         .id("changeRule")
         .tag("rules")
         .summary("Change a rule")
-        .description("A JSON merge patch (RFC 7396). What the rule has seen until now does not count any more.")
+        .description(
+            "A JSON merge patch (RFC 7396). What the rule has seen until now does not count any more.",
+        )
         .response::<404, Problem>()
         .response::<422, Problem>()
 }

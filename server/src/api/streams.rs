@@ -66,7 +66,7 @@ impl JsonSchema for NewStreams {
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let one = generator.subschema_for::<StreamConfig>();
-        schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one, "maxItems": AT_ONCE }] })
+        schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "maxItems": AT_ONCE }] })
     }
 }
 
@@ -187,9 +187,15 @@ pub fn add_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
         .id("addStreams")
         .tag("streams")
         .summary("Add a stream, or several")
-        .description("One object adds one stream. An array adds each by itself, and says of each what became of it.")
-        .response_with::<201, Json<StreamView>, _>(|response| response.description("added; of an array, all of them"))
-        .response_with::<207, Json<Added>, _>(|response| response.description("some of an array were not added"))
+        .description(
+            "One object adds one stream. An array adds each by itself, and says of each what became of it.",
+        )
+        .response_with::<201, Json<StreamView>, _>(|response| {
+            response.description("added; of an array, all of them")
+        })
+        .response_with::<207, Json<Added>, _>(|response| {
+            response.description("some of an array were not added")
+        })
         .response::<409, Problem>()
         .response::<422, Problem>()
 }
@@ -233,7 +239,8 @@ pub async fn change(
 ) -> Result<Json<StreamView>, Problem> {
     let before = known(&app, &path.id)?;
     let shown = before.config.shown_uri();
-    let mut after = serde_json::to_value(&before.config).map_err(|error| Problem::unavailable(error.to_string()))?;
+    let mut after =
+        serde_json::to_value(&before.config).map_err(|error| Problem::unavailable(error.to_string()))?;
     let mut patch = patch;
     // A caller that sends back what it was shown means the address as it is.
     if patch.get("uri").and_then(Value::as_str) == Some(shown.as_str()) {
@@ -297,7 +304,11 @@ pub async fn probe(State(app): Shared, Body(request): Body<ProbeRequest>) -> Res
     let config = StreamConfig::new("probe", request.uri);
     admitted(&app, &config).await?;
     let _place = app.probes.try_acquire().map_err(|_| {
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "enough addresses are looked at already; try again")
+        Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "busy",
+            "enough addresses are looked at already; try again",
+        )
     })?;
     let plan = app.streams.plan(&config)?;
     Ok(Json(daemon::probe(plan).await))
@@ -347,7 +358,8 @@ pub async fn snapshot(State(app): Shared, Path(path): Path<StreamPath>) -> Resul
         return Err(Problem::not_found("no picture has come yet"));
     };
     let encode = move || jpeg(&picture.data, picture.width, picture.height);
-    let encoded = tokio::task::spawn_blocking(encode).await.map_err(|_| Problem::unavailable("it is stopping"))?;
+    let encoded =
+        tokio::task::spawn_blocking(encode).await.map_err(|_| Problem::unavailable("it is stopping"))?;
     let encoded = encoded.map_err(Problem::unavailable)?;
     let captured = captured.to_rfc3339();
     let headers = [
@@ -363,7 +375,10 @@ pub fn snapshot_docs(operation: TransformOperation<'_>) -> TransformOperation<'_
         .id("streamSnapshot")
         .tag("streams")
         .summary("The newest picture, as the model sees it")
-        .description("JPEG; `X-Captured` says when it was captured.")
+        .response_with::<200, (), _>(|mut response| {
+            response.inner().content = [("image/jpeg".to_owned(), Default::default())].into_iter().collect();
+            response.description("JPEG; `X-Captured` says when it was captured")
+        })
         .response::<404, Problem>()
 }
 
@@ -398,7 +413,9 @@ pub(crate) async fn restore(app: &App) -> Result<(), HistoryError> {
 /// An id as it stands in a path.
 fn encoded(id: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    id.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    id.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[cfg(test)]

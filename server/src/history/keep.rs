@@ -12,7 +12,11 @@ use super::write::milliseconds;
 const PIECE: usize = 2000;
 
 /// Deletes what is older than the limits, then what is too much.
-pub(super) fn tidy(connection: &mut Connection, config: &HistoryConfig, now: UtcTime) -> rusqlite::Result<()> {
+pub(super) fn tidy(
+    connection: &mut Connection,
+    config: &HistoryConfig,
+    now: UtcTime,
+) -> rusqlite::Result<()> {
     let before = |keep: Duration| milliseconds(now) - i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
     for (table, keep) in [
         ("windows", config.keep_windows),

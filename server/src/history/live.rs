@@ -122,7 +122,8 @@ impl Listener {
             }
             if self.behind {
                 let after = self.last;
-                let (page, more) = self.history.read(move |file| query::records_after(file, after, PAGE)).await?;
+                let (page, more) =
+                    self.history.read(move |file| query::records_after(file, after, PAGE)).await?;
                 self.behind = more;
                 self.page = page.into();
                 if !self.page.is_empty() {

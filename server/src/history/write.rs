@@ -186,7 +186,8 @@ fn insert(
 
 fn keep_alert(change: &Transaction<'_>, alert: Alert, now: i64) -> rusqlite::Result<Option<Told>> {
     let payload = json(&alert)?;
-    let record = (live::ALERTS, alert.alert_id.as_str(), alert.stream_id.as_str(), None, now, payload.as_str());
+    let record =
+        (live::ALERTS, alert.alert_id.as_str(), alert.stream_id.as_str(), None, now, payload.as_str());
     let seq = insert(change, record)?;
     Ok(seq.and_then(|seq| Told::new(seq, live::ALERTS, alert.stream_id, payload)))
 }

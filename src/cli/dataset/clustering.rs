@@ -13,8 +13,9 @@ use avicuna_models::manifest::cache_dir;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::counter::Counter;
+use super::events;
 use super::source::Source;
-use super::{bar, events};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -100,11 +101,16 @@ impl Clustering {
         }
         pull()?;
         let cache = cache_dir()?;
-        let bar = bar("embeddings", events.texts.len() as u64)?;
+        let counter = Counter::new("embedding")?;
+        let (mut done, of) = (0, events.texts.len() as u64);
         let open = || minilm::CaptionEncoder::open(&cache);
         let dir = out.join("embeddings");
-        let embeddings = cluster::embed_cached(&dir, &events.texts, &open, &mut |done| bar.inc(done))?;
-        bar.finish_and_clear();
+        let mut progress = |more| {
+            done += more;
+            counter.at(done, of);
+        };
+        let embeddings = cluster::embed_cached(&dir, &events.texts, &open, &mut progress)?;
+        counter.end();
         Ok(embeddings)
     }
 

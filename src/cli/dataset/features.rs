@@ -9,7 +9,7 @@ use avicuna_corpus::features::{self, Encoders, Format, Media, Options};
 use avicuna_models::encoder::DeviceChoice;
 use clap::{Args, ValueEnum};
 
-use super::bar;
+use super::counter::Counter;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -46,12 +46,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let media = media(arguments)?;
     let encoders = Encoders::load(&arguments.model, arguments.device, None)?;
     let out = arguments.out.clone().unwrap_or_else(|| arguments.dir.join("features"));
-    let bar = bar("features", media.len() as u64)?;
-    let progress = |progress: features::Progress| bar.set_position(progress.done as u64);
+    let counter = Counter::new("encoding files")?;
+    let progress = |progress: features::Progress| counter.at(progress.done as u64, progress.of as u64);
     let began = Instant::now();
     let options = Options { format: arguments.format, ..Options::default() };
     let report = features::extract(&encoders, &media, &out, &options, &progress)?;
-    bar.finish_and_clear();
+    counter.end();
     println!(
         "{} files encoded in {:.0} s, {} were there already, {} skipped",
         report.made,

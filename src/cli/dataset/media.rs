@@ -14,7 +14,7 @@ use avicuna_corpus::render::{self, AudioScaling, Background, RenderOptions};
 use avicuna_corpus::{Catalogue, Split};
 use clap::{Args, ValueEnum};
 
-use super::bar;
+use super::counter::Counter;
 
 /// Clips composed from packaged pictures and sounds.
 #[derive(Debug, Args)]
@@ -41,14 +41,11 @@ impl Packaged {
         let mut options = Options::new(seed, split);
         options.clips_per_label = self.clips_per_label;
         options.labels.clone_from(&self.labels);
-        let bar = bar("clips", 0)?;
-        let progress = |done: usize, of: usize| {
-            bar.set_length(of as u64);
-            bar.set_position(done as u64);
-        };
+        let counter = Counter::new("composing clips")?;
         let began = Instant::now();
-        let catalogue = packaged::build(out, &options, &progress)?;
-        bar.finish_and_clear();
+        let catalogue =
+            packaged::build(out, &options, &|done: usize, of: usize| counter.at(done as u64, of as u64))?;
+        counter.end();
         println!("{} clips in {:.0} s", catalogue.clips.len(), began.elapsed().as_secs_f64());
         Ok(catalogue)
     }
@@ -113,14 +110,11 @@ pub(super) fn render(dir: &Path, how: &How, shard: Shard) -> Result<()> {
     let timelines = Timeline::all(dir)?.collect::<Result<Vec<_>, _>>()?;
     let mine = &timelines[shard.range(timelines.len())];
     let options = how.options(dir)?;
-    let bar = bar("videos", 0)?;
-    let progress = |done: usize, of: usize| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-    };
+    let counter = Counter::new("rendering videos")?;
+    let progress = |done: usize, of: usize| counter.at(done as u64, of as u64);
     let began = Instant::now();
     render::all(mine, &catalogue.by_id(), &dir.join("videos"), &options, &progress)?;
-    bar.finish_and_clear();
+    counter.end();
     let seconds: f64 = mine.iter().map(|timeline| timeline.duration).sum();
     let took = began.elapsed().as_secs_f64();
     println!("{} videos of {seconds:.0} s rendered in {took:.0} s", mine.len());

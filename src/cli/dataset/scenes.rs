@@ -8,7 +8,7 @@ use avicuna_corpus::Split;
 use avicuna_corpus::natural::{self, Options, Recipe};
 use clap::Args;
 
-use super::bar;
+use super::counter::Counter;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -56,14 +56,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         snr: *snr,
         absent: *absent_queries,
     };
-    let bar = bar("scenes", 0)?;
-    let progress = |done: usize, of: usize| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-    };
+    let counter = Counter::new("making scenes")?;
+    let progress = |done: usize, of: usize| counter.at(done as u64, of as u64);
     let began = Instant::now();
     let timelines = natural::build(natural, recipe, &options, out, &progress)?;
-    bar.finish_and_clear();
+    counter.end();
     println!("{}", std::fs::read_to_string(out.join("CARD.md"))?);
     println!("{} scenes in {:.0} s", timelines.len(), began.elapsed().as_secs_f64());
     Ok(())

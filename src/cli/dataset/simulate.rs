@@ -7,7 +7,7 @@ use avicuna_corpus::simulator::{self, Levels, Settings};
 use avicuna_models::vocabulary::Vocabulary;
 use clap::Args;
 
-use super::bar;
+use super::counter::Counter;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -36,9 +36,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let vocabulary = Vocabulary::load(vocabulary)?;
     let levels = Levels { told: *told, ..Levels::default() };
     let settings = Settings { seed: *seed, videos: *videos, seconds: *seconds, levels };
-    let bar = bar("videos", *videos as u64)?;
-    let report = simulator::simulate(&vocabulary, &settings, out, &|done| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
+    let counter = Counter::new("drawing videos")?;
+    let progress = |done| counter.at(done as u64, *videos as u64);
+    let report = simulator::simulate(&vocabulary, &settings, out, &progress)?;
+    counter.end();
     println!(
         "{} videos, of which {} hold nothing; {} events of {} of {} phrases",
         report.videos,

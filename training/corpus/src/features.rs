@@ -16,6 +16,7 @@
 mod decode;
 pub(crate) mod files;
 mod npy;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,9 @@ use avicuna_models::sample::Embedding;
 use avicuna_models::vocabulary::{Vocabulary, VocabularyError};
 
 use self::decode::{Decoded, decode};
+use self::files::Store;
 pub use self::files::{Description, EncoderDescription, Format};
-use self::files::{Store, Table};
+pub use self::rows::{Modality, Rows, RowsError};
 use crate::{Clip, Skipped};
 
 /// A file to make features of.
@@ -222,7 +224,7 @@ pub fn extract(
             });
         }
         drop(sender);
-        let mut open: BTreeMap<usize, Rows> = BTreeMap::new();
+        let mut open: BTreeMap<usize, Gathered> = BTreeMap::new();
         for (number, decoded) in decoded {
             match decoded {
                 Decoded::Window(window) => open.entry(number).or_default().add(encoders, &window)?,
@@ -271,13 +273,13 @@ fn take<'a>(next: &AtomicUsize, todo: &[&'a Media]) -> Option<(usize, &'a Media)
 
 /// Embeddings of one file by their row.
 #[derive(Default)]
-struct Rows {
+struct Gathered {
     visual: BTreeMap<usize, Embedding>,
     audio: BTreeMap<usize, Embedding>,
     bad: Option<String>,
 }
 
-impl Rows {
+impl Gathered {
     /// Encodes a window's samples. A sample the encoder refuses spoils its file; a broken encoder ends the run.
     fn add(&mut self, encoders: &Encoders, window: &decode::Window) -> Result<(), FeaturesError> {
         let decode::Window { visual: (first_frame, visual), audio: (first_clip, audio) } = window;
@@ -304,15 +306,15 @@ impl Rows {
         self.bad.clone().or_else(|| empty.then(|| "it has neither pictures nor sound".to_owned()))
     }
 
-    fn tables(&self, encoders: &Encoders) -> [Option<Table>; 2] {
+    fn tables(&self, encoders: &Encoders) -> [Option<Rows>; 2] {
         let Description { vision, audio, .. } = &encoders.description;
         [(&self.visual, vision), (&self.audio, audio)].map(|(rows, encoder)| {
             let (last, encoder) = (rows.keys().next_back()?, encoder.as_ref()?);
-            let mut data = vec![0.0; (last + 1) * encoder.dim];
+            let mut values = vec![0.0; (last + 1) * encoder.dim];
             for (row, embedding) in rows {
-                data[row * encoder.dim..][..encoder.dim].copy_from_slice(embedding);
+                values[row * encoder.dim..][..encoder.dim].copy_from_slice(embedding);
             }
-            Some(Table { rows: last + 1, dim: encoder.dim, data })
+            Some(Rows { values, dim: encoder.dim })
         })
     }
 }

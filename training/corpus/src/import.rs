@@ -1,6 +1,6 @@
 //! Annotations of public datasets, from their own files.
 //!
-//! Datasets of trimmed clips become a [`Catalogue`], those of videos with times become [`Videos`], which [`write`] makes a corpus
+//! Datasets of trimmed clips become a [`Catalogue`], those of videos with times become [`Videos`], which [`write()`] makes a corpus
 //! directory of. Media that are not there are counted by reason; a list of another layout is an error with file, line and field.
 //! Labels are the vocabulary's phrases where a class has the same name ([`Names`]), else the dataset's own in small letters.
 //!

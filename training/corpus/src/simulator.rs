@@ -50,7 +50,7 @@ use self::scene::Scene;
 use self::settings::Dealer;
 use self::things::Things;
 use self::world::World;
-use crate::features::{Description, EncoderDescription, FeaturesError, files};
+use crate::features::{Description, EncoderDescription, FeaturesError, Rows, files};
 use crate::pu_valor::Timeline;
 use avicuna_models::whole;
 
@@ -153,10 +153,8 @@ pub fn simulate(
     let done = AtomicUsize::new(0);
     let made = casts.par_iter().enumerate().map(|(index, cast)| {
         let Video { timeline, seen, heard } = video(index, cast, &world, settings);
-        let table = |table: Table| {
-            (table.dim > 0).then_some(files::Table { rows: table.rows, dim: table.dim, data: table.values })
-        };
-        store.write(&timeline.id, &[table(seen), table(heard)])?;
+        let rows = |Table { dim, values, .. }: Table| (dim > 0).then_some(Rows { values, dim });
+        store.write(&timeline.id, &[rows(seen), rows(heard)])?;
         progress(1 + done.fetch_add(1, Ordering::Relaxed));
         Ok(timeline)
     });

@@ -59,6 +59,15 @@ pub enum EvaluationError {
         /// What, with its place in the file.
         what: String,
     },
+    /// A folder without truth.
+    #[error(
+        "{dir} is no corpus to measure with: it has no annotations.json; make one with `avicuna dataset build` or `dataset import`",
+        dir = dir.display()
+    )]
+    NoCorpus {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A video has no media file.
     #[error(
         "{path} is missing; build the corpus with its videos rendered, as `avicuna dataset build` does for the test split",

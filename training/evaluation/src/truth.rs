@@ -186,7 +186,11 @@ impl Corpus {
     /// # Errors
     /// When a file cannot be read or does not go with the others, or a video's media file is missing.
     pub fn read(dir: &Path, limit: Option<usize>) -> Result<Self, EvaluationError> {
-        let annotations = Annotations::read(&dir.join("annotations.json"))?;
+        let path = dir.join("annotations.json");
+        if !path.exists() {
+            return Err(EvaluationError::NoCorpus { dir: dir.to_owned() });
+        }
+        let annotations = Annotations::read(&path)?;
         let limit = limit.unwrap_or(usize::MAX);
         let videos: BTreeMap<String, Video> = annotations.database.into_iter().take(limit).collect();
         let path = dir.join("queries.json");

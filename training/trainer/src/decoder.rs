@@ -135,7 +135,7 @@ impl Trainable {
         let (cos, sin) = rotations(&config);
         let embedding = Arc::new(embedding.flatten_all()?.to_vec1::<f32>()?);
         let head = if config.tied {
-            Frozen::shared(&embedding, config.hidden, products)?
+            Frozen::shared(&embedding, config.hidden, products)
         } else {
             Frozen::new(&[head], config.hidden, products)?
         };

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use avicuna_models::llm::{Config, LlmError, LoraWeights};
+use avicuna_models::splitmix::mixed;
 use candle_core::{DType, Device, Tensor};
 
 /// A LoRA that changes nothing yet, for every linear layer of a decoder: `A` uniform within `1 / sqrt(in)` of 0,
@@ -51,14 +52,6 @@ pub fn joined(loras: &[LoraWeights]) -> Result<LoraWeights, LlmError> {
 /// Whether PEFT's name is that of a `B [out, r]`; else it is that of an `A [r, in]`.
 fn is_b(name: &str) -> bool {
     name.ends_with(".lora_B.weight")
-}
-
-/// The finaliser of SplitMix64.
-pub(crate) fn mixed(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 #[cfg(test)]

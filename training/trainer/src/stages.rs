@@ -13,7 +13,6 @@ mod error;
 mod features;
 mod journal;
 mod model;
-mod npy;
 mod optimizer;
 mod order;
 mod output;

@@ -1,10 +1,11 @@
-//! What stage 3 leaves is what Python's `peft` loads. Runs where `AVICUNA_PYTHON` names a Python with torch, transformers
-//! and peft, and does nothing elsewhere; names, shapes and settings are checked in `stages.rs` everywhere.
+//! What stage 3 leaves is what Python's `peft` loads, in the virtual environment that `scripts/setup.sh test` makes;
+//! `AVICUNA_PYTHON` names another Python with torch, transformers and peft.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use avicuna_models::llm::{Llm, Lora, Precision};
+use avicuna_models::manifest::cache_dir;
 use avicuna_trainer::stages::{Options, Signal, train};
 use candle_core::Device;
 
@@ -14,10 +15,6 @@ use tiny::{Anything, Tiny};
 
 #[test]
 fn peft_loads_what_stage_three_left() -> Anything {
-    let Some(python) = std::env::var_os("AVICUNA_PYTHON") else {
-        eprintln!("AVICUNA_PYTHON is not set: not compared with peft");
-        return Ok(());
-    };
     let tiny = Tiny::new()?;
     let changes =
         [("train = [\"lora\"]", "train = [\"lora\", \"vision\", \"audio\"]"), ("\"words\"", "\"random\"")];
@@ -29,11 +26,16 @@ fn peft_loads_what_stage_three_left() -> Anything {
     let ids: Vec<u32> = (20..60).collect();
     let text: Vec<String> = ids.iter().map(u32::to_string).collect();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/check_peft.py");
-    let output = Command::new(python)
+    let python = match std::env::var_os("AVICUNA_PYTHON") {
+        Some(python) => PathBuf::from(python),
+        None => cache_dir()?.join("venv-peft/bin/python"),
+    };
+    let output = Command::new(&python)
         .arg(script)
         .args([tiny::base().as_os_str(), stage.as_os_str()])
         .args(["--ids", &text.join(",")])
-        .output()?;
+        .output()
+        .map_err(|error| format!("{}: {error}; run `make setup`", python.display()))?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let theirs: Vec<f32> = serde_json::from_slice(&output.stdout)?;
 

@@ -1,7 +1,9 @@
 //! The four stages on the tiny model: what they learn, survive, refuse and leave behind.
 
+use std::collections::HashMap;
 use std::path::Path;
 
+use avicuna_corpus::features::{Modality, Rows};
 use avicuna_models::checkpoint::{Released, import};
 use avicuna_models::llm::{Llm, Lora, Precision};
 use avicuna_models::localizer::{LoadOptions, Localizer};
@@ -247,6 +249,56 @@ fn a_model_directory_in_half_precision_holds_the_same_numbers_rounded() -> Anyth
         }
     }
     Localizer::load(&half.join("stage4/model"), &LoadOptions::default())?;
+    Ok(())
+}
+
+/// Products of bfloat16 numbers, on any processor: a whole stage goes where it goes in single precision.
+#[test]
+fn a_stage_of_bfloat16_products_learns_what_one_in_single_precision_learns() -> Anything {
+    let tiny = Tiny::new()?;
+    let adapters =
+        [("\"words\"", "\"random\""), ("train = [\"lora\"]", "train = [\"lora\", \"vision\", \"audio\"]")];
+    let single = tiny.dir().join("single");
+    run(&tiny.config(&adapters)?, 3, &single, (false, None))?;
+    let halved = [&adapters[..], &[("seed = 3", "seed = 3\ndtype = \"bf16\"")]].concat();
+    let bf16 = tiny.dir().join("bf16");
+    run(&tiny.config(&halved)?, 3, &bf16, (false, None))?;
+    let (single, bf16) = (losses(&single, 3)?, losses(&bf16, 3)?);
+    assert_eq!(single.len(), bf16.len());
+    assert_ne!(single, bf16, "nothing was rounded");
+    for ((step, single), (_, bf16)) in single.iter().zip(&bf16) {
+        assert!((bf16 / single - 1.0).abs() < 0.005, "step {step}: {bf16}, {single} in single precision");
+    }
+    Ok(())
+}
+
+/// `avicuna dataset features --format` gives the same numbers in either format, and training does not see which it was.
+#[test]
+fn one_step_is_the_same_from_both_formats_of_features() -> Anything {
+    let mut seen = Vec::new();
+    for safetensors in [false, true] {
+        let tiny = Tiny::new()?;
+        if safetensors {
+            let features = tiny.corpus().join("features");
+            for clip in 0..6 {
+                let id = format!("c{clip}");
+                let tensor = |modality: Modality| -> Result<(String, Tensor), Box<dyn std::error::Error>> {
+                    let rows = Rows::read(&features, modality, &id)?.ok_or("no rows")?;
+                    let shape = (rows.len(), rows.dim);
+                    Ok((modality.name().to_owned(), Tensor::from_vec(rows.values, shape, &Device::Cpu)?))
+                };
+                let both = HashMap::from([tensor(Modality::Visual)?, tensor(Modality::Audio)?]);
+                candle_core::safetensors::save(&both, features.join(format!("{id}.safetensors")))?;
+            }
+            std::fs::remove_dir_all(features.join("visual"))?;
+            std::fs::remove_dir_all(features.join("audio"))?;
+        }
+        let out = tiny.dir().join("run");
+        run(&tiny.config(&[("\"words\"", "\"random\"")])?, 4, &out, (false, Some(1)))?;
+        seen.push((losses(&out, 4)?, tensors(&out, 4)?));
+    }
+    assert_eq!(seen[0].0.len(), 1);
+    assert!(seen[0] == seen[1], "{:?} from npy, {:?} from safetensors", seen[0].0, seen[1].0);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use avicuna_models::checkpoint::read_projector;
+use avicuna_models::interleave::{Interleaver, Item, Strategy};
 use avicuna_models::llm::{Config, LoraWeights, Weights};
 use avicuna_models::tensors::{Named, read_tensors};
 use avicuna_trainer::decoder::{
@@ -74,6 +75,14 @@ struct Model {
 
 /// The base with the stages before `trained` merged, and the stage `trained` as variables.
 fn model(merged: &[&str], trained: Option<&str>) -> Result<Model, Box<dyn std::error::Error>> {
+    model_with(merged, trained, Products::Single)
+}
+
+fn model_with(
+    merged: &[&str],
+    trained: Option<&str>,
+    products: Products,
+) -> Result<Model, Box<dyn std::error::Error>> {
     let tiny = golden("tiny_avicuna");
     let config = Config::from_json(&tiny.join("base/config.json"))?;
     let lora = |stage: &str| -> Result<LoraWeights, Box<dyn std::error::Error>> {
@@ -87,11 +96,16 @@ fn model(merged: &[&str], trained: Option<&str>) -> Result<Model, Box<dyn std::e
         weights = weights.with_lora(lora(stage)?);
     }
     let trained = trained.map(lora).transpose()?;
-    let llm = Trainable::load(&weights, config, trained.as_ref(), Products::Single)?;
-    // Stage 4 brings its own projectors.
-    let own = |name: &str, file: &str| match merged.contains(&"stage4") {
-        true => adapter(&tiny.join("stage4/non_lora_trainables.bin"), name),
-        false => adapter(&tiny.join(file), name),
+    let llm = Trainable::load(&weights, config, trained.as_ref(), products)?;
+    // A stage may bring its own projectors; the last one counts.
+    let own = |name: &str, file: &str| -> Result<Projection, Box<dyn std::error::Error>> {
+        for stage in merged.iter().rev() {
+            let others = tiny.join(stage).join("non_lora_trainables.bin");
+            if read_tensors(&others)?.keys().any(|key| key.ends_with(&format!("{name}.weight"))) {
+                return adapter(&others, name);
+            }
+        }
+        adapter(&tiny.join(file), name)
     };
     Ok(Model {
         llm,
@@ -101,12 +115,16 @@ fn model(merged: &[&str], trained: Option<&str>) -> Result<Model, Box<dyn std::e
 }
 
 impl Model {
-    /// The reference's sequence at 75 visual and 25 audio tokens: A V V V, 25 times.
-    fn interleaved(&self, visual: &Tensor, audio: &Tensor) -> candle_core::Result<Video> {
-        let group = |i: usize| {
-            (0..4).map(move |j| if j == 0 { Place::Audio(i) } else { Place::Visual(3 * i + j - 1) })
+    /// The reference's sequence of all visual and audio tokens.
+    fn interleaved(&self, visual: &Tensor, audio: &Tensor) -> Result<Video, Box<dyn std::error::Error>> {
+        let interleaver = Interleaver::new(Strategy::Reference, visual.dim(0)?, audio.dim(0)?)?;
+        let place = |item: &Item| match item {
+            Item::Visual(token) => Place::Visual(*token),
+            Item::Audio(token) => Place::Audio(*token),
+            Item::Text(text) => panic!("the reference has no text between its tokens: {text:?}"),
         };
-        Ok(Video { visual: values(visual)?, audio: values(audio)?, order: (0..25).flat_map(group).collect() })
+        let order = interleaver.full().iter().map(place).collect();
+        Ok(Video { visual: values(visual)?, audio: values(audio)?, order })
     }
 
     /// The rows of a batch `NAME.input_ids`, -200 replaced by its video; padding at the end is left out.
@@ -205,7 +223,7 @@ fn stage_one_learns_the_visual_projector_as_the_reference_does() -> Anything {
     let dim = model.visual.inputs();
     let video =
         |image: &[f32]| Video { visual: image.to_vec(), audio: Vec::new(), order: vec![Place::Visual(0)] };
-    let videos = [video(&images[..dim]), video(&images[dim..])];
+    let videos: Vec<Video> = images.chunks_exact(dim).map(video).collect();
     let loss = model.learn(&tensors, "stage1", &videos, Passing::default())?;
     loss_is(loss, &expected["loss"])?;
     gradient_is(&model.visual.weight, &tensors["stage1.grad.weight"], "weight")?;
@@ -243,8 +261,10 @@ fn batches_of_audio_alone_may_have_any_lengths() -> Anything {
     let loss = |videos: &[Video]| -> Result<f64, Box<dyn std::error::Error>> {
         Ok(model.llm.loss(&model.batch(&tensors, "stage2", videos)?)?)
     };
-    let alone = loss(&[heard(1)?])? + loss(&[heard(2)?])? + loss(&[heard(3)?])?;
-    let together = loss(&[heard(1)?, heard(2)?, heard(3)?])?;
+    let all = tensors["stage2.audio"].dim(0)?;
+    let lengths = [1, all, all.div_ceil(2)];
+    let alone = lengths.iter().map(|rows| loss(&[heard(*rows)?])).sum::<Result<f64, _>>()?;
+    let together = loss(&[heard(lengths[0])?, heard(lengths[1])?, heard(lengths[2])?])?;
     assert!(alone > 0.0 && (together / alone - 1.0).abs() < 1e-5, "{together} {alone}");
     Ok(())
 }
@@ -270,6 +290,34 @@ fn stage_three_learns_every_lora_matrix_as_the_reference_does() -> Anything {
     Ok(())
 }
 
+/// Numbers of 8 bits give gradients that are off by so much of a tensor's largest, and point where those of 24 bits do.
+#[test]
+fn gradients_of_bfloat16_products_are_near_those_in_single_precision() -> Anything {
+    let tensors = golden::tensors()?;
+    let learned = |products| -> Result<(f64, Vec<Parameter>), Box<dyn std::error::Error>> {
+        let mut model = model_with(&[], Some("stage3"), products)?;
+        let video = model.interleaved(&tensors["input.visual"], &tensors["input.audio"])?;
+        let loss = model.learn(&tensors, "stage3", &[video], Passing::default())?;
+        let adapters = [model.visual.weight, model.visual.bias, model.audio.weight, model.audio.bias];
+        Ok((loss, model.llm.parameters().into_iter().cloned().chain(adapters).collect()))
+    };
+    let (exact_loss, exact) = learned(Products::Single)?;
+    let (loss, rounded) = learned(Products::Bf16)?;
+    assert!(loss != exact_loss && (loss / exact_loss - 1.0).abs() < 0.01, "{loss} {exact_loss}");
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        let (exact, rounded, name) = (&exact.gradient, &rounded.gradient, &exact.name);
+        let cosine = dot(exact, rounded) / (dot(exact, exact) * dot(rounded, rounded)).sqrt();
+        let top = exact.iter().fold(0f32, |top, x| top.max(x.abs()));
+        let off = exact.iter().zip(rounded).fold(0f32, |off, (a, b)| off.max((a - b).abs()));
+        assert!(
+            cosine > 0.98 && off <= 0.25 * top,
+            "{name}: cosine {cosine}, off by {off}, the largest is {top}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn what_is_written_for_peft_is_what_was_read() -> Anything {
     let model = model(&[], Some("stage3"))?;
@@ -280,7 +328,13 @@ fn what_is_written_for_peft_is_what_was_read() -> Anything {
         .into_iter()
         .map(|p| Named { name: p.name.clone(), shape: p.shape.to_vec(), values: &p.values })
         .collect();
-    let config = PeftConfig { r: 4, alpha: 8.0, dropout: 0.05, base: "base".into() };
+    let golden_settings = json("tiny_avicuna/stage3/adapter_config.json");
+    let config = PeftConfig {
+        r: golden_settings["r"].as_u64().expect("r") as usize,
+        alpha: golden_settings["lora_alpha"].as_f64().expect("alpha"),
+        dropout: golden_settings["lora_dropout"].as_f64().expect("dropout"),
+        base: golden_settings["base_model_name_or_path"].as_str().expect("a name").into(),
+    };
     write_lora(folder.path(), &config, &matrices)?;
     let saved = read_tensors(&folder.path().join("adapter_model.safetensors"))?;
     let original = read_tensors(&golden("tiny_avicuna/stage3/adapter_model.safetensors"))?;
@@ -289,7 +343,7 @@ fn what_is_written_for_peft_is_what_was_read() -> Anything {
         close(&saved[name], &tensor.to_dtype(DType::F32)?, 0.0, name)?;
     }
     let settings: Value = serde_json::from_slice(&std::fs::read(folder.path().join("adapter_config.json"))?)?;
-    assert_eq!(settings, json("tiny_avicuna/stage3/adapter_config.json"));
+    assert_eq!(settings, golden_settings);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use avicuna_models::evidence::{Course, Evidence};
-use avicuna_models::manifest::{EvidenceSpec, Levels};
+use avicuna_models::manifest::{EvidenceSpec, Levels, Manifest, Priors};
 use avicuna_models::slots::Slot;
 use avicuna_models::vocabulary::{Classes, Vocabulary};
 
@@ -174,6 +174,49 @@ fn what_both_say_is_surer_than_what_one_says() {
         let invented = both::detected(vec![said(label, 20, 60, 0.95)], &Evidence::default(), &witness);
         assert!(invented[0].score < 0.2, "{label}: {}", invented[0].score);
     }
+}
+
+#[test]
+fn what_is_known_of_a_phrase_beforehand_counts_where_one_sense_alone_notices_it() {
+    let vocabulary = vocabulary();
+    let priors = Priors {
+        seen: [("a dog".to_owned(), -2.0), ("animals".to_owned(), 1.0)].into(),
+        heard: [("animals".to_owned(), -1.0)].into(),
+    };
+    let odds = |priors: Priors, seen: Vec<Course>, heard: Vec<Course>| {
+        let spec = EvidenceSpec { priors, ..EvidenceSpec::default() };
+        let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
+        let told = both::detected(vec![], &Evidence { seen, heard }, &witness);
+        assert_eq!(told.len(), 1, "{told:?}");
+        (told[0].score / (1.0 - told[0].score)).ln()
+    };
+    let shift = |seen: &[&str], heard: &[&str]| {
+        let courses = |texts: &[&str]| texts.iter().map(|text| course(text, 3, 15, 0.8)).collect::<Vec<_>>();
+        odds(priors.clone(), courses(seen), courses(heard))
+            - odds(Priors::default(), courses(seen), courses(heard))
+    };
+    let close = |found: f64, right: f64| assert!((found - right).abs() < 1e-9, "{found} for {right}");
+    // The phrase's own, else its group's, else none; and none for what both senses notice.
+    close(shift(&["a dog"], &[]), -2.0);
+    close(shift(&["a cat"], &[]), 1.0);
+    close(shift(&[], &["a dog"]), -1.0);
+    close(shift(&["a person"], &[]), 0.0);
+    close(shift(&["a dog"], &["a dog"]), 0.0);
+}
+
+#[test]
+fn the_default_models_priors_are_of_phrases_and_groups_that_it_has() {
+    let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/models/avicuna-natural"));
+    let manifest = Manifest::load(dir).expect("a manifest");
+    let vocabulary = Vocabulary::load(&dir.join("vocabulary.toml")).expect("a vocabulary");
+    let groups: Vec<&str> = vocabulary.phrases().iter().map(|phrase| phrase.group.as_str()).collect();
+    let Priors { seen, heard } = &manifest.evidence.priors;
+    let unknown: Vec<&String> = seen
+        .keys()
+        .chain(heard.keys())
+        .filter(|key| vocabulary.find(key).is_none() && !groups.contains(&key.as_str()))
+        .collect();
+    assert!(!seen.is_empty() && unknown.is_empty(), "{unknown:?}");
 }
 
 #[test]

@@ -145,6 +145,13 @@ fn a_full_disk_drops_counts_and_recovers() {
     switches.full.store(true, Ordering::SeqCst);
     assert_eq!(outbox.append(&messages(5, 10)).expect("is no error"), Appended { stored: 0, dropped: 5 });
     assert_eq!(outbox.append(&messages(2, 10)).expect("is no error"), Appended { stored: 0, dropped: 2 });
+    let trouble = outbox.watch_trouble().borrow().clone().expect("nothing can be written");
+    assert!(trouble.reason.contains("the disk is full; free some space"), "{}", trouble.reason);
+    assert!(
+        trouble.reason.ends_with("new messages are dropped and counted until it can"),
+        "{}",
+        trouble.reason
+    );
     // A verdict waits for the disk.
     let mut settled = outbox.settle(Topic::Events, vec![(0, Verdict::Delivered)]);
     let accounting = outbox.accounting();
@@ -160,6 +167,7 @@ fn a_full_disk_drops_counts_and_recovers() {
         given += 1;
         std::thread::sleep(Duration::from_millis(50));
     }
+    assert_eq!(*outbox.watch_trouble().borrow(), None);
     let before = outbox.accounting();
     assert_eq!((before.produced, before.acknowledged, before.spooled), (given + 1, 1, 3));
     drop(outbox);
@@ -177,7 +185,28 @@ fn a_full_disk_is_waited_for_when_nothing_may_be_dropped() {
     });
     std::thread::sleep(Duration::from_millis(200));
     assert!(!appending.is_finished());
+    let trouble = outbox.watch_trouble().borrow().clone().expect("nothing can be written");
+    assert!(trouble.reason.ends_with("everything waits until it can"), "{}", trouble.reason);
     switches.full.store(false, Ordering::SeqCst);
     assert_eq!(appending.join().expect("no panic").expect("appends"), Appended { stored: 3, dropped: 0 });
     assert_eq!(waiting(&outbox), ids(0..3));
+}
+
+#[test]
+fn a_run_does_not_wait_for_a_failing_disk() {
+    let folder = tempdir();
+    let (outbox, switches) = on_disk(&config(&folder, 1 << 20, WhenFull::Block));
+    switches.full.store(true, Ordering::SeqCst);
+    assert!(outbox.begin("cam").blocking_recv().is_err(), "nobody will remember it");
+    switches.full.store(false, Ordering::SeqCst);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let interruptions = loop {
+        assert!(Instant::now() < deadline, "it is used again");
+        if let Ok(Begun { interruptions, .. }) = outbox.begin("cam").blocking_recv() {
+            break interruptions;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    // Whether the first is on disk, its fate was unknown.
+    assert!(interruptions <= 1);
 }

@@ -3,20 +3,18 @@
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::Worker;
 use super::wire::{self, Message};
 use crate::source::{SourceConfig, SourceEvent};
 
-/// A child says something at least once a second; one that is silent for so long is stuck.
-const SILENT: Duration = Duration::from_secs(20);
-/// How often its memory is looked at.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often its memory is looked at, and whether it still speaks.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long a child whose output is closed may take to be gone.
 const GONE: Duration = Duration::from_secs(5);
 
@@ -34,8 +32,8 @@ pub(super) enum Died {
     NotStarted(std::io::Error),
     /// It is gone, or says what is no message.
     Gone(Option<ExitStatus>),
-    /// It was ended, as it said nothing for too long.
-    Stuck,
+    /// It was ended, as it said nothing for so long.
+    Stuck(Duration),
     /// It was ended, as it held so many bytes.
     Grown(u64),
 }
@@ -50,8 +48,8 @@ impl fmt::Display for Died {
                 _ => write!(f, "the source's process ended"),
             },
             Self::Gone(None) => write!(f, "the source's process broke off and had to be ended"),
-            Self::Stuck => {
-                write!(f, "the source's process said nothing for {} s and was ended", SILENT.as_secs())
+            Self::Stuck(silent) => {
+                write!(f, "the source's process said nothing for {} s and was ended", silent.as_secs())
             }
             Self::Grown(bytes) => {
                 write!(f, "the source's process grew to {} MiB and was ended", bytes >> 20)
@@ -81,7 +79,11 @@ pub(super) struct Child {
     /// Closed to tell it to end.
     stdin: Option<ChildStdin>,
     messages: tokio::sync::mpsc::Receiver<Message>,
+    /// When it last said something.
+    heard: Instant,
+    look: Interval,
     memory: u64,
+    silence: Duration,
 }
 
 impl Child {
@@ -116,7 +118,10 @@ impl Child {
         let _told = told.await;
         let (heard, messages) = tokio::sync::mpsc::channel(1);
         tokio::spawn(listen(stdout, heard));
-        Ok(Self { process, stdin: Some(stdin), messages, memory: worker.memory })
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let Worker { memory, silence, .. } = *worker;
+        Ok(Self { process, stdin: Some(stdin), messages, heard: Instant::now(), look, memory, silence })
     }
 
     /// Its process id, while it runs.
@@ -126,29 +131,40 @@ impl Child {
 
     /// What the source says next. Nothing is lost when this is cancelled.
     pub async fn next(&mut self) -> Result<SourceEvent, Died> {
-        let mut silent = Duration::ZERO;
         loop {
-            match timeout(LOOK, self.messages.recv()).await {
-                Ok(Some(Message::Event(event))) => return Ok(event),
-                Ok(Some(Message::Alive)) => silent = Duration::ZERO,
-                Ok(None) => {
-                    let status = timeout(GONE, self.process.wait()).await.ok().and_then(Result::ok);
-                    self.kill().await;
-                    return Err(Died::Gone(status));
-                }
-                Err(_) => {
-                    silent += LOOK;
-                    if silent >= SILENT {
+            tokio::select! {
+                biased;
+                // First, for one that always has something to say may grow as well.
+                _ = self.look.tick() => {
+                    if let Some(died) = self.unwell() {
                         self.kill().await;
-                        return Err(Died::Stuck);
+                        return Err(died);
+                    }
+                }
+                message = self.messages.recv() => {
+                    self.heard = Instant::now();
+                    match message {
+                        Some(Message::Event(event)) => return Ok(event),
+                        Some(Message::Alive) => {}
+                        None => {
+                            let status = timeout(GONE, self.process.wait()).await.ok().and_then(Result::ok);
+                            self.kill().await;
+                            return Err(Died::Gone(status));
+                        }
                     }
                 }
             }
-            if let Some(bytes) = self.resident().filter(|bytes| *bytes > self.memory) {
-                self.kill().await;
-                return Err(Died::Grown(bytes));
-            }
         }
+    }
+
+    /// Why it has to be ended, if it has.
+    fn unwell(&self) -> Option<Died> {
+        let silent = self.heard.elapsed();
+        // What it said while nobody asked is not silence.
+        if silent >= self.silence && self.messages.is_empty() {
+            return Some(Died::Stuck(silent));
+        }
+        self.resident().filter(|bytes| *bytes > self.memory).map(Died::Grown)
     }
 
     /// Tells it to end and waits until it has.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::rows::{Modality, Rows};
 use super::{FeaturesError, npy};
 use crate::Skipped;
 use avicuna_models::whole;
@@ -65,17 +66,8 @@ struct Note {
     skipped: Vec<Skipped>,
 }
 
-/// Features of one modality.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Table {
-    pub rows: usize,
-    pub dim: usize,
-    /// Row by row.
-    pub data: Vec<f32>,
-}
-
 /// By their place in [`Store::write`]'s tables.
-const MODALITIES: [&str; 2] = ["visual", "audio"];
+const MODALITIES: [Modality; 2] = [Modality::Visual, Modality::Audio];
 
 const NOTE: &str = "features.json";
 
@@ -97,7 +89,7 @@ impl Store {
             |source| FeaturesError::File { path, source }
         };
         for modality in MODALITIES {
-            let folder = if format == Format::Npy { folder.join(modality) } else { folder.to_owned() };
+            let folder = if format == Format::Npy { folder.join(modality.name()) } else { folder.to_owned() };
             fs::create_dir_all(&folder).map_err(file(&folder))?;
         }
         let note = folder.join(NOTE);
@@ -131,23 +123,23 @@ impl Store {
 
     fn path(&self, id: &str, modality: usize) -> PathBuf {
         match self.format {
-            Format::Npy => self.folder.join(MODALITIES[modality]).join(format!("{id}.npy")),
+            Format::Npy => self.folder.join(MODALITIES[modality].name()).join(format!("{id}.npy")),
             Format::Safetensors => self.folder.join(format!("{id}.safetensors")),
         }
     }
 
     /// Writes the visual and the audio table of a file.
-    pub fn write(&self, id: &str, tables: &[Option<Table>; 2]) -> Result<(), FeaturesError> {
-        let tensor = |table: &Table| {
-            Tensor::from_slice(&table.data, (table.rows, table.dim), &Device::Cpu)?.to_dtype(self.numbers)
+    pub fn write(&self, id: &str, tables: &[Option<Rows>; 2]) -> Result<(), FeaturesError> {
+        let tensor = |table: &Rows| {
+            Tensor::from_slice(&table.values, (table.len(), table.dim), &Device::Cpu)?.to_dtype(self.numbers)
         };
         if self.format == Format::Safetensors {
             return self.finished(self.path(id, 0), |part| {
                 let named = MODALITIES
                     .into_iter()
                     .zip(tables)
-                    .filter_map(|(name, table)| Some((name, table.as_ref()?)));
-                let tensors = named.map(|(name, table)| Ok((name.to_owned(), tensor(table)?)));
+                    .filter_map(|(modality, table)| Some((modality.name().to_owned(), table.as_ref()?)));
+                let tensors = named.map(|(name, table)| Ok((name, tensor(table)?)));
                 let tensors = tensors.collect::<candle_core::Result<std::collections::HashMap<_, _>>>()?;
                 candle_core::safetensors::save(&tensors, part)
             });
@@ -195,9 +187,9 @@ mod tests {
         Description { model: "small-1".to_owned(), vision: encoder(3), audio: encoder(2) }
     }
 
-    fn table(dim: usize) -> Option<Table> {
-        let data = (0..4 * dim).map(|i| i as f32).collect();
-        Some(Table { rows: 4, dim, data })
+    fn table(dim: usize) -> Option<Rows> {
+        let values = (0..4 * dim).map(|i| i as f32).collect();
+        Some(Rows { values, dim })
     }
 
     #[test]
@@ -228,13 +220,40 @@ mod tests {
     }
 
     #[test]
-    fn safetensors_hold_both() {
+    fn both_formats_are_read_back_in_both_types_of_numbers() {
+        for (format, halves) in [
+            (Format::Npy, false),
+            (Format::Npy, true),
+            (Format::Safetensors, false),
+            (Format::Safetensors, true),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let store = Store::open(folder.path(), &description("a"), format).expect("opens");
+            let store = if halves { store.in_halves() } else { store };
+            store.write("x", &[table(3), table(2)]).expect("written");
+            store.write("deaf", &[table(3), None]).expect("written");
+            assert!(store.has("x") && !store.has("y"));
+            let read = |modality, id| Rows::read(folder.path(), modality, id).expect("right");
+            assert_eq!(read(Modality::Visual, "x"), table(3), "{format:?}");
+            assert_eq!(read(Modality::Audio, "x"), table(2), "{format:?}");
+            assert_eq!(read(Modality::Visual, "deaf"), table(3), "{format:?}");
+            assert_eq!(
+                (read(Modality::Audio, "deaf"), read(Modality::Audio, "y")),
+                (None, None),
+                "{format:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), &description("a"), Format::Safetensors).expect("opens");
         store.write("x", &[table(3), table(2)]).expect("written");
-        assert!(store.has("x"));
-        let read =
-            candle_core::safetensors::load(folder.path().join("x.safetensors"), &Device::Cpu).expect("read");
-        assert_eq!((read["visual"].dims(), read["audio"].dims()), (&[4, 3][..], &[4, 2][..]));
+        let path = folder.path().join("x.safetensors");
+        let bytes = fs::read(&path).expect("read");
+        fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
+        let error = Rows::read(folder.path(), Modality::Audio, "x").expect_err("it is cut off").to_string();
+        assert!(error.contains("x.safetensors: it is no safetensors file of features"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use avicuna_pipeline::source::choice::TrackChoice;
 use avicuna_pipeline::source::{self, End, Fit, Reconnect, SourceConfig, SourceEvent};
 use avicuna_pipeline::timeline::Grid;
 use tokio::sync::mpsc;
@@ -46,6 +47,8 @@ pub fn watch(path: &Path) -> Watched {
         frame_size: 32,
         fit: Fit::Stretch,
         sample_rate: RATE,
+        audio_track: TrackChoice::Default,
+        video_track: TrackChoice::Default,
         latency: Duration::ZERO,
         reconnect: Reconnect::default(),
         stall_timeout: Duration::from_secs(120),

@@ -1,4 +1,5 @@
-//! Products of bfloat16 numbers, summed in single precision, by the instructions that AVX-512 has for them.
+//! Products of bfloat16 numbers, summed in single precision: by the instructions that AVX-512 has for them, and by plain ones on
+//! processors without, which is slower and gives the same but for the rounding of the sums.
 //!
 //! A weight is stored as panels of [`PANEL`] output columns: for every pair of inputs the two numbers of each column side
 //! by side, as one instruction takes them. Eight rows of the other factor meet a panel at a time, so that 24 sums stay
@@ -11,37 +12,33 @@ const ROWS: usize = 8;
 /// Rows of one task.
 const CHUNK: usize = 48;
 
+/// The processor has AVX-512 with bfloat16: only [`Instructions::detect`] makes one.
+#[derive(Clone, Copy)]
+struct Instructions(());
+
+impl Instructions {
+    fn detect() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
+            return Some(Self(()));
+        }
+        None
+    }
+}
+
 /// A factor `[depth, columns]` in panels.
 pub(super) struct Packed {
     /// `[panels, pairs of inputs, PANEL]`; what lies behind the last column is 0.
     data: Vec<u32>,
     depth: usize,
     columns: usize,
+    instructions: Option<Instructions>,
 }
 
 impl Packed {
-    /// Whether the processor has the instructions.
-    pub(super) fn supported() -> bool {
-        #[cfg(target_arch = "x86_64")]
-        {
-            is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        {
-            false
-        }
-    }
-
-    /// Of values `value(d, c)`; `None` where [`Self::supported`] says no.
-    pub(super) fn new(
-        depth: usize,
-        columns: usize,
-        value: impl Fn(usize, usize) -> f32 + Sync,
-    ) -> Option<Self> {
+    /// Of values `value(d, c)`.
+    pub(super) fn new(depth: usize, columns: usize, value: impl Fn(usize, usize) -> f32 + Sync) -> Self {
         use rayon::prelude::*;
-        if !Self::supported() {
-            return None;
-        }
         let pairs = depth.div_ceil(2);
         let mut data = vec![0; columns.div_ceil(PANEL) * pairs * PANEL];
         data.par_chunks_exact_mut((pairs * PANEL).max(1)).enumerate().for_each(|(panel, data)| {
@@ -54,7 +51,7 @@ impl Packed {
                 }
             }
         });
-        Some(Self { data, depth, columns })
+        Self { data, depth, columns, instructions: Instructions::detect() }
     }
 
     /// `x [n, depth]` times this: `[n, columns]`.
@@ -82,20 +79,11 @@ impl Packed {
             for (out, rows) in tiles {
                 let mut sums = [[0.0; PANEL]; ROWS];
                 let count = rows.len() / pairs;
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: a `Packed` is made only where the processor has the instructions.
-                unsafe {
-                    match <&mut [[f32; PANEL]; ROWS]>::try_from(&mut sums[..count]) {
-                        Ok(sums) => tile(rows, weights, pairs, sums),
-                        Err(_) => {
-                            for (row, sums) in rows.chunks_exact(pairs).zip(&mut sums) {
-                                tile(row, weights, pairs, std::array::from_mut(sums));
-                            }
-                        }
-                    }
+                match self.instructions {
+                    #[cfg(target_arch = "x86_64")]
+                    Some(has) => has.tiles(rows, weights, pairs, &mut sums[..count]),
+                    _ => plain_tile(rows, weights, pairs, &mut sums[..count]),
                 }
-                #[cfg(not(target_arch = "x86_64"))]
-                let _never_made = (weights, count);
                 for (out, sums) in out.chunks_exact_mut(self.columns).zip(&sums) {
                     out[first..first + columns].copy_from_slice(&sums[..columns]);
                 }
@@ -116,6 +104,44 @@ fn rounded(x: f32) -> u32 {
     let bits = x.to_bits();
     let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
     if x.is_nan() { bits | 0x0040_0000 } else { nearest }
+}
+
+/// The two numbers of [`together`].
+#[inline(always)]
+fn apart(both: u32) -> (f32, f32) {
+    (f32::from_bits(both << 16), f32::from_bits(both & 0xffff_0000))
+}
+
+/// `sums[r] = row r of rows [n, pairs] times the panel`, on any processor.
+fn plain_tile(rows: &[u32], panel: &[u32], pairs: usize, sums: &mut [[f32; PANEL]]) {
+    for (row, sums) in rows.chunks_exact(pairs).zip(sums) {
+        for (x, weights) in row.iter().zip(panel.as_chunks::<PANEL>().0) {
+            let (x, next) = apart(*x);
+            for (sum, both) in sums.iter_mut().zip(weights) {
+                let (weight, next_weight) = apart(*both);
+                *sum += next * next_weight;
+                *sum += x * weight;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Instructions {
+    /// As [`plain_tile`], of at most [`ROWS`] rows.
+    fn tiles(self, rows: &[u32], panel: &[u32], pairs: usize, sums: &mut [[f32; PANEL]]) {
+        // SAFETY: `self` is the proof that the processor has the instructions.
+        unsafe {
+            match <&mut [[f32; PANEL]; ROWS]>::try_from(&mut *sums) {
+                Ok(sums) => tile(rows, panel, pairs, sums),
+                Err(_) => {
+                    for (row, sums) in rows.chunks_exact(pairs).zip(sums) {
+                        tile(row, panel, pairs, std::array::from_mut(sums));
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// `sums[r] = row r of rows [N, pairs] times the panel`.
@@ -158,22 +184,21 @@ mod tests {
 
     #[test]
     fn products_are_those_of_rounded_numbers_for_any_shape() {
-        if !Packed::supported() {
-            return;
-        }
         let number = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 1009.0 - 0.5;
         let round = |x: f32| f32::from_bits(rounded(x) & 0xffff_0000);
         for (rows, depth, columns) in [(1, 1, 1), (8, 64, 48), (19, 33, 50), (61, 10, 97)] {
             let x: Vec<f32> = (0..rows * depth).map(number).collect();
             let weight = |d: usize, c: usize| number(1000 + d * columns + c);
-            let packed = Packed::new(depth, columns, weight).expect("it is supported");
-            let out = packed.product(&x);
+            let packed = Packed::new(depth, columns, weight);
+            let found = packed.product(&x);
+            let plain = Packed { instructions: None, ..packed }.product(&x);
             for row in 0..rows {
                 for column in 0..columns {
                     let exact: f32 =
                         (0..depth).map(|d| round(x[row * depth + d]) * round(weight(d, column))).sum();
-                    let found = out[row * columns + column];
-                    assert!((found - exact).abs() < 1e-4, "{row} {column}: {found} {exact}");
+                    for found in [&found, &plain].map(|out| out[row * columns + column]) {
+                        assert!((found - exact).abs() < 1e-5, "{row} {column}: {found} {exact}");
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::lora::mixed;
+use avicuna_models::splitmix::mixed;
 
 /// Rows that one task takes at least.
 const GRAIN: usize = 16;

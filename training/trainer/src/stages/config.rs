@@ -34,7 +34,7 @@ pub enum Dtype {
     /// Single precision.
     #[default]
     F32,
-    /// Products of bfloat16 numbers, added up in single precision. Only on processors that multiply them.
+    /// Products of bfloat16 numbers, added up in single precision. Slow on processors that have no instructions for them.
     Bf16,
 }
 

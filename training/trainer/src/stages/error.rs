@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use avicuna_corpus::features::RowsError;
 use avicuna_corpus::pu_valor::PuValorError;
 use avicuna_models::interleave::InterleaveError;
 use avicuna_models::llm::LlmError;
@@ -24,6 +25,9 @@ pub enum TrainError {
     /// The time lines of a corpus.
     #[error(transparent)]
     Corpus(#[from] PuValorError),
+    /// A file of features.
+    #[error(transparent)]
+    Features(#[from] RowsError),
     /// The language model.
     #[error(transparent)]
     Llm(#[from] LlmError),

@@ -1,27 +1,12 @@
-//! The features of a corpus directory: `features/visual/ID.npy` and `features/audio/ID.npy`.
+//! The features of a corpus directory, which `avicuna dataset features` left in its `features/`.
 
 use std::path::{Path, PathBuf};
 
+pub(super) use avicuna_corpus::features::Modality as Sense;
+use avicuna_corpus::features::Rows;
 use serde::Deserialize;
 
 use super::TrainError;
-use super::npy::{self, Rows};
-
-/// A sense and its encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sense {
-    Visual,
-    Audio,
-}
-
-impl Sense {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Visual => "visual",
-            Self::Audio => "audio",
-        }
-    }
-}
 
 /// Where the features of one corpus lie.
 #[derive(Debug, Clone)]
@@ -80,22 +65,18 @@ impl Features {
 
     /// The file for the video or clip `id`.
     pub(super) fn path(&self, sense: Sense, id: &str) -> PathBuf {
-        self.folder.join(sense.name()).join(format!("{id}.npy"))
+        Rows::path(&self.folder, sense, id)
     }
 
     /// The rows of a video or clip; `None` without a file, or without the sense.
     pub(super) fn rows(&self, sense: Sense, id: &str) -> Result<Option<Rows>, TrainError> {
         let Some(dim) = self.dim(sense) else { return Ok(None) };
-        let path = self.path(sense, id);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let rows = npy::read(&path)?;
+        let Some(rows) = Rows::read(&self.folder, sense, id)? else { return Ok(None) };
         if rows.dim != dim {
             let found = rows.dim;
             let reason =
                 format!("its rows are {found} wide, the manifest's {} encoder gives {dim}", sense.name());
-            return Err(TrainError::malformed(&path, reason));
+            return Err(TrainError::malformed(&self.path(sense, id), reason));
         }
         Ok(Some(rows))
     }

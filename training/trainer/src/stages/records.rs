@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use avicuna_corpus::features::Rows;
 use avicuna_corpus::{CATALOGUE, Sense as Modality};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
@@ -10,7 +11,6 @@ use serde::Deserialize;
 use super::TrainError;
 use super::config::{Form, Timing};
 use super::features::{Features, Sense};
-use super::npy::Rows;
 use super::source::{Sample, Source};
 use crate::labels::VIDEO;
 use crate::resample::{self, Rule, Split, SubVideo};

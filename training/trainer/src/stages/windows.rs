@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use avicuna_corpus::Sense as Modality;
+use avicuna_corpus::features::Rows;
 use avicuna_corpus::pu_valor::{Segment, Timeline};
 use avicuna_models::manifest::{PromptSpec, WindowSpec};
 use avicuna_models::prompt::Template;
@@ -22,7 +23,6 @@ use rand_chacha::ChaCha8Rng;
 use super::TrainError;
 use super::config::Windows as Settings;
 use super::features::{Features, Sense};
-use super::npy::Rows;
 use super::source::{Sample, Source};
 use crate::labels::VIDEO;
 
@@ -142,7 +142,7 @@ impl Windows {
         let clips: Vec<(&Segment, Option<Rows>)> = clips.collect::<Result<_, TrainError>>()?;
         let row = |time: f64| {
             let (segment, rows) = clips.iter().find(|(s, _)| s.start <= time && time < s.end)?;
-            let rows = rows.as_ref().filter(|rows| rows.len() > 0)?;
+            let rows = rows.as_ref().filter(|rows| !rows.is_empty())?;
             let share = (time - segment.start) / (segment.end - segment.start);
             Some(rows.row(((share * rows.len() as f64) as usize).min(rows.len() - 1)).to_vec())
         };

@@ -26,9 +26,9 @@ def nearest(opinions):
     """Of each class by the mean cosine over all matrices [classes, width], without what all classes share."""
     total = 0
     for matrix in opinions:
-        matrix = matrix - matrix.mean(0)
-        matrix = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-        total = total + matrix @ matrix.T
+        centred = matrix - matrix.mean(0)
+        unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+        total = total + unit @ unit.T
     np.fill_diagonal(total, -np.inf)
     return np.argsort(-total, axis=1, kind="stable")[:, :NEAREST]
 
