@@ -68,8 +68,10 @@ page: ## the page for people, from its sources into server/page/dist
 	npm --prefix $(PAGE) ci --no-fund --no-audit
 	npm --prefix $(PAGE) run build
 
-page-test: setup ## the page in Chromium, before a real daemon; builds the program if it is not there
+page-test: ## the page in Chromium, before a real daemon
+	@scripts/setup.sh page
 	scripts/check_page.sh
+	cargo build --workspace --locked --bin avicuna
 	scripts/test_page.sh
 
 schemas: ## writes config/schemas from the record types

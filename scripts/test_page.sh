@@ -11,9 +11,6 @@ if [ ! -x "$CHROMIUM" ]; then
     echo "test_page: there is no $CHROMIUM; apt-get install chromium, or name one: CHROMIUM=PATH" >&2
     exit 1
 fi
-if [ ! -x "$AVICUNA_BIN" ]; then
-    cargo build --workspace --locked --bin avicuna
-fi
 "$AVICUNA_BIN" models pull assets/models/avicuna-small
 cd server/page
 [ -d node_modules ] || npm ci --no-fund --no-audit

@@ -51,11 +51,14 @@ function Page({ model }: { model: Model }) {
     <div class={panel ? 'page with-panel' : 'page'}>
       <Header model={model} route={route} />
       <main id="main">
-        {route.page === 'streams' ? (
-          <StreamsView model={model} view={view} selected={panel?.kind === 'event' ? panel.id : null} />
-        ) : (
-          <RulesView model={model} rules={rules} failure={failure} />
-        )}
+        <h1 class="visually-hidden">{route.page === 'streams' ? 'Streams' : 'Rules'}</h1>
+        <div class="content">
+          {route.page === 'streams' ? (
+            <StreamsView model={model} view={view} selected={panel?.kind === 'event' ? panel.id : null} />
+          ) : (
+            <RulesView model={model} rules={rules} failure={failure} />
+          )}
+        </div>
       </main>
       {panel && (
         <Panel name={href(route)} title={<Title model={model} panel={panel} />} close={close}>
@@ -67,7 +70,8 @@ function Page({ model }: { model: Model }) {
 }
 
 function Header({ model, route }: { model: Model; route: Route }) {
-  useSignals(model.linkChanged, model.streamsChanged);
+  useSignals(model.linkChanged, model.streamsChanged, model.toldChanged);
+  const told = model.alerts.length;
   const link = (page: Route['page'], words: string) => (
     <a href={href({ page, panel: null })} aria-current={route.page === page ? 'page' : undefined}>
       {words}
@@ -81,11 +85,14 @@ function Header({ model, route }: { model: Model; route: Route }) {
       <span class="name">AVicuna Stream</span>
       <nav aria-label="Pages">
         {link('streams', 'Streams')}
-        {link('rules', 'Rules')}
+        {link('rules', told > 0 ? `Rules, ${told} told` : 'Rules')}
         <a href="/docs">Interface</a>
       </nav>
       <span class="grow" />
       {model.modelName && <span class="quiet-text model-name">{model.modelName}</span>}
+      <span class="visually-hidden" aria-live="polite">
+        {model.alerts[0] && `Rule ${model.alerts[0].rule_id} on ${model.alerts[0].stream_id}: ${model.alerts[0].label}`}
+      </span>
       <span class={model.live ? 'link live' : 'link'} role="status">
         <i class="dot" />
         {model.live ? 'live' : 'connecting'}

@@ -1,6 +1,6 @@
 /** The events of one stream, as far as they have been fetched or told. */
 
-import { address, get } from '../api/http';
+import { get, Problem } from '../api/http';
 import type { EventPage, EventRecord, EventView, Modality, Phase, Review } from '../api/types';
 import { Layout } from './layout';
 import { Ranges, type Range } from './ranges';
@@ -26,6 +26,8 @@ const PAGE = 1000;
 const MOST_AT_ONCE = 200_000;
 /** Events that are held; beyond, those out of sight are forgotten. */
 const MOST_HELD = 400_000;
+/** After a call that failed, none for so long. */
+const PAUSE = 3000;
 
 export function happening(event: EventRecord, review: Review | null): Happening {
   return {
@@ -53,6 +55,7 @@ export class Events {
   private readonly byId = new Map<string, Happening>();
   private readonly known = new Ranges();
   private laid: Layout | null = null;
+  private notBefore = 0;
   private wanted: Range = { from: 0, to: 0 };
 
   constructor(readonly stream: string) {}
@@ -93,7 +96,7 @@ export class Events {
   /** Sees to it that what happens in the span is there; the newest first. */
   async want(from: number, to: number): Promise<void> {
     this.wanted = { from, to };
-    if (this.loading) return;
+    if (this.loading || Date.now() < this.notBefore) return;
     this.loading = true;
     let left = MOST_AT_ONCE;
     try {
@@ -102,7 +105,8 @@ export class Events {
       }
       this.failure = null;
     } catch (error) {
-      this.failure = error instanceof Error ? error.message : String(error);
+      this.failure = Problem.of(error).message;
+      this.notBefore = Date.now() + PAUSE;
     }
     this.capped = left <= 0;
     this.loading = false;
@@ -153,9 +157,4 @@ export class Events {
     this.known.keep(from, to >= Date.now() ? Number.POSITIVE_INFINITY : to);
     this.laid = null;
   }
-}
-
-/** Where the events of a span can be read, for those who want them all. */
-export function listAddress(stream: string, from: number, to: number): string {
-  return address('/v1/events', { stream, from: new Date(from).toISOString(), to: new Date(to).toISOString() });
 }

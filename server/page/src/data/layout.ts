@@ -45,22 +45,22 @@ export class Layout {
     return new Layout(events, start, end, lanes, rows, reach);
   }
 
-  /** Indices of events that may overlap a span: from the first, up to and without the last. */
+  /** Indices of events that may touch a span: from the first, up to and without the last. */
   within(from: number, to: number): [number, number] {
-    return [above(this.reach, from), above(this.start, to)];
+    return [first(this.reach, (reach) => reach >= from), first(this.start, (start) => start > to)];
   }
 
   /** The events that overlap a span, by start. */
   overlapping(from: number, to: number): Happening[] {
-    const [first, last] = this.within(from, to);
-    return this.events.slice(first, last).filter((event) => event.end >= from);
+    const [begin, end] = this.within(from, to);
+    return this.events.slice(begin, end).filter((event) => event.end >= from);
   }
 
-  /** The event after (`step` 1) or before (-1) another, or the first one that starts at or after `time`. */
+  /** The event after (`step` 1) or before (-1) another, or the first one that starts after `time`. */
   next(current: string | null, time: number, step: 1 | -1): Happening | undefined {
     const at = current === null ? -1 : this.events.findIndex((event) => event.id === current);
     if (at >= 0) return this.events[at + step];
-    const after = above(this.start, time);
+    const after = first(this.start, (start) => start > time);
     return this.events[step > 0 ? after : after - 1];
   }
 }
@@ -73,12 +73,12 @@ function take(free: Float64Array, event: Happening): number {
   return row;
 }
 
-/** The first index whose value is above `limit`. */
-function above(values: Float64Array, limit: number): number {
+/** The first index of rising values that is as wanted. */
+function first(values: Float64Array, wanted: (value: number) => boolean): number {
   let [low, high] = [0, values.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((values[middle] ?? Infinity) > limit) high = middle;
+    if (wanted(values[middle] ?? Infinity)) high = middle;
     else low = middle + 1;
   }
   return low;

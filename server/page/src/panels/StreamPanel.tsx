@@ -6,7 +6,7 @@ import type { StreamView } from '../api/types';
 import type { Model, Stream } from '../data/model';
 import { useSignals } from '../data/signal';
 import { toPanel } from '../route';
-import { ago, lengthWords, percent, shortTime, trimmed } from '../time/format';
+import { ago, lengthWords, percent, shortTime, since, trimmed } from '../time/format';
 import type { View } from '../time/view';
 import { useCall } from '../ui/useCall';
 import { Ask } from './Ask';
@@ -62,7 +62,7 @@ function HealthList({ stream }: { stream: Stream }) {
       <dt>State</dt>
       <dd>
         {stateWords(stream.view)}
-        {status && <span class="quiet-text"> for {ago(Date.parse(status.since)).replace(' ago', '')}</span>}
+        {status && <span class="quiet-text"> for {since(Date.parse(status.since))}</span>}
       </dd>
       {status?.reason && (
         <>

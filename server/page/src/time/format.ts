@@ -38,6 +38,9 @@ export function ago(time: number): string {
   return past < 1500 ? 'just now' : `${lengthWords(past)} ago`;
 }
 
+/** How long it has been so. */
+export const since = (time: number): string => lengthWords(Math.max(0, Date.now() - time));
+
 /** A score from 0 to 1, to two places and never rounded up to 1. */
 export function scoreWords(score: number): string {
   return (score >= 1 ? 1 : Math.min(score, 0.99)).toFixed(2);

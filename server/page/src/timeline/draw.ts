@@ -54,6 +54,8 @@ function columnHeight(count: number): number {
 export function draw(context: CanvasRenderingContext2D, scene: Scene, colours: Colours, counted: Columns): void {
   const x = (time: number) => ((time - scene.from) / (scene.to - scene.from)) * scene.width;
   context.clearRect(0, 0, scene.width, HEIGHT);
+  context.fillStyle = colours.grid;
+  for (const lane of [0, 1] as const) context.fillRect(0, laneTop(lane) + LANE - 1, scene.width, 1);
   drawCoverage(context, scene, colours, x);
   drawGrid(context, scene, colours, x);
   drawEvents(context, scene, colours, x, counted);

@@ -18,7 +18,7 @@ export function RulesView({ model, rules, failure }: Props) {
   return (
     <div class="reading">
       <div class="head">
-        <h1>Rules</h1>
+        <h2>All rules</h2>
         <a class="button main" href={toPanel({ kind: 'add-rule' })}>
           Add a rule
         </a>

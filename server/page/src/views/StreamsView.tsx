@@ -6,7 +6,7 @@ import type { Model, Stream } from '../data/model';
 import { useSignals } from '../data/signal';
 import { toPanel, open } from '../route';
 import { stateWords } from '../panels/StreamPanel';
-import { ago, lengthWords, percent } from '../time/format';
+import { lengthWords, percent, since } from '../time/format';
 import type { View } from '../time/view';
 import { Axis } from '../timeline/Axis';
 import { Timeline } from '../timeline/Timeline';
@@ -27,7 +27,6 @@ export function StreamsView({ model, view, selected }: Props) {
   useSignals(model.streamsChanged);
   return (
     <>
-      <h1 class="visually-hidden">Streams</h1>
       <Toolbar view={view} table={table} setTable={setTable} />
       {!model.ready && <p class="empty">{model.failure ?? 'Reading …'}</p>}
       {model.ready && model.failure && (
@@ -121,7 +120,7 @@ function Row({ model, stream, view, selected }: RowProps) {
           <p class={`state ${state}`}>
             <i class="dot" />
             {stateWords(settings)}
-            {stream.status && <span class="quiet-text"> {ago(Date.parse(stream.status.since)).replace(' ago', '')}</span>}
+            {stream.status && <span class="quiet-text"> {since(Date.parse(stream.status.since))}</span>}
           </p>
           {stream.status?.reason && <p class="reason">{stream.status.reason}</p>}
           <Watch stream={stream} />
