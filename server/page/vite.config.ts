@@ -14,7 +14,8 @@ function pack(): Plugin {
     },
     closeBundle() {
       for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
-        if (!/\.(html|js|css)$/.test(name)) continue;
+        // What is smaller than a packet is not worth it.
+        if (!/\.(js|css)$/.test(name)) continue;
         const path = join(folder, name);
         const bytes = readFileSync(path);
         writeFileSync(`${path}.gz`, gzipSync(bytes, { level: 9 }));

@@ -134,9 +134,11 @@ mod tests {
 
     #[test]
     fn it_comes_packed_for_those_who_take_it() {
+        let (script, _) = FILES.iter().find(|(name, _)| name.ends_with(".js")).expect("a script");
         let packing = |wanted: &str| {
-            let response = serve(INDEX, "no-cache", &asked(header::ACCEPT_ENCODING, wanted));
+            let response = serve(script, "immutable", &asked(header::ACCEPT_ENCODING, wanted));
             assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(header_of(&response, header::CONTENT_TYPE), Some("text/javascript; charset=utf-8"));
             header_of(&response, header::CONTENT_ENCODING).map(str::to_owned)
         };
         assert_eq!(packing("gzip, deflate, br").as_deref(), Some("br"));

@@ -132,9 +132,12 @@ test('only for those with a token', async ({ page }) => {
 test('how it looks', async ({ page }) => {
   await daemon.call('DELETE', `/v1/streams/${encodeURIComponent(ID)}`);
   await daemon.call('POST', '/v1/streams', { id: 'test-card', uri: 'test://?pattern=smpte&wave=sine' });
-  await until('the test card', async () => (await daemon.call('GET', '/v1/streams/test-card/snapshot.jpg')).ok);
+  await until('the test card', async () => {
+    const { coverage } = await daemon.get<{ coverage: unknown[] }>('/v1/coverage?stream=test-card');
+    return coverage.length > 0;
+  });
   await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1200, height: 620 });
+  await page.setViewportSize({ width: 1360, height: 600 });
   await page.goto(daemon.url);
   await page.getByRole('button', { name: '2 minutes' }).click();
   await until('events', async () => (await held(page)) > 5);
@@ -143,7 +146,8 @@ test('how it looks', async ({ page }) => {
   await page.keyboard.press('Enter');
   await expect(page.getByRole('complementary').getByRole('img')).toBeVisible();
   await page.getByRole('button', { name: 'Live' }).click();
-  await page.mouse.move(5, 600);
+  await expect(page.getByRole('banner').getByRole('status')).toHaveText('live');
+  await page.mouse.move(5, 590);
   await page.screenshot({ path: `${DOCS}/page-light.png` });
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.setViewportSize(PHONE);
