@@ -65,7 +65,7 @@ coverage: ## which lines the tests reach: target/llvm-cov/html/index.html
 	cargo llvm-cov --workspace --locked --html
 
 page: ## the page for people, from its sources into server/page/dist
-	npm --prefix $(PAGE) ci --no-fund --no-audit
+	npm --prefix $(PAGE) ci
 	npm --prefix $(PAGE) run build
 
 page-test: ## the page in Chromium, before a real daemon

@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cp -r package.json package-lock.json .npmrc tsconfig.json ./*.config.ts index.html src tests "$work"
-(cd "$work" && npm ci --silent --no-fund --no-audit && npm run --silent build >/dev/null)
+(cd "$work" && npm ci --loglevel=error >/dev/null && npm run --silent build >/dev/null)
 
 # Other releases of Node pack otherwise; what they pack is the same.
 unpacked() {

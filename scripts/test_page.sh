@@ -13,5 +13,5 @@ if [ ! -x "$CHROMIUM" ]; then
 fi
 "$AVICUNA_BIN" models pull assets/models/avicuna-small
 cd server/page
-[ -d node_modules ] || npm ci --no-fund --no-audit
+[ -d node_modules ] || npm ci
 npx playwright test "$@"
