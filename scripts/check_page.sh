@@ -11,6 +11,7 @@ cp -r package.json package-lock.json .npmrc tsconfig.json ./*.config.ts index.ht
 
 # Other releases of Node pack otherwise; what they pack is the same.
 unpacked() {
+    # shellcheck disable=SC2016 # The backticks are JavaScript's.
     node -e '
         const { readFileSync, readdirSync } = require("node:fs");
         const { brotliDecompressSync, gunzipSync } = require("node:zlib");

@@ -51,10 +51,12 @@ fn serve(name: &str, caching: &'static str, asked: &HeaderMap) -> Response {
     // Each packing has its own: they are other bytes.
     let tag = format!("\"{}\"", hex::encode(&Sha256::digest(bytes)[..12]));
     let known = asked.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-    let fresh = known.is_some_and(|known| known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
+    let fresh =
+        known.is_some_and(|known| known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
     let mut response = if fresh { StatusCode::NOT_MODIFIED.into_response() } else { bytes.into_response() };
     let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    let mut set =
+        |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_TYPE, kind);
     set(header::CACHE_CONTROL, caching);
     set(header::VARY, "accept-encoding");
@@ -126,10 +128,17 @@ mod tests {
     #[test]
     fn the_page_is_there_and_names_only_files_that_are() {
         let index = std::str::from_utf8(file(INDEX).expect("the page")).expect("text");
-        let mut names = index.split('"').filter_map(|part| part.strip_prefix('/')).filter(|name| !name.is_empty());
-        assert!(names.clone().any(|name| name.ends_with(".js")) && names.clone().any(|name| name.ends_with(".css")));
+        let mut names =
+            index.split('"').filter_map(|part| part.strip_prefix('/')).filter(|name| !name.is_empty());
+        assert!(
+            names.clone().any(|name| name.ends_with(".js"))
+                && names.clone().any(|name| name.ends_with(".css"))
+        );
         assert!(names.all(|name| file(name).is_some()), "{index}");
-        assert!(!index.contains("<script>") && !index.contains("style="), "the policy lets nothing inline in");
+        assert!(
+            !index.contains("<script>") && !index.contains("style="),
+            "the policy lets nothing inline in"
+        );
     }
 
     #[test]
@@ -150,7 +159,10 @@ mod tests {
     fn what_a_browser_has_is_not_sent_again() {
         let first = serve(INDEX, "no-cache", &HeaderMap::new());
         let tag = header_of(&first, header::ETAG).expect("a tag").to_owned();
-        assert!(header_of(&first, header::CONTENT_SECURITY_POLICY).is_some_and(|policy| !policy.contains("unsafe")));
+        assert!(
+            header_of(&first, header::CONTENT_SECURITY_POLICY)
+                .is_some_and(|policy| !policy.contains("unsafe"))
+        );
         let again = serve(INDEX, "no-cache", &asked(header::IF_NONE_MATCH, &format!("\"x\", W/{tag}")));
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(serve(INDEX, "no-cache", &asked(header::IF_NONE_MATCH, "\"x\"")).status(), StatusCode::OK);
