@@ -374,6 +374,7 @@ fn what_is_asked_wrongly_is_answered_so() {
         ("/v1/events", 200),
         ("/docs", 200),
         ("/openapi.json", 200),
+        ("/asyncapi.yaml", 200),
         ("/healthz", 200),
     ] {
         let reply = served.call("GET", path, None);

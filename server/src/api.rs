@@ -19,6 +19,7 @@ use aide::openapi::{OpenApi, SecurityScheme};
 use aide::redoc::Redoc;
 use avicuna_pipeline::control::Control;
 use avicuna_pipeline::daemon::{Asker, Streams};
+use avicuna_pipeline::sink::Topics;
 use avicuna_pipeline::timeline::UtcTime;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
@@ -40,6 +41,8 @@ use crate::rulebook::Rulebook;
 const DOCS: &str = "/docs";
 /// The document.
 const OPENAPI: &str = "/openapi.json";
+/// The document of what is published.
+const ASYNCAPI: &str = "/asyncapi.yaml";
 
 /// What every call can reach.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ pub(crate) struct App {
     /// Addresses that are looked at at once.
     pub probes: Semaphore,
     pub reload: reload::Reload,
+    /// Where records are published.
+    pub topics: Topics,
 }
 
 pub use reload::Reload;
@@ -133,8 +138,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         let document = document.clone();
         async move { Json((*document).clone()) }
     };
+    let published = crate::asyncapi::document(&app.topics).to_string();
+    let published = move || async move { ([(header::CONTENT_TYPE, "application/yaml")], published) };
     calls
         .route(OPENAPI, get(described))
+        .route(ASYNCAPI, get(published))
         .route(DOCS, Redoc::new(OPENAPI).with_title("AVicuna Stream").axum_route().into())
         .merge(page::router())
         .fallback(nothing)

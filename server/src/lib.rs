@@ -3,6 +3,7 @@
 
 mod allow;
 mod api;
+mod asyncapi;
 pub mod auth;
 mod extract;
 mod history;

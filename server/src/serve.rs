@@ -9,6 +9,7 @@ use std::time::Duration;
 use avicuna_pipeline::config::ControlConfig;
 use avicuna_pipeline::control::Control;
 use avicuna_pipeline::daemon::{Asker, Observer, Streams};
+use avicuna_pipeline::sink::Topics;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, Method, header};
@@ -58,6 +59,8 @@ pub struct Parts {
     pub history: HistoryConfig,
     /// Reads the configuration file again.
     pub reload: Reload,
+    /// Where records are published.
+    pub topics: Topics,
 }
 
 /// Why the interface cannot be served.
@@ -112,7 +115,7 @@ impl Server {
     /// # Errors
     /// Names the key and what to do.
     pub async fn bind(parts: Parts) -> Result<Option<Self>, ServerError> {
-        let Parts { control, streams, asker, config, history, reload } = parts;
+        let Parts { control, streams, asker, config, history, reload, topics } = parts;
         let Ok(Some(address)) = config.address() else { return Ok(None) };
         let auth = Auth::new(config.token_file.as_deref(), config.trusted_proxy_header.as_deref())?;
         let tls = tls(&config)?;
@@ -131,6 +134,7 @@ impl Server {
             allow: Allow::new(config.allow),
             probes: Semaphore::new(PROBES),
             reload,
+            topics,
         });
         let mut router = api::router(app.clone()).layer(DefaultBodyLimit::max(config.max_body));
         if let Some(cors) = cors {

@@ -60,6 +60,7 @@ async fn watch(loaded: Loaded, file: PathBuf) -> anyhow::Result<ExitCode> {
             keep_windows: config.history.keep_windows,
             max_bytes: config.history.max_bytes,
         },
+        topics: config.sink.kafka.topics,
         config: config.control,
         reload,
     };
