@@ -132,7 +132,15 @@ test('an event is opened by a click, and an empty place says why', async ({ page
   await page.mouse.click(...spots.event);
   await expect(panel(page, words.split(',')[0] ?? '')).toBeVisible();
   await page.keyboard.press('Escape');
-  await page.mouse.click(...spots.gap);
+  await expect(page.getByRole('complementary')).toHaveCount(0);
+  // The time line is as wide again as it was.
+  const [x, y] = spots.gap;
+  await expect(async () => {
+    await page.mouse.move(x + 1, y);
+    await page.mouse.move(x, y);
+    await expect(hint).toContainText(': watched', { timeout: 500 });
+  }).toPass();
+  await page.mouse.click(x, y);
   const why = panel(page, 'Why, or why not');
   await expect(why.getByText('This moment: watched')).toBeVisible();
   await expect(why.getByText('The model answered').first()).toBeVisible();
