@@ -61,8 +61,8 @@ export class Mock {
       case '/v1/events':
         return void json(this.page(moment('from', 0), moment('to', Infinity), Number(url.searchParams.get('limit') ?? 100)));
       case '/v1/events/stream':
-        response.setHeader('content-type', 'text/event-stream').write('event: keepalive\ndata: {}\n\n');
-        return;
+        response.setHeader('content-type', 'text/event-stream');
+        return alive(response);
     }
     const file = join(DIST, url.pathname === '/' ? 'index.html' : url.pathname);
     if (!existsSync(file)) return void response.writeHead(404).end();
@@ -96,6 +96,13 @@ export class Mock {
     }
     return spans;
   }
+}
+
+/** A sign of life now and again, as the daemon gives it. */
+function alive(response: ServerResponse): void {
+  response.write('event: keepalive\ndata: {}\n\n');
+  const timer = setInterval(() => response.write('event: keepalive\ndata: {}\n\n'), 10_000);
+  response.on('close', () => clearInterval(timer));
 }
 
 const STREAM = {

@@ -28,6 +28,8 @@ const MOST_AT_ONCE = 200_000;
 const MOST_HELD = 400_000;
 /** After a call that failed, none for so long. */
 const PAUSE = 3000;
+/** Laying events out takes at most one part in so many of the time. */
+const SHARE = 10;
 
 export function happening(event: EventRecord, review: Review | null): Happening {
   return {
@@ -54,7 +56,11 @@ export class Events {
   failure: string | null = null;
   private readonly byId = new Map<string, Happening>();
   private readonly known = new Ranges();
-  private laid: Layout | null = null;
+  private laid = Layout.of([]);
+  /** Is there something that is not laid out? */
+  private stale = false;
+  private layNext = 0;
+  private layTimer = 0;
   private notBefore = 0;
   private wanted: Range = { from: 0, to: 0 };
 
@@ -64,9 +70,20 @@ export class Events {
     return this.byId.size;
   }
 
-  /** All events, laid out in time. */
+  /** All events, laid out in time. Of very many the newest may be told a moment later. */
   layout(): Layout {
-    this.laid ??= Layout.of([...this.byId.values()]);
+    const now = performance.now();
+    if (this.stale && now >= this.layNext) {
+      this.laid = Layout.of([...this.byId.values()]);
+      this.stale = false;
+      const done = performance.now();
+      this.layNext = done + SHARE * (done - now);
+    } else if (this.stale && this.layTimer === 0) {
+      this.layTimer = window.setTimeout(() => {
+        this.layTimer = 0;
+        this.changed.tell();
+      }, this.layNext - now);
+    }
     return this.laid;
   }
 
@@ -144,7 +161,7 @@ export class Events {
   }
 
   private drawn(): void {
-    this.laid = null;
+    this.stale = true;
     this.changed.tell();
   }
 
@@ -155,6 +172,6 @@ export class Events {
       if (event.end < from || event.start > to) this.byId.delete(id);
     }
     this.known.keep(from, to >= Date.now() ? Number.POSITIVE_INFINITY : to);
-    this.laid = null;
+    this.stale = true;
   }
 }

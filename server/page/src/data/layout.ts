@@ -67,9 +67,16 @@ export class Layout {
 
 /** The first row that is free, or else the one that will be soonest. */
 function take(free: Float64Array, event: Happening): number {
-  let row = free.findIndex((until) => until <= event.start);
-  if (row < 0) row = free.indexOf(Math.min(...free));
-  free[row] = Math.max(free[row] ?? event.end, event.end);
+  let row = 0;
+  for (let other = 0; other < ROWS; other++) {
+    const until = free[other] as number;
+    if (until <= event.start) {
+      row = other;
+      break;
+    }
+    if (until < (free[row] as number)) row = other;
+  }
+  free[row] = Math.max(free[row] as number, event.end);
   return row;
 }
 
