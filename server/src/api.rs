@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 use crate::allow::Allow;
 use crate::auth::{Auth, Role};
 use crate::history::{History, Span};
+use crate::page;
 use crate::problem::Problem;
 use crate::rulebook::Rulebook;
 
@@ -143,6 +144,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(OPENAPI, get(described))
         .route(ASYNCAPI, get(published))
         .route(DOCS, Redoc::new(OPENAPI).with_title("AVicuna Stream").axum_route().into())
+        .merge(page::router())
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), admit))
@@ -165,6 +167,9 @@ async fn admit(State(app): Shared, request: Request, next: Next) -> Response {
         // A name that leads here from a page of elsewhere: without tokens only this machine is let in.
         let detail = "this interface is for this machine; call it as 127.0.0.1 or localhost, or set control.token_file";
         return Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", detail).into_response();
+    }
+    if page::is_open(request.uri().path()) {
+        return next.run(request).await;
     }
     let role = match app.auth.role(request.headers()).await {
         Ok(role) => role,

@@ -7,6 +7,7 @@ mod asyncapi;
 pub mod auth;
 mod extract;
 mod history;
+mod page;
 mod problem;
 mod rulebook;
 mod rules;
