@@ -49,7 +49,9 @@ pids+=("$daemon")
 
 await "embedded Kafka broker"
 broker=$(sed -n 's/.*embedded Kafka broker.*"brokers":"\([^"]*\)".*/\1/p' "$log")
+page=$(sed -n 's/.*probes and metrics are served.*"address":"\([^"]*\)".*/\1/p' "$log")
 echo "the scene is live at $camera, the broker at $broker"
+echo "look at it, as long as this runs: http://$page/"
 mkfifo "$work/events"
 python3 -u scripts/show_events.py --truth "$scene.json" <"$work/events" &
 shown=$!

@@ -89,8 +89,9 @@ impl Failure {
         shown: &str,
     ) -> Self {
         let kind = classify(error, debug.unwrap_or_default());
+        let is_file = uri.starts_with("file:");
         let said = match kind {
-            Kind::Unreachable if error.matches(gst::StreamError::Failed) => {
+            Kind::Unreachable if error.matches(gst::StreamError::Failed) && !is_file => {
                 "the server does not answer, or broke off".to_owned()
             }
             _ => clean(error.message(), uri, shown),
@@ -102,7 +103,12 @@ impl Failure {
             message.push_str(&format!(" ({detail})"));
         }
         tracing::debug!(element = by, kind = kind.name(), message, "bus");
-        let advice = advice(kind);
+        let advice = match kind {
+            Kind::Unreachable if is_file => {
+                "its disk or network drive cannot read it; look into the system's log"
+            }
+            _ => advice(kind),
+        };
         if !advice.is_empty() {
             message.push_str("; ");
             message.push_str(advice);
@@ -206,6 +212,19 @@ mod tests {
             said,
             "unreachable: rtsp://***@cam/1: Could not open rtsp://***@cam/1 (Failed to connect. (Connection refused)); \
              check that the server runs and that the network lets it through"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_has_no_server() {
+        let error = glib::Error::new(gst::ResourceError::Read, "Could not read from resource.");
+        let debug = "gstfilesrc.c(1): f (): /GstPipeline:p\nSystem error: Input/output error";
+        let said =
+            Failure::from_bus(&error, Some(debug), None, "file:///mnt/a.mp4", "/mnt/a.mp4").to_string();
+        assert_eq!(
+            said,
+            "unreachable: /mnt/a.mp4: Could not read from resource (System error: Input/output error); \
+             its disk or network drive cannot read it; look into the system's log"
         );
     }
 
