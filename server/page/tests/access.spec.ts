@@ -5,7 +5,8 @@ import { resolve } from 'node:path';
 import { Daemon, tokens, until } from './daemon';
 import { clean, held, panel, timeline, watch } from './support';
 
-const DOCS = resolve(import.meta.dirname, '../../../docs');
+/** Where the pictures go: into the documents when UPDATE_PICTURES is set. */
+const PICTURES = resolve(import.meta.dirname, process.env['UPDATE_PICTURES'] ? '../../../docs' : '../test-results');
 const PHONE = { width: 390, height: 844 };
 /** All that an id may have. */
 const ID = `"'><script>alert(1)<&amp;ünï-犬`;
@@ -148,10 +149,10 @@ test('how it looks', async ({ page }) => {
   await page.getByRole('button', { name: 'Live' }).click();
   await expect(page.getByRole('banner').getByRole('status')).toHaveText('live');
   await page.mouse.move(5, 590);
-  await page.screenshot({ path: `${DOCS}/page-light.png` });
+  await page.screenshot({ path: `${PICTURES}/page-light.png` });
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.setViewportSize(PHONE);
   await page.getByRole('button', { name: 'Close' }).click();
   await page.getByRole('heading', { name: 'test-card' }).waitFor();
-  await page.screenshot({ path: `${DOCS}/page-phone-dark.png` });
+  await page.screenshot({ path: `${PICTURES}/page-phone-dark.png` });
 });
