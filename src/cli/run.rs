@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use avicuna_pipeline::config::{Config, Loaded};
 use avicuna_pipeline::daemon::{Daemon, Streams};
-use avicuna_server::{HistoryConfig, Parts, Reload, Server};
+use avicuna_server::{HistoryConfig, Parts, Reload, Server, TellConfig};
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -61,6 +61,7 @@ async fn watch(loaded: Loaded, file: PathBuf) -> anyhow::Result<ExitCode> {
             max_bytes: config.history.max_bytes,
         },
         config: config.control,
+        tell: TellConfig { webhooks: config.webhook, mqtt: config.mqtt },
         reload,
     };
     let serving = CancellationToken::new();
