@@ -2,15 +2,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use support::served::{Ear, Reply, Served, serve, start, stream};
 use support::{Daemon, check_coverage, check_lives, config, lines, repository};
-use tempfile::TempDir;
 
 fn problems(reply: &Reply) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().expect("text").to_owned();
