@@ -137,6 +137,11 @@ fn events_are_found_heard_reviewed_and_explained() {
     let film = json!({"id": "film", "uri": scene, "queries": ["music"]});
     assert_eq!(served.call("POST", "/v1/streams", Some(&film)).status, 201);
     served.until("it has ended", |served| served.get("/v1/streams/film")["status"]["state"] == "ended");
+    served.until("everything is delivered", |served| {
+        let ended =
+            lines(&served.output(), "events").iter().filter(|event| event.data["phase"] == "ended").count();
+        served.get("/v1/events?stream=film&limit=1000")["events"].as_array().map(Vec::len) == Some(ended)
+    });
     let published = lines(&served.output(), "events");
     assert!(!published.is_empty(), "{}", served.daemon.log());
     // What is heard is what is published, in its order.
