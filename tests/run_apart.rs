@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::{Daemon, check_coverage, check_lives, config, lines};
+use support::{Daemon, check_coverage, check_lives, config, lines, sources};
 
 /// A live test picture that never ends, and one beside it in the daemon itself.
 fn streams(folder: &tempfile::TempDir, output: &Path) -> String {
@@ -54,14 +54,6 @@ fn a_source_that_aborts_is_one_outage_of_one_stream() {
     let (end, watched) = check_coverage(&lines(&path, "coverage"), "inside");
     assert!(end - watched < 11.0, "{watched} of {end} s of the other stream were watched");
     check_lives(&lines(&path, "events"), "apart");
-}
-
-/// The children of the daemon with this process id, all of which are sources.
-fn sources(pid: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let pids = children.flat_map(|pids| pids.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-    pids.filter_map(|pid| pid.parse().ok()).collect()
 }
 
 #[test]

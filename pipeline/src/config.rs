@@ -8,6 +8,7 @@ mod durations;
 mod error;
 mod places;
 mod stream;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use document::parse;
 pub use error::{ConfigError, Problem};
 pub use places::Places;
 pub use stream::{Isolation, ReconnectConfig, StreamConfig};
+pub use tell::{MqttConfig, RecordKind, SecretKey, WebhookConfig};
 
 use crate::outbox::OutboxConfig;
 use crate::sink::KafkaConfig;
@@ -45,6 +47,12 @@ pub struct Config {
     pub log: LogConfig,
     /// When and how the daemon ends.
     pub daemon: DaemonConfig,
+    /// Who is told over HTTP.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub webhook: Vec<WebhookConfig>,
+    /// Who is told over MQTT.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mqtt: Vec<MqttConfig>,
     /// What is watched. `[defaults]` of the file has been filled in.
     pub stream: Vec<StreamConfig>,
 }
@@ -273,6 +281,8 @@ impl Config {
     pub fn redacted(&self) -> Self {
         let mut shown = self.clone();
         shown.sink.kafka = self.sink.kafka.redacted();
+        shown.webhook = self.webhook.iter().map(WebhookConfig::redacted).collect();
+        shown.mqtt = self.mqtt.iter().map(MqttConfig::redacted).collect();
         for stream in &mut shown.stream {
             stream.uri = stream.shown_uri();
         }

@@ -9,10 +9,12 @@ use crate::window::StreamId;
 
 mod message;
 mod run;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod window;
 
+pub use stream::{StreamPhase, StreamRecord};
 pub use window::{Answered, Found, WindowFate, WindowRecord};
 
 pub use run::Run;

@@ -16,7 +16,7 @@ pub use config::{KafkaConfig, Topics};
 pub use delivery::Delivery;
 pub use embedded::EmbeddedBroker;
 pub use jsonl::JsonlSink;
-pub use kafka::KafkaSink;
+pub use kafka::{KafkaSink, source};
 
 use std::path::PathBuf;
 

@@ -8,6 +8,7 @@ mod probes;
 mod reload;
 mod reviews;
 mod rules;
+mod sinks;
 mod streams;
 mod windows;
 
@@ -36,6 +37,7 @@ use crate::history::{History, Span};
 use crate::page;
 use crate::problem::Problem;
 use crate::rulebook::Rulebook;
+use crate::tell;
 
 /// The page that shows the document.
 const DOCS: &str = "/docs";
@@ -52,6 +54,8 @@ pub(crate) struct App {
     pub asker: Asker,
     pub history: History,
     pub rules: Rulebook,
+    /// How those who are told are.
+    pub sinks: Vec<Arc<tell::State>>,
     pub auth: Auth,
     pub allow: Allow,
     /// Addresses that are looked at at once.
@@ -104,6 +108,7 @@ pub(crate) fn describe() -> (OpenApi, Router<Arc<App>>) {
                 .delete_with(rules::remove, rules::remove_docs),
         )
         .api_route("/v1/rules/{id}/test", post_with(rules::test, rules::test_docs))
+        .api_route("/v1/sinks", get_with(sinks::list, sinks::list_docs))
         .api_route("/v1/chat/completions", post_with(chat::complete, chat::complete_docs))
         .api_route("/v1/models", get_with(chat::models, chat::models_docs))
         .api_route("/v1/reload", post_with(reload::reload, reload::reload_docs))

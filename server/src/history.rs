@@ -22,11 +22,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use avicuna_pipeline::outbox::Message;
-use avicuna_pipeline::record::WindowRecord;
+use avicuna_pipeline::record::{StreamRecord, WindowRecord};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{broadcast, oneshot};
 
-pub use live::{Listener, Told};
+pub use live::{Aim, Listener, Told, What};
 pub use query::{Cursor, EventFilter, EventRow, Span};
 pub use schema::Unfit;
 use write::{Job, Writer};
@@ -173,22 +173,35 @@ impl History {
         answer.await.map_err(|_| HistoryError::Closed)?
     }
 
+    /// Number of the newest record.
+    pub fn newest(&self) -> i64 {
+        self.shared.newest.load(Ordering::Acquire)
+    }
+
     /// Hears everything after the record of this number; `None`: everything from now on.
     pub fn listen(&self, after: Option<i64>) -> Listener {
         // In this order: what is kept in between is heard, or is older than now.
         let live = self.shared.live.subscribe();
-        let newest = self.shared.newest.load(Ordering::Acquire);
+        let newest = self.newest();
         Listener::new(self.clone(), live, after.unwrap_or(newest), after.is_some_and(|after| after < newest))
     }
 }
 
 impl History {
-    /// Keeps what was published, what became of windows and what rules made of them. Blocks while the disk is behind.
-    pub fn keep(&self, messages: &[Message], windows: &[WindowRecord], alerts: Vec<Alert>) {
+    /// Keeps what was published, what became of windows and streams, and what rules made of windows. Blocks while the disk
+    /// is behind.
+    pub fn keep(
+        &self,
+        messages: &[Message],
+        windows: &[WindowRecord],
+        streams: &[StreamRecord],
+        alerts: Vec<Alert>,
+    ) {
         let Some(jobs) = self.shared.jobs() else { return };
-        let job = Job::Keep { messages: messages.to_vec(), windows: windows.to_vec(), alerts };
-        if jobs.send(job).is_err() {
-            self.shared.lost.fetch_add(messages.len() as u64, Ordering::Relaxed);
+        let count = (messages.len() + streams.len() + alerts.len()) as u64;
+        let (messages, windows, streams) = (messages.to_vec(), windows.to_vec(), streams.to_vec());
+        if jobs.send(Job::Keep { messages, windows, streams, alerts }).is_err() {
+            self.shared.lost.fetch_add(count, Ordering::Relaxed);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use avicuna_pipeline::daemon::Observer;
 use avicuna_pipeline::outbox::Message;
-use avicuna_pipeline::record::WindowRecord;
+use avicuna_pipeline::record::{StreamRecord, WindowRecord};
 
 use crate::history::{History, HistoryError, query};
 use crate::rules::{Alert, Rule, Watchers};
@@ -99,7 +99,7 @@ pub struct Onlooker {
 }
 
 impl Observer for Onlooker {
-    fn stored(&self, messages: &[Message], windows: &[WindowRecord]) {
-        self.history.keep(messages, windows, self.rules.look(windows));
+    fn stored(&self, messages: &[Message], windows: &[WindowRecord], streams: &[StreamRecord]) {
+        self.history.keep(messages, windows, streams, self.rules.look(windows));
     }
 }

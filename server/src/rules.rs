@@ -42,6 +42,9 @@ pub struct Rule {
     /// After it fired, it is quiet for so many seconds on that stream.
     #[serde(default)]
     pub cooldown: f64,
+    /// Names of the sinks that it tells; by default every one that sends alerts.
+    #[serde(default)]
+    pub targets: Vec<String>,
     /// Does it look?
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -58,7 +61,8 @@ fn yes() -> bool {
 /// A rule fired.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Alert {
-    /// `RULE/WINDOW`: the same windows fire it again.
+    /// `RULE/WINDOW/START`, the window's start in milliseconds of capture time: windows of a live stream are counted anew in
+    /// every run.
     pub alert_id: String,
     /// The rule.
     pub rule_id: String,
@@ -76,6 +80,9 @@ pub struct Alert {
     pub modality: Option<Modality>,
     /// The window that made it fire.
     pub window_id: String,
+    /// Sinks that are told; every one that sends alerts when empty.
+    #[serde(default)]
+    pub targets: Vec<String>,
 }
 
 impl Rule {
@@ -180,7 +187,7 @@ impl Watchers {
         seen.hits.clear();
         seen.run = None;
         Some(Alert {
-            alert_id: format!("{rule_id}/{}", window.id),
+            alert_id: alert_id(rule_id, window),
             rule_id: rule_id.to_owned(),
             stream_id: stream.clone(),
             label: run.label,
@@ -189,6 +196,7 @@ impl Watchers {
             score: run.score,
             modality: run.modality,
             window_id: window.id.clone(),
+            targets: rule.targets.clone(),
         })
     }
 }
@@ -212,6 +220,11 @@ impl Seen {
         }
         run.clone()
     }
+}
+
+fn alert_id(rule_id: &str, window: &WindowRecord) -> String {
+    let start = UtcTime::from_rfc3339(&window.start.utc).map_or(0, |start| start.0.div_euclid(1_000_000));
+    format!("{rule_id}/{}/{start}", window.id)
 }
 
 /// Capture time of an instant of the window that starts at `start`.
@@ -321,7 +334,10 @@ mod tests {
         let alert = alert.expect("it fires");
         assert_eq!((alert.start.stream, alert.end.stream, alert.score), (8.0, 9.0, 0.9));
         assert_eq!(alert.start.utc, "2026-11-29T14:00:08.000Z");
-        assert_eq!((alert.alert_id.as_str(), alert.modality), ("r/yard/1", Some(Modality::Audio)));
+        assert_eq!(
+            (alert.alert_id.as_str(), alert.modality),
+            ("r/yard/1/1795960805000", Some(Modality::Audio))
+        );
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::api::{self, App, Reload};
 use crate::auth::{Auth, AuthError};
 use crate::history::{History, HistoryConfig, HistoryError};
 use crate::rulebook::{Onlooker, Rulebook};
+use crate::tell::{Tell, TellConfig, TellError};
 
 /// A client that has not said what it wants by then is let go.
 const SAY: Duration = Duration::from_secs(10);
@@ -57,6 +58,8 @@ pub struct Parts {
     pub config: ControlConfig,
     /// `[history]`.
     pub history: HistoryConfig,
+    /// `[[webhook]]` and `[[mqtt]]`.
+    pub tell: TellConfig,
     /// Reads the configuration file again.
     pub reload: Reload,
     /// Where records are published.
@@ -80,6 +83,9 @@ pub enum ServerError {
     /// The history cannot be opened.
     #[error("history.path: {0}")]
     History(#[from] HistoryError),
+    /// Somebody cannot be told.
+    #[error(transparent)]
+    Tell(#[from] TellError),
     /// A file of TLS cannot be used.
     #[error("control.{key} {}: {reason}", path.display())]
     Tls {
@@ -105,6 +111,7 @@ pub struct Server {
     listener: TcpListener,
     app: Arc<App>,
     router: Router,
+    tell: Tell,
     tls: Option<TlsAcceptor>,
     clients: Arc<Semaphore>,
 }
@@ -115,7 +122,7 @@ impl Server {
     /// # Errors
     /// Names the key and what to do.
     pub async fn bind(parts: Parts) -> Result<Option<Self>, ServerError> {
-        let Parts { control, streams, asker, config, history, reload, topics } = parts;
+        let Parts { control, streams, asker, config, history, tell, reload, topics } = parts;
         let Ok(Some(address)) = config.address() else { return Ok(None) };
         let auth = Auth::new(config.token_file.as_deref(), config.trusted_proxy_header.as_deref())?;
         let tls = tls(&config)?;
@@ -124,12 +131,14 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let history = History::open(&history)?;
         let rules = Rulebook::of(&history).await?;
+        let tell = Tell::open(&tell, &history, &rules, &streams).await?;
         let app = Arc::new(App {
             control,
             streams,
             asker,
             history,
             rules,
+            sinks: tell.states(),
             auth,
             allow: Allow::new(config.allow),
             probes: Semaphore::new(PROBES),
@@ -141,7 +150,7 @@ impl Server {
             router = router.layer(cors);
         }
         let clients = Arc::new(Semaphore::new(config.max_clients));
-        Ok(Some(Self { listener, app, router, tls, clients }))
+        Ok(Some(Self { listener, app, router, tell, tls, clients }))
     }
 
     /// Where it listens.
@@ -165,6 +174,8 @@ impl Server {
                 tracing::error!(%error, "the streams that were added by calls cannot be read");
             }
         });
+        let telling = CancellationToken::new();
+        let told = tokio::spawn(self.tell.run(telling.clone()));
         let ending = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -197,6 +208,12 @@ impl Server {
         drop(self.listener);
         if timeout(LEAVE, ending.shutdown()).await.is_err() {
             tracing::debug!("calls that were under way are cut off");
+        }
+        // Behind the last records, so that they are told too.
+        let _closed = self.app.history.change(|_| Ok(())).await;
+        telling.cancel();
+        if let Err(error) = told.await {
+            tracing::error!(%error, "telling failed");
         }
     }
 }

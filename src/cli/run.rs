@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use avicuna_pipeline::config::{Config, Loaded};
 use avicuna_pipeline::daemon::{Daemon, Streams};
-use avicuna_server::{HistoryConfig, Parts, Reload, Server};
+use avicuna_server::{HistoryConfig, Parts, Reload, Server, TellConfig};
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -62,6 +62,7 @@ async fn watch(loaded: Loaded, file: PathBuf) -> anyhow::Result<ExitCode> {
         },
         topics: config.sink.kafka.topics,
         config: config.control,
+        tell: TellConfig { webhooks: config.webhook, mqtt: config.mqtt },
         reload,
     };
     let serving = CancellationToken::new();

@@ -3,7 +3,10 @@
 
 #[path = "../../pipeline/tests/support/mod.rs"]
 pub mod kafka;
+pub mod mosquitto;
+pub mod receiver;
 pub mod rtsp;
+pub mod served;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -243,4 +246,12 @@ pub fn check_lives(records: &[Published], stream: &str) {
             assert_eq!(record.data["revision"], revision, "{id}");
         }
     }
+}
+
+/// The children of the daemon with this process id, all of which are sources.
+pub fn sources(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let pids = children.flat_map(|pids| pids.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    pids.filter_map(|pid| pid.parse().ok()).collect()
 }

@@ -1,5 +1,7 @@
 //! What must hold of a configuration beyond its types.
 
+mod tell;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
     check.model(config);
     check.sections(config);
     check.sink(config);
+    check.tell(config);
     check.ids(&config.stream);
     for (index, stream) in config.stream.iter().enumerate() {
         check.stream(index, stream);

@@ -181,7 +181,15 @@ fn secrets_can_be_kept_elsewhere_and_are_never_shown() {
     let config = good(&text, &[]);
     assert_eq!(config.sink.kafka.properties["sasl.password"], "hunter2");
     let shown = toml::to_string(&config.redacted()).expect("serialises");
-    for secret in ["hunter2", "pass@", "token=t"] {
+    let text = format!(
+        "[[webhook]]\nname = \"a\"\nurl = \"https://me:pass@host/hookkey?token=t\"\nsecret = {{ file = {path:?} }}\n\
+         headers = {{ Authorization = \"Bearer key\" }}\n\
+         [[mqtt]]\nname = \"b\"\nbroker = \"mqtt://host\"\nusername = \"me\"\npassword = {{ file = {path:?} }}\n"
+    );
+    let config = good(&text, &[]);
+    assert_eq!(config.webhook[0].secret.as_deref(), Some("hunter2"));
+    let shown = format!("{shown}{}{config:?}", toml::to_string(&config.redacted()).expect("serialises"));
+    for secret in ["Bearer key", "hookkey", "hunter2", "pass@", "token=t"] {
         assert!(!shown.contains(secret), "{shown}");
     }
     let said = wrong("[sink.kafka.properties]\na = { env = \"AVICUNA_TEST_IS_NOT_SET\" }\n", &[]);
@@ -237,9 +245,53 @@ fn the_example_is_valid_and_has_every_key() {
     let stream = &mut full.stream[0];
     (stream.live, stream.window, stream.hop, stream.reconnect.give_up_after) =
         (Some(true), second, second, second);
+    let webhook = "name = \"a\"\nurl = \"https://a\"\nsecret = \"s\"\n";
+    full.webhook = vec![toml::from_str(webhook).expect("a webhook")];
+    let mqtt = "name = \"b\"\nbroker = \"mqtt://b\"\nusername = \"me\"\npassword = \"p\"\n";
+    full.mqtt = vec![toml::from_str(mqtt).expect("a broker")];
     let mut all = Vec::new();
     keys(&toml::Value::try_from(&full).expect("serialises"), "", &mut all);
     let shown = shown(&text);
     let missing: Vec<_> = all.iter().filter(|key| !shown.contains(key)).collect();
     assert!(missing.is_empty(), "config/avicuna.toml does not show {missing:?}; it shows {shown:?}");
+}
+
+#[test]
+fn what_is_wrong_with_those_who_are_told_is_said() {
+    let hook = |rest: &str| format!("[[webhook]]\nname = \"a\"\nurl = \"https://host/hook\"\n{rest}\n");
+    let broker = |rest: &str| format!("[[mqtt]]\nname = \"b\"\nbroker = \"mqtt://host\"\n{rest}\n");
+    good(
+        &(hook("secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"") + &broker("prefix = \"home/av\"")),
+        &[],
+    );
+    for (text, expected) in [
+        (hook("") + &hook(""), "webhook[1].name: \"a\" is the name of webhook[0] too"),
+        (
+            hook("") + &broker("").replace("\"b\"", "\"a\""),
+            "mqtt[0].name: \"a\" is the name of webhook[0] too",
+        ),
+        (hook("").replace("\"a\"", "\"a b\""), "webhook[0].name: a name has 1 to 100 letters"),
+        (hook("").replace("https://host/hook", "host/hook"), "webhook[0].url: is no address"),
+        (hook("secret = \"whsec_?\""), "webhook[0].secret: after whsec_ Base64 must follow"),
+        (hook("send = []"), "webhook[0].send: nothing would be told"),
+        (hook("send = [\"alarms\"]"), "unknown variant `alarms`"),
+        (hook("headers = { \"Webhook-Id\" = \"x\" }"), "webhook[0].headers.Webhook-Id: is set by the daemon"),
+        (hook("template = '{\"a\": {{b}'"), "webhook[0].template: is no JSON"),
+        (hook("timeout = \"0s\""), "webhook[0].timeout: must be longer than 0"),
+        (broker("").replace("mqtt://host", "tcp://host"), "mqtt[0].broker: is no broker"),
+        (broker("").replace("mqtt://host", "mqtt://me:pass@host"), "mqtt[0].broker: is no broker"),
+        (broker("password = \"p\""), "mqtt[0].password: MQTT knows no password without a username"),
+        (broker("prefix = \"a/+\""), "mqtt[0].prefix: is no beginning of a topic"),
+        (format!("control.listen = \"off\"\n{}", hook("")), "control.listen: those who are told"),
+    ] {
+        let said = wrong(&text, &[]);
+        assert!(said.contains(expected), "{text}\n{said}");
+    }
+    let address = |broker: &str| {
+        let text = format!("name = \"b\"\nbroker = \"{broker}\"\n");
+        toml::from_str::<MqttConfig>(&text).expect("a broker").address()
+    };
+    assert_eq!(address("mqtts://host"), Some((true, "host".to_owned(), 8883)));
+    assert_eq!(address("mqtt://[::1]:1234"), Some((false, "::1".to_owned(), 1234)));
+    assert_eq!(address("mqtt://host:0x"), None);
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::record::Record;
 use crate::control::{Control, Stage};
 use crate::outbox::{Begun, Message, Outbox, OutboxError, Whole};
-use crate::record::{Run, WindowRecord};
+use crate::record::{Run, StreamRecord, WindowRecord};
 use crate::timeline::UtcTime;
 use crate::window::StreamId;
 
@@ -29,6 +29,8 @@ pub(super) struct Parcel {
     pub whole: Option<Whole>,
     /// What became of windows, for whoever looks over the daemon's shoulder.
     pub windows: Vec<WindowRecord>,
+    /// What became of the stream itself, for the same.
+    pub streams: Vec<StreamRecord>,
 }
 
 impl Parcel {
@@ -43,9 +45,9 @@ impl Parcel {
 
 /// Looks over the daemon's shoulder: keeps what the sinks let go.
 pub trait Observer: Send + Sync {
-    /// What was put into the outbox, in order, and what became of windows. Called on a thread that may block; while it
-    /// does, records wait, as they do for the disk of the outbox.
-    fn stored(&self, messages: &[Message], windows: &[WindowRecord]);
+    /// What was put into the outbox, in order, and what became of windows and streams. Called on a thread that may
+    /// block; while it does, records wait, as they do for the disk of the outbox.
+    fn stored(&self, messages: &[Message], windows: &[WindowRecord], streams: &[StreamRecord]);
 }
 
 /// Takes records on their way out. Clones share it; when the last one goes, its thread ends.
@@ -80,7 +82,8 @@ impl Publisher {
 
     /// As [`publish`](Self::publish).
     pub async fn send(&self, parcel: Parcel) -> bool {
-        let is_empty = parcel.records.is_empty() && parcel.windows.is_empty() && parcel.whole.is_none();
+        let Parcel { records, windows, streams, whole, .. } = &parcel;
+        let is_empty = records.is_empty() && windows.is_empty() && streams.is_empty() && whole.is_none();
         is_empty || self.sender.send(parcel).await.is_ok()
     }
 }
@@ -96,17 +99,19 @@ pub(super) fn store(
         while let Some(first) = parcels.blocking_recv() {
             let more = std::iter::from_fn(|| parcels.try_recv().ok()).take(TOGETHER - 1);
             let (mut messages, mut windows, mut whole) = (Vec::<Message>::new(), Vec::new(), Vec::new());
+            let mut streams = Vec::new();
             for parcel in std::iter::once(first).chain(more) {
                 messages.extend(parcel.messages());
                 whole.extend(parcel.whole);
                 windows.extend(parcel.windows);
+                streams.extend(parcel.streams);
             }
             let started = Instant::now();
             // What a full outbox drops is counted there, and in the log.
             let _counted = outbox.append_last(&messages, whole)?;
             control.metrics.stage(Stage::Store, started.elapsed());
             if let Some(observer) = &observer {
-                observer.stored(&messages, &windows);
+                observer.stored(&messages, &windows, &streams);
             }
         }
         Ok(())

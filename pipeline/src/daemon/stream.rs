@@ -17,7 +17,7 @@ use super::record::Record;
 use super::recorder::{Fate, Recorder, Settled, latency};
 use crate::control::{Control, StreamBoard, StreamMetrics, StreamState};
 use crate::outbox::Whole;
-use crate::record::{ErrorKind, Latency, Presence};
+use crate::record::{ErrorKind, Latency, Presence, StreamPhase, StreamRecord};
 use crate::schedule::{Job, Scheduler};
 use crate::source::failure::{Failure, Kind};
 use crate::source::{End, SourceEvent};
@@ -80,6 +80,10 @@ pub(super) struct Stream {
     ended: Option<End>,
     /// The trouble that was reported last, not to be repeated with every try.
     trouble: Option<Failure>,
+    /// The state that was told last, not to be told again with every try.
+    told: Option<StreamPhase>,
+    /// States to be told.
+    states: Vec<StreamRecord>,
     /// Its recorder knows which run this is.
     has_begun: bool,
 }
@@ -102,6 +106,8 @@ impl Stream {
             end: StreamTime::ZERO,
             ended: None,
             trouble: None,
+            told: None,
+            states: Vec::new(),
             has_begun: false,
             shared,
             plan,
@@ -133,6 +139,7 @@ impl Stream {
         let end = self.ended.clone().unwrap_or(End::Stopped);
         self.finish(STOPPING).await;
         self.state(StreamState::Ended { reason: end.to_string() });
+        self.publish(Vec::new()).await;
         end
     }
 
@@ -145,6 +152,7 @@ impl Stream {
         self.publish(vec![record]).await;
         self.finish("the stream failed").await;
         self.state(StreamState::Ended { reason: message });
+        self.publish(Vec::new()).await;
     }
 
     async fn finish(&mut self, reason: &'static str) {
@@ -268,6 +276,7 @@ impl Stream {
 
     fn answered(&mut self, answered: Answered) -> Vec<Record> {
         let Answered { index, result } = answered;
+        tracing::debug!(window = %format_args!("{}/{index}", self.plan.stream), "answered");
         self.settle(index, result.map_or_else(Fate::Failed, Fate::Answered))
     }
 
@@ -339,7 +348,8 @@ impl Stream {
 
     async fn send(&mut self, records: Vec<Record>, whole: Option<Whole>) {
         let windows = self.recorder.take_windows();
-        let parcel = Parcel { records, repeats: self.recorder.repeats(), whole, windows };
+        let streams = std::mem::take(&mut self.states);
+        let parcel = Parcel { records, repeats: self.recorder.repeats(), whole, windows, streams };
         if !self.shared.publisher.send(parcel).await {
             // The daemon ends for the same reason and says why.
             tracing::debug!(stream = %self.plan.stream, "nobody takes records any more");
@@ -354,7 +364,12 @@ impl Stream {
         &self.shared.control.status.streams
     }
 
-    fn state(&self, state: StreamState) {
+    fn state(&mut self, state: StreamState) {
+        let record = StreamRecord::new(&self.plan.stream, &state, UtcTime::now());
+        if let Some(record) = record.filter(|record| self.told != Some(record.state)) {
+            self.told = Some(record.state);
+            self.states.push(record);
+        }
         self.board().state(self.plan.stream.as_str(), state);
     }
 }

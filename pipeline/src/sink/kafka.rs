@@ -163,7 +163,7 @@ fn headers(message: &Message) -> OwnedHeaders {
 }
 
 /// `/avicuna/streams/ID`, a URI reference: what a URI cannot hold is percent-encoded.
-fn source(stream: &str) -> String {
+pub fn source(stream: &str) -> String {
     let mut source = String::with_capacity(32 + stream.len());
     source.push_str("/avicuna/streams/");
     for byte in stream.bytes() {

@@ -72,7 +72,7 @@ pub fn stream_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> 
         .tag("events")
         .summary("Everything as it happens")
         .description(
-            "Server-sent events named `started`, `updated`, `ended`, `coverage`, `error`, `alert` and `keepalive`; the data is the \
+            "Server-sent events named `started`, `updated`, `ended`, `coverage`, `error`, `alert`, `stream` and `keepalive`; the data is the \
              record, the id its number. With `Last-Event-ID` nothing is missed and nothing comes twice, for as long as \
              the history keeps records.",
         )

@@ -36,6 +36,11 @@ async fn metrics(State(app): Shared) -> impl IntoResponse {
                 "# HELP avicuna_history_lost Records that the history could not keep.\n\
                  # TYPE avicuna_history_lost counter\navicuna_history_lost_total {lost}\n# EOF\n"
             );
+            let sinks = super::sinks::metrics(&app).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "what waits for the sinks cannot be counted");
+                String::new()
+            });
+            let own = format!("{sinks}{own}");
             (StatusCode::OK, [(header::CONTENT_TYPE, OPEN_METRICS)], text.replace("# EOF\n", &own))
         }
         Err(error) => {

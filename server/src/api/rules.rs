@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Shared, merge, span};
+use super::{App, Shared, merge, span};
 use crate::extract::{Body, read};
 use crate::history::query;
 use crate::problem::{FieldProblem, Problem};
@@ -70,8 +70,14 @@ fn unknown(id: &str) -> Problem {
     Problem::not_found(format!("there is no rule \"{id}\""))
 }
 
-fn checked(named: &NamedRule) -> Result<(), Problem> {
+fn checked(app: &App, named: &NamedRule) -> Result<(), Problem> {
     let mut problems = named.rule.problems();
+    for (index, target) in named.rule.targets.iter().enumerate() {
+        if !app.sinks.iter().any(|sink| sink.name() == target) {
+            let message = format!("there is no sink \"{target}\"; GET /v1/sinks lists what there is");
+            problems.push(FieldProblem { pointer: format!("/targets/{index}"), message });
+        }
+    }
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if named.id.is_empty() || named.id.len() > 100 || !named.id.chars().all(legal) {
         let message = "an id has 1 to 100 letters, digits, '-', '_' and '.'".to_owned();
@@ -99,7 +105,7 @@ pub fn one_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
 }
 
 pub async fn add(State(app): Shared, Body(named): Body<NamedRule>) -> Result<Response, Problem> {
-    checked(&named)?;
+    checked(&app, &named)?;
     let NamedRule { id, rule } = named.clone();
     if !app.rules.add(id.clone(), rule.clone()) {
         return Err(Problem::conflict(format!("a rule \"{id}\" exists; change it, or take another id")));
@@ -132,7 +138,7 @@ pub async fn change(
     merge(&mut after, Value::Object(patch));
     let rule: Rule = read(after.to_string().as_bytes())?;
     let named = NamedRule { id: path.id.clone(), rule: rule.clone() };
-    checked(&named)?;
+    checked(&app, &named)?;
     if !app.rules.change(&path.id, rule) {
         return Err(unknown(&path.id));
     }
@@ -175,7 +181,7 @@ pub async fn test(
         Some(rule) => rule,
         None => app.rules.get(&path.id).ok_or_else(|| unknown(&path.id))?,
     };
-    checked(&NamedRule { id: path.id.clone(), rule: rule.clone() })?;
+    checked(&app, &NamedRule { id: path.id.clone(), rule: rule.clone() })?;
     let span = span(trial.from.as_deref(), trial.to.as_deref())?;
     let windows = app.history.read(move |file| query::windows(file, None, span, MOST)).await?;
     let mut watchers = Watchers::default();

@@ -3,17 +3,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use avicuna_pipeline::config::RecordKind;
 use avicuna_pipeline::record::{EventRecord, Modality, Phase};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{History, HistoryError, query};
+use crate::rules::Alert;
 
 /// Records that are read at once from the file.
 const PAGE: usize = 256;
 
 /// The word for alerts where records have their topic's.
 pub(super) const ALERTS: &str = "alerts";
+/// The word for states of streams.
+pub(super) const STREAMS: &str = "streams";
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub enum What {
     Error,
     /// A rule fired.
     Alert,
+    /// A stream is in another state.
+    Stream,
 }
 
 impl What {
@@ -38,6 +44,18 @@ impl What {
             Self::Coverage => "coverage",
             Self::Error => "error",
             Self::Alert => "alert",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// What sinks choose by.
+    pub fn kind(self) -> RecordKind {
+        match self {
+            Self::Event(_) => RecordKind::Events,
+            Self::Coverage => RecordKind::Coverage,
+            Self::Error => RecordKind::Errors,
+            Self::Alert => RecordKind::Alerts,
+            Self::Stream => RecordKind::Streams,
         }
     }
 }
@@ -49,10 +67,14 @@ pub struct Told {
     pub seq: i64,
     /// What it is.
     pub what: What,
+    /// Names it among those of its topic; the same when it is told again.
+    pub id: String,
     /// Whose.
     pub stream: String,
     /// Of an event: its label, score and modality.
     pub event: Option<Gist>,
+    /// Of an alert: its rule, and whom it is for.
+    pub alert: Option<Aim>,
     /// The record as JSON.
     pub payload: String,
 }
@@ -68,9 +90,19 @@ pub struct Gist {
     pub modality: Modality,
 }
 
+/// What sinks choose alerts by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aim {
+    /// The rule.
+    pub rule: String,
+    /// Sinks that are told; all when empty.
+    pub targets: Vec<String>,
+}
+
 impl Told {
     /// A record of a topic; `None` when it is none of ours.
-    pub(super) fn new(seq: i64, topic: &str, stream: String, payload: String) -> Option<Self> {
+    pub(super) fn new(seq: i64, topic: &str, id: String, stream: String, payload: String) -> Option<Self> {
+        let mut alert = None;
         let (what, event) = match topic {
             "events" => {
                 let event: EventRecord = serde_json::from_str(&payload).ok()?;
@@ -79,10 +111,15 @@ impl Told {
             }
             "coverage" => (What::Coverage, None),
             "errors" => (What::Error, None),
-            ALERTS => (What::Alert, None),
+            ALERTS => {
+                let Alert { rule_id: rule, targets, .. } = serde_json::from_str(&payload).ok()?;
+                alert = Some(Aim { rule, targets });
+                (What::Alert, None)
+            }
+            STREAMS => (What::Stream, None),
             _ => return None,
         };
-        Some(Self { seq, what, stream, event, payload })
+        Some(Self { seq, what, id, stream, event, alert, payload })
     }
 }
 
@@ -97,6 +134,8 @@ pub struct Listener {
     page: VecDeque<Arc<Told>>,
     /// There may be more in the file than was heard live.
     behind: bool,
+    /// Records that the history forgot before they were read, at most.
+    missed: u64,
 }
 
 impl Listener {
@@ -107,7 +146,12 @@ impl Listener {
         last: i64,
         behind: bool,
     ) -> Self {
-        Self { history, live, last, page: VecDeque::new(), behind }
+        Self { history, live, last, page: VecDeque::new(), behind, missed: 0 }
+    }
+
+    /// How many records, of any kind, the history forgot before they were heard; since the last call.
+    pub fn missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
     }
 
     /// The next record; `None` when the history is closed.
@@ -122,10 +166,12 @@ impl Listener {
             }
             if self.behind {
                 let after = self.last;
-                let (page, more) =
-                    self.history.read(move |file| query::records_after(file, after, PAGE)).await?;
-                self.behind = more;
-                self.page = page.into();
+                let page = self.history.read(move |file| query::records_after(file, after, PAGE)).await?;
+                self.behind = page.more;
+                self.missed += page.missed;
+                // What is gone is not looked for again.
+                self.last += i64::try_from(page.missed).unwrap_or(0);
+                self.page = page.records.into();
                 if !self.page.is_empty() {
                     continue;
                 }

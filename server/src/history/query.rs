@@ -198,22 +198,34 @@ fn payloads<T: DeserializeOwned>(
     Ok(found)
 }
 
-/// Records after a number, oldest first, from `limit` rows; and whether there may be more.
-pub(super) fn records_after(
-    file: &Connection,
-    after: i64,
-    limit: usize,
-) -> Result<(Vec<Arc<Told>>, bool), HistoryError> {
-    let sql = "SELECT seq, topic, stream, payload FROM records WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+/// Records in a row.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Oldest first.
+    pub records: Vec<Arc<Told>>,
+    /// May there be more?
+    pub more: bool,
+    /// How many between the number and the first one have been forgotten.
+    pub missed: u64,
+}
+
+/// Records after a number, from `limit` rows.
+pub(super) fn records_after(file: &Connection, after: i64, limit: usize) -> Result<Page, HistoryError> {
+    // One view of the file for both questions.
+    let file = &file.unchecked_transaction()?;
+    let oldest: Option<i64> = file.query_row("SELECT min(seq) FROM records", [], |row| row.get(0))?;
+    let last_gone = oldest.map_or_else(|| newest(file), |oldest| Ok(oldest - 1))?;
+    let sql = "SELECT seq, topic, ce_id, stream, payload FROM records WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let mut statement = file.prepare_cached(sql)?;
     let mut rows = statement.query((after, limit as i64))?;
     let (mut found, mut count) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let topic: String = row.get(1)?;
-        found.extend(Told::new(row.get(0)?, &topic, row.get(2)?, row.get(3)?).map(Arc::new));
+        found.extend(Told::new(row.get(0)?, &topic, row.get(2)?, row.get(3)?, row.get(4)?).map(Arc::new));
         count += 1;
     }
-    Ok((found, count == limit))
+    let missed = u64::try_from(last_gone - after).unwrap_or(0);
+    Ok(Page { records: found, more: count == limit, missed })
 }
 
 /// The newest record's number; 0 when there is none.
@@ -255,6 +267,27 @@ pub fn keep_rule(file: &Connection, id: &str, rule: &str) -> rusqlite::Result<()
 /// Forgets a rule.
 pub fn forget_rule(file: &Connection, id: &str) -> rusqlite::Result<()> {
     file.execute("DELETE FROM rules WHERE id = ?1", [id]).map(drop)
+}
+
+/// The number of the last record that a sink is done with.
+pub fn position(file: &Connection, sink: &str) -> rusqlite::Result<Option<i64>> {
+    file.query_row("SELECT seq FROM positions WHERE sink = ?1", [sink], |row| row.get(0)).optional()
+}
+
+/// Keeps how far a sink is.
+pub fn keep_position(file: &Connection, sink: &str, seq: i64) -> rusqlite::Result<()> {
+    file.prepare_cached("INSERT OR REPLACE INTO positions VALUES (?1, ?2)")?.execute((sink, seq)).map(drop)
+}
+
+/// How many records of these topics come after a number.
+pub fn count_after(file: &Connection, topics: &[&str], after: i64) -> rusqlite::Result<u64> {
+    let mut statement = file.prepare_cached("SELECT count(*) FROM records WHERE topic = ?1 AND seq > ?2")?;
+    let mut count = 0;
+    for topic in topics {
+        let of_topic: i64 = statement.query_row((topic, after), |row| row.get(0))?;
+        count += u64::try_from(of_topic).unwrap_or(0);
+    }
+    Ok(count)
 }
 
 /// Keeps what was said of an event, and the event as it was then.

@@ -4,7 +4,7 @@
 use rusqlite::Connection;
 
 /// Version of the tables below, in the file's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE records (
@@ -61,7 +61,13 @@ CREATE TABLE streams (id TEXT PRIMARY KEY, config TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE rules (id TEXT PRIMARY KEY, rule TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// Makes the tables in a new file.
+/// What version 2 adds: how far each sink is, and how much waits for it.
+const SINKS: &str = "
+CREATE INDEX records_topic ON records (topic, seq);
+CREATE TABLE positions (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Makes the tables in a new file, and those that one of an earlier version lacks.
 ///
 /// # Errors
 /// What SQLite says; a file of another version or program, in words.
@@ -76,6 +82,13 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Unfit> {
             connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")?;
             let change = connection.transaction()?;
             change.execute_batch(TABLES)?;
+            change.execute_batch(SINKS)?;
+            change.pragma_update(None, "user_version", VERSION)?;
+            Ok(change.commit()?)
+        }
+        (1, _) => {
+            let change = connection.transaction()?;
+            change.execute_batch(SINKS)?;
             change.pragma_update(None, "user_version", VERSION)?;
             Ok(change.commit()?)
         }

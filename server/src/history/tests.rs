@@ -72,7 +72,7 @@ async fn settled(history: &History) {
 
 fn keep(history: &History, records: &[EventRecord]) {
     let messages: Vec<Message> = records.iter().map(EventRecord::message).collect();
-    history.keep(&messages, &[], Vec::new());
+    history.keep(&messages, &[], &[], Vec::new());
 }
 
 async fn events(history: &History, filter: EventFilter) -> Vec<String> {
@@ -182,7 +182,7 @@ async fn a_record_that_is_kept_already_is_not_kept_again_and_numbers_go_on_after
     let mut listener = history.listen(Some(0));
     keep(&history, &records);
     let error = ErrorRecord::new(&"yard".into(), at(0), ErrorKind::Source, "gone", None);
-    history.keep(&[error.message()], &[], Vec::new());
+    history.keep(&[error.message()], &[], &[], Vec::new());
     settled(&history).await;
     let first = listener.next().await.expect("it reads").expect("it is open");
     let second = listener.next().await.expect("it reads").expect("it is open");
@@ -203,7 +203,7 @@ async fn what_is_too_old_or_too_much_goes_and_reviews_stay() {
     let records: Vec<_> =
         (0..5000).map(|n| event("yard", &format!("e{n}"), "a dog", n, 0, Phase::Started)).collect();
     keep(&history, &records);
-    history.keep(&[], &(0..5000).map(|n| window("yard", n)).collect::<Vec<_>>(), Vec::new());
+    history.keep(&[], &(0..5000).map(|n| window("yard", n)).collect::<Vec<_>>(), &[], Vec::new());
     settled(&history).await;
     let reviewed = records[0].clone();
     history.change(move |file| query::keep_review(file, &reviewed, "{}", at(0))).await.expect("it is kept");
@@ -246,4 +246,59 @@ fn a_file_of_something_else_is_not_touched() {
     assert!(error.contains("another program") && error.contains("history.sqlite"), "{error}");
     std::fs::write(&path, "no database at all, but long enough to be looked at").expect("it is written");
     assert!(History::open(&config).is_err());
+}
+
+#[tokio::test]
+async fn what_was_forgotten_before_it_was_heard_is_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let history = open(folder.path());
+    let records: Vec<_> =
+        (0..10).map(|n| event("yard", &format!("e{n}"), "a dog", n, 0, Phase::Started)).collect();
+    keep(&history, &records[..6]);
+    // What is there already uses no number up, and is no hole.
+    keep(&history, &records[..6]);
+    keep(&history, &records[6..7]);
+    settled(&history).await;
+    let forget = |below: i64| {
+        history.change(move |file| Ok(file.execute("DELETE FROM records WHERE seq < ?1", [below])?))
+    };
+    assert_eq!(forget(4).await.expect("it forgets"), 3);
+    let mut listener = history.listen(Some(1));
+    let next = listener.next().await.expect("it reads").expect("it is open");
+    assert_eq!((next.seq, listener.missed(), listener.missed()), (4, 2, 0));
+    for seq in 5..=7 {
+        let next = listener.next().await.expect("it reads").expect("it is open");
+        assert_eq!((next.seq, listener.missed()), (seq, 0));
+    }
+    let mut from_all = history.listen(Some(2));
+    forget(8).await.expect("it forgets");
+    keep(&history, &records[7..]);
+    settled(&history).await;
+    let next = from_all.next().await.expect("it reads").expect("it is open");
+    assert_eq!((next.seq, from_all.missed()), (8, 5), "3 to 7 are gone");
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_gets_what_it_lacks_and_keeps_what_it_has() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let history = open(folder.path());
+    keep(&history, &[event("yard", "e1", "a dog", 10, 0, Phase::Started)]);
+    settled(&history).await;
+    drop(history);
+    let path = folder.path().join("history.sqlite");
+    let old = "DROP TABLE positions; DROP INDEX records_topic; PRAGMA user_version = 1;";
+    Connection::open(&path).and_then(|file| file.execute_batch(old)).expect("an old file");
+    let history = open(folder.path());
+    assert_eq!(events(&history, EventFilter::default()).await, ["e1"]);
+    history.change(|file| Ok(query::keep_position(file, "ops", 7)?)).await.expect("it is kept");
+    history.change(|file| Ok(query::keep_position(file, "ops", 9)?)).await.expect("it is kept");
+    drop(history);
+    let history = open(folder.path());
+    let place = |sink: &'static str| history.read(move |file| Ok(query::position(file, sink)?));
+    assert_eq!(
+        (place("ops").await.expect("it reads"), place("home").await.expect("it reads")),
+        (Some(9), None)
+    );
+    let waiting = history.read(|file| Ok(query::count_after(file, &["events", "alerts"], 0)?)).await;
+    assert_eq!(waiting.expect("it reads"), 1);
 }

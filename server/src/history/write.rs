@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use avicuna_pipeline::outbox::{Message, Topic};
-use avicuna_pipeline::record::{CoverageRecord, EventRecord, Modality, Phase, WindowRecord};
+use avicuna_pipeline::record::{CoverageRecord, EventRecord, Modality, Phase, StreamRecord, WindowRecord};
 use avicuna_pipeline::timeline::UtcTime;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::broadcast;
@@ -33,7 +33,9 @@ pub(super) enum Job {
         messages: Vec<Message>,
         /// What became of windows.
         windows: Vec<WindowRecord>,
-        /// What rules made of them.
+        /// What became of streams.
+        streams: Vec<StreamRecord>,
+        /// What rules made of windows.
         alerts: Vec<Alert>,
     },
     /// Change something else.
@@ -45,6 +47,7 @@ pub(super) enum Job {
 struct Kept {
     messages: Vec<Message>,
     windows: Vec<WindowRecord>,
+    streams: Vec<StreamRecord>,
     alerts: Vec<Alert>,
 }
 
@@ -94,8 +97,9 @@ impl Writer {
         let mut kept = Kept::default();
         for job in jobs {
             match job {
-                Job::Keep { messages, windows, alerts } => {
+                Job::Keep { messages, windows, streams, alerts } => {
                     kept.messages.extend(messages);
+                    kept.streams.extend(streams);
                     kept.windows.extend(windows);
                     kept.alerts.extend(alerts);
                 }
@@ -109,7 +113,7 @@ impl Writer {
     }
 
     fn keep(&mut self, kept: Kept) {
-        let count = (kept.messages.len() + kept.alerts.len()) as u64;
+        let count = (kept.messages.len() + kept.streams.len() + kept.alerts.len()) as u64;
         if count == 0 && kept.windows.is_empty() {
             return;
         }
@@ -150,6 +154,9 @@ fn keep_all(connection: &mut Connection, kept: Kept) -> rusqlite::Result<Vec<Tol
     for window in &kept.windows {
         keep_window(&change, window, now)?;
     }
+    for stream in kept.streams {
+        told.extend(keep_stream(&change, stream, now)?);
+    }
     for alert in kept.alerts {
         told.extend(keep_alert(&change, alert, now)?);
     }
@@ -171,7 +178,7 @@ fn keep_message(change: &Transaction<'_>, message: Message, now: i64) -> rusqlit
         Topic::Coverage => keep_coverage(change, &payload, seq, now)?,
         Topic::Errors => {}
     }
-    Ok(Told::new(seq, topic, message.key, payload))
+    Ok(Told::new(seq, topic, message.ce_id, message.key, payload))
 }
 
 /// The number of a record that was not there; one that is was kept by an earlier run.
@@ -179,8 +186,10 @@ fn insert(
     change: &Transaction<'_>,
     record: (&str, &str, &str, Option<String>, i64, &str),
 ) -> rusqlite::Result<Option<i64>> {
-    let insert = "INSERT OR IGNORE INTO records (topic, ce_id, stream, subject, kept_ms, payload)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING seq";
+    // Not OR IGNORE, which would use a number up: a hole looks like a record that was forgotten.
+    let insert = "INSERT INTO records (topic, ce_id, stream, subject, kept_ms, payload)
+                  SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                  WHERE NOT EXISTS (SELECT 1 FROM records WHERE topic = ?1 AND ce_id = ?2) RETURNING seq";
     change.prepare_cached(insert)?.query_row(record, |row| row.get(0)).optional()
 }
 
@@ -189,7 +198,14 @@ fn keep_alert(change: &Transaction<'_>, alert: Alert, now: i64) -> rusqlite::Res
     let record =
         (live::ALERTS, alert.alert_id.as_str(), alert.stream_id.as_str(), None, now, payload.as_str());
     let seq = insert(change, record)?;
-    Ok(seq.and_then(|seq| Told::new(seq, live::ALERTS, alert.stream_id, payload)))
+    Ok(seq.and_then(|seq| Told::new(seq, live::ALERTS, alert.alert_id, alert.stream_id, payload)))
+}
+
+fn keep_stream(change: &Transaction<'_>, stream: StreamRecord, now: i64) -> rusqlite::Result<Option<Told>> {
+    let (id, payload) = (stream.id(), json(&stream)?);
+    let record = (live::STREAMS, id.as_str(), stream.stream_id.as_str(), None, now, payload.as_str());
+    let seq = insert(change, record)?;
+    Ok(seq.and_then(|seq| Told::new(seq, live::STREAMS, id, stream.stream_id, payload)))
 }
 
 fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
