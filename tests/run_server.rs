@@ -415,3 +415,31 @@ fn the_model_that_watches_can_be_asked_and_an_address_be_looked_at() {
         served.call("POST", "/v1/streams/probe", Some(&json!({"uri": "rtsp://192.0.2.1:1/x"}))).json();
     assert!(looked["works"] == false && looked["reason"].is_string(), "{looked}");
 }
+
+/// With few descriptors, and more connections than those that say nothing.
+#[test]
+fn connections_that_say_nothing_do_not_take_the_interface_away() {
+    let mut served = serve("control.max_clients = 100\n");
+    let mut silent = Vec::new();
+    for number in 0..1500 {
+        if let Ok(mut stream) = std::net::TcpStream::connect(&served.address) {
+            if number % 2 == 0 {
+                let _closed = std::io::Write::write_all(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: 127.0");
+            }
+            silent.push(stream);
+        }
+    }
+    let pid = served.daemon.pid();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count();
+    assert!(open < 200, "{open} descriptors are open");
+    // Who says nothing for 10 s is let go.
+    let healthy = |served: &Served| {
+        let url = format!("http://{}/healthz", served.address);
+        Command::new("curl")
+            .args(["-sf", "--max-time", "5", &url])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    served.until("it answers again", healthy);
+    drop(silent);
+}

@@ -6,6 +6,7 @@ mod status;
 mod streams;
 
 pub use metrics::{Metrics, Stage, StreamMetrics};
+pub use process::descriptors;
 pub use status::{Health, ModelState, Readiness, Status, StreamState};
 pub use streams::{StreamBoard, StreamStatus};
 

@@ -8,6 +8,7 @@ mod boxes;
 mod branch;
 pub mod choice;
 mod clock;
+mod complaints;
 mod downmix;
 mod end;
 pub mod failure;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avicuna_pipeline::config::ControlConfig;
-use avicuna_pipeline::control::Control;
+use avicuna_pipeline::control::{Control, descriptors};
 use avicuna_pipeline::daemon::{Asker, Observer, Streams};
 use avicuna_pipeline::sink::Topics;
 use axum::Router;
@@ -149,7 +149,9 @@ impl Server {
         if let Some(cors) = cors {
             router = router.layer(cors);
         }
-        let clients = Arc::new(Semaphore::new(config.max_clients));
+        // Cameras, sinks and files have the other half.
+        let descriptors = usize::try_from(descriptors() / 2).unwrap_or(usize::MAX);
+        let clients = Arc::new(Semaphore::new(config.max_clients.min(descriptors)));
         Ok(Some(Self { listener, app, router, tell, tls, clients }))
     }
 

@@ -33,6 +33,20 @@ impl Collector for Process {
     }
 }
 
+/// Takes as many descriptors as the system allows this process; how many that are.
+pub fn descriptors() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // Beyond a million nothing is gained, and some libraries close every one that there could be.
+    let wanted = maximum.unwrap_or(1 << 20).min(1 << 20);
+    let risen = Rlimit { current: Some(wanted), maximum };
+    match current {
+        Some(now) if now < wanted && setrlimit(Resource::Nofile, risen).is_err() => now,
+        Some(now) => now.max(wanted),
+        None => u64::MAX,
+    }
+}
+
 fn field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()

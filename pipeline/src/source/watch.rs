@@ -95,6 +95,7 @@ impl Watch {
                 format!("frames cannot be {} pixels wide", config.frame_size),
             ));
         }
+        super::complaints::hear();
         gstreamer::init()
             .map_err(|error| Failure::new(Kind::Internal, format!("GStreamer does not start: {error}")))?;
         let terms = Terms { live: config.live, loops: config.loop_file, ends, reconnect: config.reconnect };
