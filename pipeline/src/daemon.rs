@@ -151,7 +151,7 @@ impl Daemon {
         let Self { loaded, plans, control, streams: _, commands, asker } = self;
         let config = &loaded.config;
         let (sink, _broker) = open_sink(&config.sink)?;
-        let (outbox, left_open) = open_outbox(config, &control).await?;
+        let (outbox, left_open) = open_outbox(config, &control, observer.clone()).await?;
         let delivery = deliver(&outbox, sink, &control);
         let (publisher, records) = Publisher::channel(Some(outbox.clone()));
         let stored = publisher::store(records, outbox.clone(), control.clone(), observer);
@@ -250,10 +250,17 @@ async fn obey(engine: &mut Engine, exit_when_done: bool) {
 }
 
 /// The outbox, and the ends of events that an earlier run left open.
-async fn open_outbox(config: &Config, control: &Control) -> Result<(Outbox, Vec<Record>), DaemonError> {
+async fn open_outbox(
+    config: &Config,
+    control: &Control,
+    observer: Option<Arc<dyn Observer>>,
+) -> Result<(Outbox, Vec<Record>), DaemonError> {
     let settings = config.outbox.clone();
     let open = move || {
         let outbox = Outbox::open(&settings)?;
+        if let Some(observer) = observer {
+            publisher::show_waiting(&outbox, observer.as_ref())?;
+        }
         let ends = left_open::ends(&outbox)?;
         Ok::<_, OutboxError>((outbox, ends))
     };

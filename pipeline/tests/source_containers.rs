@@ -20,6 +20,22 @@ async fn events(config: SourceConfig) -> Vec<SourceEvent> {
     events
 }
 
+/// The same of a file that is sometimes, on a busy machine, not watched whole: docs/ingest.md, "Known faults". Three tries.
+async fn events_of_a_busy_machine(
+    config: SourceConfig,
+    whole: impl Fn(&[SourceEvent]) -> bool,
+) -> Vec<SourceEvent> {
+    for _ in 0..2 {
+        let (seen, reason) = all(config.clone()).await;
+        if reason == End::OfFile && whole(&seen) {
+            check(&config, &seen);
+            return seen;
+        }
+        eprintln!("{}: not watched whole, once more ({reason})", config.uri);
+    }
+    events(config).await
+}
+
 fn of(path: &Path) -> SourceConfig {
     config(path.to_str().expect("utf-8"))
 }
@@ -136,7 +152,7 @@ async fn sound_whose_stamps_are_wrong_is_as_long_as_its_samples() {
     let path = |name: &str| directory.path().join(name);
     let fast = path("fast.mov");
     ffmpeg(&format!("{} {} -c:v mpeg4 -c:a pcm_s24le -ar 96000 {}", pictures(6), tone(6), fast.display()));
-    let seen = events(of(&fast)).await;
+    let seen = events_of_a_busy_machine(of(&fast), |seen| heard(seen, 16_000) > 5.9).await;
     assert_eq!(frames(&seen).len(), 24);
     assert!((heard(&seen, 16_000) - 6.0).abs() < 0.05, "{}", heard(&seen, 16_000));
     for codec in ["adpcm_ima_wav", "adpcm_ms"] {
@@ -192,7 +208,8 @@ async fn one_of_several_tracks_is_chosen() {
             (german, false),
             (TrackChoice::Language("fr".to_owned()), true),
         ] {
-            let seen = events(SourceConfig { audio_track: choice.clone(), ..of(&path) }).await;
+            let config = SourceConfig { audio_track: choice.clone(), ..of(&path) };
+            let seen = events_of_a_busy_machine(config, |seen| !seen.is_empty()).await;
             let level = level(&seen);
             assert_eq!(level > 0.1, is_loud, "{extension} {choice}: {level}");
             assert!((12..=13).contains(&frames(&seen).len()));
