@@ -39,7 +39,7 @@ pub enum Command {
     },
     /// Show which phrases of the vocabulary queries in free words mean, and how alike they are.
     Understand {
-        /// The model directory, which holds a model.toml with [vocabulary].
+        /// The model directory, which holds a model.toml with `[vocabulary]`.
         dir: PathBuf,
         /// Queries as a stream would ask them.
         #[arg(required = true)]
