@@ -14,8 +14,8 @@ use avicuna_models::answer::{Answer, Finish};
 use avicuna_models::manifest::PromptSpec;
 use avicuna_models::slots::Slot;
 
-pub use self::reader::{Inquiry, Reader, Voices};
-use crate::record::Modality;
+pub use self::reader::{Reader, Voices};
+use crate::stream::Modality;
 
 /// What the LLM was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,19 @@ impl Asking {
         let text = if only_localizes { prompt.ground_question(question) } else { question.to_owned() };
         Self { asked: Asked::Ground { label: question.to_owned() }, text }
     }
+}
+
+/// A question as it is put, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inquiry {
+    /// What is asked.
+    pub asked: Asked,
+    /// As the LLM reads it: in the vocabulary's words where the query means one of its phrases.
+    pub text: String,
+    /// The phrases of the vocabulary that a query means, the nearest first.
+    pub meant: Vec<usize>,
+    /// Who or what a query is about, where `meant` is not surely what it asks for.
+    pub subject: Option<usize>,
 }
 
 /// Does a question name nothing, and want to know everything?

@@ -14,8 +14,10 @@ mod model;
 mod plan;
 mod probe;
 mod publisher;
+mod recall;
 mod record;
 mod recorder;
+mod reply;
 mod stream;
 mod streams;
 #[cfg(test)]
@@ -32,22 +34,22 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use ask::{AskError, Asker, Localized, Reply, ask};
+pub use ask::{AskError, Asker};
 pub use engine::Ended;
 pub use plan::{Plan, plan};
 pub use probe::{Probed, probe};
 pub use publisher::Observer;
 pub use record::Record;
+pub use reply::{Localized, Reply};
 pub use stream::Heard;
 pub use streams::{Listed, Origin, Reloaded, Streams, StreamsError};
-pub use watch::{Watched, watch};
+pub use watch::{Watched, ask, watch};
 
 use self::engine::{Command, Engine, Orders};
 use self::publisher::Publisher;
 use crate::config::{Config, ConfigError, Loaded, SinkConfig, SinkKind};
 use crate::control::{Control, ModelState};
 use crate::outbox::{Outbox, OutboxError};
-use crate::schedule::{ScheduleConfig, Shed};
 use crate::sink::{Delivery, EmbeddedBroker, JsonlSink, KafkaConfig, KafkaSink, Sink, SinkError};
 use crate::source::apart::Worker;
 
@@ -169,7 +171,7 @@ impl Daemon {
         let engine = Engine::start(
             Orders { plans, commands },
             model::of(Arc::new(localizer)),
-            schedule(config),
+            config.schedule,
             control.clone(),
             publisher,
             None,
@@ -312,19 +314,6 @@ async fn load(config: &Config) -> Result<Localizer, DaemonError> {
     let took_s = started.elapsed().as_secs_f64();
     tracing::info!(model = localizer.manifest().name, device = %device, took_s, "the model is loaded");
     Ok(localizer)
-}
-
-fn schedule(config: &Config) -> ScheduleConfig {
-    let schedule = &config.schedule;
-    ScheduleConfig {
-        max_batch: schedule.max_batch,
-        linger: schedule.linger,
-        queue_per_stream: schedule.queue_per_stream,
-        shed: match schedule.shed {
-            crate::config::ShedPolicy::Oldest => Shed::Oldest,
-            crate::config::ShedPolicy::Newest => Shed::Newest,
-        },
-    }
 }
 
 /// Delivers what can be delivered.

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_pipeline::config::{Config, Loaded, LogConfig, LogLevel, Places, StreamConfig};
-use avicuna_pipeline::control::{Control, StreamState};
+use avicuna_pipeline::control::Control;
 use avicuna_pipeline::daemon::{self, Record, Watched};
-use avicuna_pipeline::record::{CoverageRecord, ErrorRecord, EventRecord, Modality};
+use avicuna_pipeline::record::{CoverageRecord, ErrorRecord, EventRecord};
 use avicuna_pipeline::schedule::ScheduleConfig;
+use avicuna_pipeline::stream::Modality;
+use avicuna_pipeline::stream::StreamState;
 use clap::Args;
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -216,11 +218,7 @@ fn table(report: &Report<'_>) -> String {
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["start", "end", "what", "how", "score"]);
     for event in &report.events {
-        let how = match event.modality {
-            Modality::Audio => "heard",
-            Modality::Visual => "seen",
-            Modality::Both => "seen and heard",
-        };
+        let how = event.modality.said();
         let (start, end) = (clock(event.start.stream), clock(event.end.stream));
         table.add_row([start, end, event.label.clone(), how.to_owned(), format!("{:.2}", event.score)]);
     }

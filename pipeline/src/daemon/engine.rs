@@ -10,19 +10,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::ask::{Asker, Recall};
+use super::ask::Asker;
 use super::model::{self, Answer, Answered, Routes};
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
+use super::recall::Recall;
 use super::stream::{Heard, Shared, Stream};
 use crate::control::Control;
 use crate::schedule::{ScheduleConfig, Scheduler};
+use crate::source::End;
 use crate::source::failure::{Failure, Kind};
-use crate::source::{self, End};
-use crate::window::StreamId;
+use crate::stream::StreamId;
 
-/// Events of one source that wait for its stream's task.
-pub(super) const SOURCE_QUEUE: usize = 64;
 /// How long the model's last call may take once nobody waits for it.
 const LAST_CALL: Duration = Duration::from_secs(5);
 
@@ -266,19 +265,15 @@ async fn watch(
     answers: mpsc::UnboundedReceiver<Answered>,
     stop: CancellationToken,
 ) -> Ended {
-    let (id, config, apart) = (plan.stream.clone(), plan.source.clone(), plan.apart.clone());
-    let mut stream = match Stream::new(plan, shared) {
+    let id = plan.stream.clone();
+    let mut stream = match Stream::new(plan.clone(), shared) {
         Ok(stream) => stream,
         Err(error) => {
             let failure = Failure::new(Kind::Internal, error.to_string());
             return Ended { stream: id, end: End::Failed(failure) };
         }
     };
-    let (sender, events) = mpsc::channel(SOURCE_QUEUE);
-    let source = match apart {
-        Some(worker) => source::apart::spawn(worker, config, sender, stop),
-        None => source::spawn(config, sender, stop),
-    };
+    let (events, source) = plan.open(stop);
     let end = match AssertUnwindSafe(stream.run(events, answers)).catch_unwind().await {
         Ok(end) => end,
         Err(_panic) => {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::plan::ModelFacts;
 use crate::control::{Control, ModelState, Stage};
 use crate::schedule::{Job, Scheduler};
-use crate::window::StreamId;
+use crate::stream::StreamId;
 
 /// What became of one window.
 #[derive(Debug)]

@@ -5,13 +5,20 @@ use std::time::Duration;
 
 use avicuna_models::localizer::Localizer;
 use avicuna_models::manifest::{self, Manifest};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Asking, Inquiry, Reader};
 use crate::config::{ConfigError, Loaded, Problem, StreamConfig};
 use crate::source::apart::Worker;
-use crate::source::{Fit, SourceConfig};
+use crate::source::{self, Fit, SourceConfig, SourceEvent};
+use crate::stream::StreamId;
 use crate::track::TrackConfig;
-use crate::window::{SpecError, StreamId, WindowSpec};
+use crate::window::{SpecError, WindowSpec};
+
+/// Events of one source that wait for its stream's task.
+const SOURCE_QUEUE: usize = 64;
 
 /// What to do with one stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +39,18 @@ pub struct Plan {
     pub track: TrackConfig,
     /// How much of it is remembered for those who ask.
     pub recall: Duration,
+}
+
+impl Plan {
+    /// Starts its source, in a process of its own where the plan says so, until it ends or `stop` is cancelled.
+    pub(super) fn open(self, stop: CancellationToken) -> (mpsc::Receiver<SourceEvent>, JoinHandle<()>) {
+        let (sender, events) = mpsc::channel(SOURCE_QUEUE);
+        let task = match self.apart {
+            Some(worker) => source::apart::spawn(worker, self.source, sender, stop),
+            None => source::spawn(self.source, sender, stop),
+        };
+        (events, task)
+    }
 }
 
 /// Puts the questions of a stream to a model.

@@ -10,8 +10,8 @@ use super::record::Record;
 use crate::control::{Control, Stage};
 use crate::outbox::{Begun, Message, Outbox, OutboxError, Topic, Whole};
 use crate::record::{Run, StreamRecord, WindowRecord};
+use crate::stream::StreamId;
 use crate::timeline::UtcTime;
-use crate::window::StreamId;
 
 /// Calls that may wait; each holds the records of one window.
 const QUEUE: usize = 64;

@@ -7,15 +7,15 @@ use avicuna_models::localizer::{LocalizerError, WindowAnswer};
 use super::record::Record;
 use crate::answer::{self, Asked, Inquiry, Reader, Voices};
 use crate::control::StreamMetrics;
-use crate::coverage::{Held, Ledger, LedgerConfig, Outcome, Span};
+use crate::coverage::{Coverage, Held, Ledger, LedgerConfig, Span};
 use crate::outbox::Whole;
 use crate::record::{
-    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Instant, Latency, Phase, Run,
-    WindowFate, WindowRecord,
+    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Latency, Phase, Run, WindowFate,
+    WindowRecord,
 };
+use crate::stream::StreamId;
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::{Seen, TrackConfig, Tracker, WindowFacts};
-use crate::window::StreamId;
 
 /// What became of one window, or of several that held nothing.
 #[derive(Debug)]
@@ -138,30 +138,30 @@ impl Recorder {
         let mut window = window_record(&facts, told, reason);
         let (outcome, events) = match fate {
             Fate::Answered(answer) => {
-                metrics.windows("answered", 1);
+                metrics.windows(WindowFate::Answered, 1);
                 let localizations = self.read(&answer, &facts, metrics, &mut records, &mut window.answers);
                 let tracker = self.tracker(&facts);
-                (Outcome::Watched(held), tracker.observe(&Seen { window: facts, localizations }))
+                (Coverage::Watched(held), tracker.observe(&Seen { window: facts, localizations }))
             }
             Fate::Failed(error) => {
-                metrics.windows("failed", 1);
+                metrics.windows(WindowFate::Failed, 1);
                 self.disturb();
                 let message = format!("window {}: {error}", facts.id);
                 records.push(self.error(kind(&error), message, None, metrics));
                 let reason = format!("failed: {error}");
-                (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
+                (Coverage::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
             Fate::Shed(reason) => {
-                metrics.windows("shed", 1);
+                metrics.windows(WindowFate::Shed, 1);
                 self.disturb();
                 let reason = format!("shed: {reason}");
-                (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
+                (Coverage::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
             Fate::Blind { windows, reason } => {
-                metrics.windows("blind", windows);
+                metrics.windows(WindowFate::Blind, windows);
                 let held = Held::nothing(reason.clone());
                 let reason = format!("blind: {reason}");
-                (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
+                (Coverage::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
         };
         self.windows.push(window);
@@ -188,7 +188,7 @@ impl Recorder {
 
     fn add_events(&self, events: Vec<EventRecord>, metrics: &StreamMetrics<'_>, records: &mut Vec<Record>) {
         for event in events.into_iter().filter(|_| self.tells()) {
-            metrics.event(phase(event.phase));
+            metrics.event(event.phase);
             records.push(Record::Event(event));
         }
     }
@@ -290,8 +290,8 @@ fn window_record(facts: &WindowFacts, fate: WindowFate, reason: Option<String>) 
     WindowRecord {
         id: facts.id.to_string(),
         stream_id: facts.id.stream.to_string(),
-        start: Instant::new(facts.start, facts.anchor),
-        end: Instant::new(facts.end, facts.anchor),
+        start: facts.anchor.instant(facts.start),
+        end: facts.anchor.instant(facts.end),
         fate,
         reason,
         audio: facts.audio,
@@ -304,14 +304,6 @@ fn shown(asked: &Asked) -> String {
     match asked {
         Asked::Detect => "what happens".to_owned(),
         Asked::Ground { label } => format!("\"{label}\""),
-    }
-}
-
-fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Started => "started",
-        Phase::Updated => "updated",
-        Phase::Ended => "ended",
     }
 }
 

@@ -10,11 +10,12 @@ use avicuna_models::answer::{Answer, AnswerToken, Finish};
 use avicuna_models::localizer::{LocalizerError, Timing, WindowAnswer, WindowInput};
 use avicuna_models::wording::Meaning;
 
-use super::ask::{Asker, Recall};
+use super::ask::Asker;
 use super::engine::{Ended, Engine};
 use super::model::Answered;
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
+use super::recall::Recall;
 use super::record::Record;
 use super::stream::{Shared, Stream};
 use crate::answer::{Asked, Asking, Phrases, Reader};

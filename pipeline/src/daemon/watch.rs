@@ -1,4 +1,4 @@
-//! One stream watched to its end without outbox and sink: what `avicuna localize` does.
+//! One stream watched to its end, or asked about, without outbox and sink: what `avicuna localize` and `avicuna ask` do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,13 @@ use avicuna_models::localizer::Localizer;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ask::Asker;
+use super::ask::{AskError, Asker};
 use super::engine::Engine;
 use super::model;
 use super::plan::Plan;
 use super::publisher::Publisher;
 use super::record::Record;
+use super::reply::Reply;
 use super::stream::Heard;
 use crate::control::Control;
 use crate::schedule::ScheduleConfig;
@@ -71,4 +72,23 @@ pub async fn watch(
     let end = ended.into_iter().next().map_or(End::Stopped, |ended| ended.end);
     let heard = std::iter::from_fn(|| saying.try_recv().ok()).collect();
     Watched { records, heard, end }
+}
+
+/// Asks a model about something that ends, without a daemon: what `avicuna ask FILE` does.
+///
+/// # Errors
+/// When it cannot be watched, or the model cannot answer.
+pub async fn ask(
+    plan: Plan,
+    localizer: impl Into<Arc<Localizer>>,
+    schedule: ScheduleConfig,
+    question: &str,
+) -> Result<Reply, AskError> {
+    let (publisher, _nobody) = Publisher::channel(None);
+    let (asker, control) = (Asker::default(), Arc::new(Control::new()));
+    let model = model::of(localizer.into());
+    let engine = Engine::start(Vec::<Plan>::new(), model, schedule, control, publisher, None, &asker);
+    let reply = asker.film(plan, question).await;
+    engine.stop(Duration::from_secs(1)).await;
+    reply
 }

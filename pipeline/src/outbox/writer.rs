@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use super::admission::Admission;
+use super::admission::{Admission, Append};
 use super::runs::{Begun, Whole};
 use super::store::{Ledger, Store};
 use super::{
@@ -29,23 +29,6 @@ pub(super) enum Request {
     Begin(Begin),
     /// From now on nothing waits for room.
     StopWaiting,
-}
-
-pub(super) struct Append {
-    pub messages: Vec<Message>,
-    /// Runs that are over with them.
-    pub whole: Vec<Whole>,
-    pub reply: oneshot::Sender<Result<Appended, OutboxError>>,
-    /// How many of the messages are dealt with.
-    pub done: usize,
-    pub outcome: Appended,
-}
-
-impl Append {
-    /// Messages not dealt with.
-    fn left(&self) -> u64 {
-        (self.messages.len() - self.done) as u64
-    }
 }
 
 pub(super) struct Settle {

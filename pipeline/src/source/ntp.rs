@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use crate::timeline::{Track, UtcTime};
+use crate::stream::Medium;
+use crate::timeline::UtcTime;
 
 /// For each track, the sender's UTC minus running time, once it is known. GStreamer 1.22 hands out the
 /// sender's clock only for RFC 7273 streams, so the reports are read where the jitter buffer sees them and RTP time
@@ -37,13 +38,13 @@ const NTP_TO_UNIX: i64 = 2_208_988_800;
 
 impl NtpMap {
     /// The sender's wall clock at a running time in nanoseconds.
-    pub fn at(&self, track: Track, running: i64) -> Option<UtcTime> {
+    pub fn at(&self, track: Medium, running: i64) -> Option<UtcTime> {
         let offset = self.lock().offsets[track as usize]?;
         Some(UtcTime(running + offset))
     }
 
     /// The sender's UTC minus running time, known otherwise than from reports. The first track that knows it speaks for both.
-    pub fn set_once(&self, track: Track, offset: i64) {
+    pub fn set_once(&self, track: Medium, offset: i64) {
         let mut state = self.lock();
         if state.offsets == [None; 2] {
             state.offsets[track as usize] = Some(offset);
@@ -99,8 +100,8 @@ impl NtpMap {
         let caps = pad.current_caps()?;
         let caps = caps.structure(0)?;
         let track = match caps.get::<&str>("media").ok()? {
-            "audio" => Track::Audio,
-            "video" => Track::Video,
+            "audio" => Medium::Audio,
+            "video" => Medium::Video,
             _ => return None,
         };
         let rate = i64::from(caps.get::<i32>("clock-rate").ok()?.max(1));

@@ -13,15 +13,16 @@ use std::time::Duration;
 use avicuna_models::localizer::{LoadOptions, Localizer as Model};
 use avicuna_models::sample::RgbFrame;
 use avicuna_pipeline::answer::Reader;
+use avicuna_pipeline::stream::{Medium, StreamId};
 use avicuna_pipeline::timeline::StreamTime;
 use avicuna_pipeline::track::Tracker;
-use avicuna_pipeline::window::{Closed, StreamId};
+use avicuna_pipeline::window::Closed;
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer::subclass::prelude::*;
 
-use super::intake::{Intake, Side};
+use super::intake::Intake;
 use super::push::push;
 use super::settings::Settings;
 use super::worker::{Job, Worker};
@@ -63,7 +64,7 @@ impl ObjectSubclass for Localizer {
     type ParentType = gst::Element;
 
     fn with_class(class: &Self::Class) -> Self {
-        let sink = |name: &str, side: Side| {
+        let sink = |name: &str, side: Medium| {
             let template = class.pad_template(name).expect("the class has this template");
             gst::Pad::builder_from_template(&template)
                 .chain_function(move |_, parent, buffer| {
@@ -81,7 +82,7 @@ impl ObjectSubclass for Localizer {
                 })
                 .build()
         };
-        let (video, audio) = (sink("video", Side::Video), sink("audio", Side::Audio));
+        let (video, audio) = (sink("video", Medium::Video), sink("audio", Medium::Audio));
         let template = class.pad_template("src").expect("the class has this template");
         Self {
             video,
@@ -300,7 +301,7 @@ impl Localizer {
         }
     }
 
-    fn chain(&self, side: Side, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn chain(&self, side: Medium, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let pts = buffer.pts().ok_or_else(|| self.flow_error("a buffer has no time stamp"))?;
         let Some(running) = lock(&self.segments)[side as usize].to_running_time(pts) else {
             // Outside of the segment: not to be shown, so not to be seen.
@@ -312,13 +313,13 @@ impl Localizer {
             let mut guard = lock(&self.running);
             let running = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
             let closed = match side {
-                Side::Video => {
+                Medium::Video => {
                     let frame = self
                         .rgb(&map)
                         .ok_or_else(|| self.flow_error("a picture has another size than its caps"))?;
                     running.intake.frame(frame, at, buffer.duration().map(Into::into))
                 }
-                Side::Audio => {
+                Medium::Audio => {
                     let (samples, duration) =
                         self.mono(&map).ok_or_else(|| self.flow_error("sound came without caps"))?;
                     running.intake.samples(samples, at, duration)
@@ -364,7 +365,7 @@ impl Localizer {
         gst::FlowError::Error
     }
 
-    fn event(&self, side: Side, pad: &gst::Pad, event: gst::Event) -> bool {
+    fn event(&self, side: Medium, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Segment(segment) => {
                 let Ok(segment) = segment.segment().clone().downcast::<gst::ClockTime>() else {
@@ -390,7 +391,7 @@ impl Localizer {
         }
     }
 
-    fn query(&self, side: Side, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+    fn query(&self, side: Medium, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         let gst::QueryViewMut::Caps(caps) = query.view_mut() else {
             return gst::Pad::query_default(pad, Some(&*self.obj()), query);
         };
@@ -403,16 +404,16 @@ impl Localizer {
     }
 
     /// What the loaded model takes; the template's caps before it is loaded.
-    fn wanted(&self, side: Side, pad: &gst::Pad) -> gst::Caps {
+    fn wanted(&self, side: Medium, pad: &gst::Pad) -> gst::Caps {
         let mut caps = pad.pad_template_caps();
         let Some(model) = lock(&self.model).clone() else { return caps };
         let manifest = model.manifest();
         let fields = match side {
-            Side::Video => manifest
+            Medium::Video => manifest
                 .vision
                 .as_ref()
                 .map(|vision| vec![("width", vision.input_size), ("height", vision.input_size)]),
-            Side::Audio => manifest.audio.as_ref().map(|audio| vec![("rate", audio.sample_rate)]),
+            Medium::Audio => manifest.audio.as_ref().map(|audio| vec![("rate", audio.sample_rate)]),
         };
         for (name, value) in fields.into_iter().flatten() {
             caps.make_mut().set(name, i32::try_from(value).unwrap_or(i32::MAX));

@@ -5,17 +5,9 @@ use std::time::Duration;
 use avicuna_models::sample::RgbFrame;
 use avicuna_pipeline::source::pick::{Joiner, Picked, Picker};
 use avicuna_pipeline::source::{End, SourceEvent, TimedAudio, TimedFrame};
+use avicuna_pipeline::stream::{Medium, StreamId};
 use avicuna_pipeline::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
-use avicuna_pipeline::window::{Assembler, Closed, SpecError, StreamId, WindowSpec};
-
-/// One of the two sink pads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Pictures.
-    Video,
-    /// Sounds.
-    Audio,
-}
+use avicuna_pipeline::window::{Assembler, Closed, SpecError, WindowSpec};
 
 /// How far one pad has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,15 +78,15 @@ impl Intake {
     }
 
     /// A pad is at its end. `true` when both are: nothing follows.
-    pub fn end(&mut self, side: Side) -> (Vec<Closed>, bool) {
+    pub fn end(&mut self, side: Medium) -> (Vec<Closed>, bool) {
         let mut closed = self.begin();
         match side {
-            Side::Video => {
+            Medium::Video => {
                 self.video = Reach::Over;
                 let picked = self.picker.as_mut().and_then(Picker::finish);
                 closed.extend(self.picked(picked));
             }
-            Side::Audio => self.audio = Reach::Over,
+            Medium::Audio => self.audio = Reach::Over,
         }
         let over = (self.video, self.audio) == (Reach::Over, Reach::Over);
         if over {

@@ -7,9 +7,10 @@ use std::sync::mpsc::Receiver;
 use avicuna_models::localizer::{Localizer, LocalizerError, Question, WindowInput};
 use avicuna_pipeline::answer::{Inquiry, Reader, Voices};
 use avicuna_pipeline::record::{EventRecord, Latency};
+use avicuna_pipeline::stream::StreamId;
 use avicuna_pipeline::timeline::StreamTime;
 use avicuna_pipeline::track::{Seen, Tracker, WindowFacts};
-use avicuna_pipeline::window::{Closed, StreamId, Window};
+use avicuna_pipeline::window::{Closed, Window};
 
 /// What the thread is told.
 pub enum Job {

@@ -6,7 +6,7 @@ use std::path::Path;
 use avicuna_corpus::pu_valor::annotations::{Annotation, Annotations, VERSION, Video};
 use avicuna_corpus::pu_valor::queries::{self, Evidence, Query};
 use avicuna_corpus::{Sense, Split};
-use avicuna_evaluation::truth::{Corpus, Kind, Senses};
+use avicuna_evaluation::truth::{Corpus, Kind, QueryModality};
 use serde::Serialize;
 
 fn write(path: &Path, value: &impl Serialize) {
@@ -44,10 +44,10 @@ fn a_written_corpus_is_read() {
     let corpus = Corpus::read(folder.path(), None).expect("a corpus");
     let read: Vec<_> = corpus.of("v0").map(|query| (query.kind, query.modality)).collect();
     let expected = [
-        (Kind::Multi, Senses::Mixed),
-        (Kind::Absent, Senses::Both),
-        (Kind::Single, Senses::Audio),
-        (Kind::Single, Senses::Visual),
+        (Kind::Multi, QueryModality::Mixed),
+        (Kind::Absent, QueryModality::Both),
+        (Kind::Single, QueryModality::Audio),
+        (Kind::Single, QueryModality::Visual),
     ];
     assert_eq!(read, expected);
     for (query, written) in corpus.of("v0").zip(&asked) {

@@ -10,10 +10,10 @@ use super::super::publisher::Parcel;
 use super::super::recorder::{Fate, Recorder, Settled};
 use super::*;
 use crate::outbox::{Begun, Message, Outbox, OutboxConfig, Topic};
-use crate::record::{Latency, Presence, Run};
+use crate::record::{Latency, Run};
+use crate::stream::{Presence, WindowId};
 use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
 use crate::track::WindowFacts;
-use crate::window::WindowId;
 
 /// Of windows 20 s long.
 const HOP: Duration = Duration::from_secs(5);
