@@ -11,6 +11,7 @@ mod sentence;
 mod tests;
 
 use avicuna_models::answer::{Answer, Finish};
+use avicuna_models::localizer::Question;
 use avicuna_models::manifest::PromptSpec;
 use avicuna_models::slots::Slot;
 
@@ -75,6 +76,13 @@ pub struct Inquiry {
     pub meant: Vec<usize>,
     /// Who or what a query is about, where `meant` is not surely what it asks for.
     pub subject: Option<usize>,
+}
+
+impl Inquiry {
+    /// What the LLM is given, with the longest answer in tokens.
+    pub fn question(&self, max_new_tokens: usize) -> Question {
+        Question { text: self.text.clone(), max_new_tokens }
+    }
 }
 
 /// Does a question name nothing, and want to know everything?

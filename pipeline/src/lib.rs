@@ -15,4 +15,5 @@ pub mod source;
 pub mod stream;
 pub mod timeline;
 pub mod track;
+pub mod watching;
 pub mod window;

@@ -6,22 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use avicuna_models::localizer::{Question, WindowAnswer};
+use avicuna_models::localizer::{Localizer, Question, WindowAnswer};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::model::{Answered, Routes};
-use super::plan::{ModelFacts, Plan};
-use super::recall::{Recall, cover};
 use super::reply::{Localized, Reply, joined};
 use crate::answer::{self, Asked, Asking, Inquiry, Voices};
+use crate::control::Control;
 use crate::record::Latency;
-use crate::schedule::{Job, Scheduler};
+use crate::schedule::{Job, ScheduleConfig};
 use crate::source::{End, SourceEvent};
 use crate::stream::{Instant, StreamId, WindowId};
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::WindowFacts;
+use crate::watching::{Answered, Engine, Plan, Publisher, Respondent, Routes, cover, model_of};
 use crate::window::{Assembler, Closed, Window};
 
 /// How long the answer about one window may take.
@@ -60,24 +59,21 @@ pub struct Asker {
 
 #[derive(Debug)]
 struct Running {
-    scheduler: Scheduler,
-    routes: Routes,
-    facts: Arc<ModelFacts>,
-    recall: Recall,
+    model: Respondent,
     asked: AtomicU64,
 }
 
 impl Asker {
     /// From now on there is a model to ask.
-    pub(super) fn serve(&self, scheduler: Scheduler, routes: Routes, facts: Arc<ModelFacts>, recall: Recall) {
-        let running = Running { scheduler, routes, facts, recall, asked: AtomicU64::new(0) };
+    pub(super) fn serve(&self, model: Respondent) {
+        let running = Running { model, asked: AtomicU64::new(0) };
         // An engine is started once.
         let _first = self.running.set(running);
     }
 
     /// The model's name; `None` while it is being loaded.
     pub fn model(&self) -> Option<String> {
-        self.running.get().map(|running| running.facts.name.to_string())
+        self.running.get().map(|running| running.model.facts.name.to_string())
     }
 
     /// Asks about what a stream has shown from `from` to `to`; by default all that is remembered.
@@ -93,7 +89,7 @@ impl Asker {
     ) -> Result<Reply, AskError> {
         let running = self.running.get().ok_or(AskError::Loading)?;
         let forgotten = |reason: String| AskError::Forgotten { stream: id.to_owned(), reason };
-        let windows = running.recall.windows(&StreamId::from(id));
+        let windows = running.model.recall.windows(&StreamId::from(id));
         let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
             return Err(forgotten("no window of it has closed yet, or its `recall` is 0".to_owned()));
         };
@@ -150,11 +146,11 @@ impl Running {
         question: &str,
         within: (Option<UtcTime>, Option<UtcTime>),
     ) -> Result<Reply, AskError> {
-        let asking = (self.facts.ask)(question);
-        let inquiries = (self.facts.inquire)(std::slice::from_ref(&asking));
-        let texts = inquiries.iter().map(|inquiry| inquiry.text.clone());
-        let max_new_tokens = self.facts.max_new_tokens;
-        let questions: Vec<Question> = texts.map(|text| Question { text, max_new_tokens }).collect();
+        let asking = (self.model.facts.ask)(question);
+        let inquiries = (self.model.facts.inquire)(std::slice::from_ref(&asking));
+        let max_new_tokens = self.model.facts.max_new_tokens;
+        let questions: Vec<Question> =
+            inquiries.iter().map(|inquiry| inquiry.question(max_new_tokens)).collect();
         let answered = self.all(windows, &questions).await?;
         Ok(self.reply(&asking, &inquiries, answered, within))
     }
@@ -169,20 +165,20 @@ impl Running {
         // No stream has a blank in its id.
         let stream = StreamId::from(format!("question {number}"));
         let (way, mut answers) = mpsc::unbounded_channel();
-        let _closes = Way { routes: &self.routes, stream: stream.clone() };
-        self.routes.open(stream.clone(), way);
+        let _closes = Way { routes: &self.model.routes, stream: stream.clone() };
+        self.model.routes.open(stream.clone(), way);
         let (mut answered, mut index) = (Vec::new(), 0);
         tokio::pin!(windows);
         while let Some(window) = windows.next().await {
             let mut window = window?;
-            let facts = WindowFacts::of(&window, Latency::default(), self.facts.name.clone());
+            let facts = WindowFacts::of(&window, Latency::default(), self.model.facts.name.clone());
             window.id = WindowId { stream: stream.clone(), index };
             window.closed = std::time::Instant::now();
             index += 1;
             let job = Job { window, questions: questions.to_vec(), live: false, behind: true };
             let asked = async {
                 let stopping = || AskError::Model("the daemon is stopping".to_owned());
-                if !self.scheduler.submit(job).await.shed.is_empty() {
+                if !self.model.scheduler.submit(job).await.shed.is_empty() {
                     return Err(stopping());
                 }
                 let Answered { result, .. } = answers.recv().await.ok_or_else(stopping)?;
@@ -204,7 +200,7 @@ impl Running {
         answered: Vec<(WindowFacts, WindowAnswer)>,
         (from, to): (Option<UtcTime>, Option<UtcTime>),
     ) -> Reply {
-        let [least, least_query] = self.facts.least;
+        let [least, least_query] = self.model.facts.least;
         let (mut found, mut said, mut tokens) = (Vec::<Localized>::new(), Vec::new(), 0);
         let watched = answered.first().zip(answered.last()).map(|((first, _), (last, _))| {
             (first.anchor.instant(first.start), last.anchor.instant(last.end))
@@ -213,7 +209,7 @@ impl Running {
             let seconds = facts.end.since(facts.start).as_secs_f64();
             tokens += answer.answers.iter().map(|answer| answer.tokens.len()).sum::<usize>();
             said.extend(answer.answers.iter().map(|answer| answer.text.clone()));
-            for reading in self.facts.reader.read(inquiries, answer, seconds, Voices::Both) {
+            for reading in self.model.facts.reader.read(inquiries, answer, seconds, Voices::Both) {
                 let sure = |found: &answer::Localization| {
                     found.score >= if found.queried { least_query } else { least }
                 };
@@ -239,7 +235,7 @@ impl Running {
             Asked::Detect => None,
             Asked::Ground { label } => Some(label.clone()),
         };
-        Reply { query, found: joined(found), said, watched, model: self.facts.name.to_string(), tokens }
+        Reply { query, found: joined(found), said, watched, model: self.model.facts.name.to_string(), tokens }
     }
 }
 
@@ -251,6 +247,27 @@ struct Way<'a> {
 
 impl Drop for Way<'_> {
     fn drop(&mut self) {
-        self.routes.close(&self.stream);
+        self.model.routes.close(&self.stream);
     }
+}
+
+/// Asks a model about something that ends, without a daemon: what `avicuna ask FILE` does.
+///
+/// # Errors
+/// When it cannot be watched, or the model cannot answer.
+pub async fn ask(
+    plan: Plan,
+    localizer: impl Into<Arc<Localizer>>,
+    question: &str,
+) -> Result<Reply, AskError> {
+    let (publisher, _nobody) = Publisher::channel(None);
+    let (asker, control) = (Asker::default(), Arc::new(Control::new()));
+    // Nobody else asks: what waits is not waited for.
+    let schedule = ScheduleConfig { linger: Duration::ZERO, ..ScheduleConfig::default() };
+    let model = model_of(localizer.into());
+    let engine = Engine::start(Vec::<Plan>::new(), model, schedule, control, publisher, None);
+    asker.serve(engine.respondent());
+    let reply = asker.film(plan, question).await;
+    engine.stop(Duration::from_secs(1)).await;
+    reply
 }

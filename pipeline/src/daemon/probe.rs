@@ -7,9 +7,9 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::Plan;
 use crate::source::{End, SourceEvent};
 use crate::timeline::ClockQuality;
+use crate::watching::Plan;
 
 /// How long an address may take to show something.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -15,7 +15,7 @@ use avicuna_models::sample::RgbFrame;
 use avicuna_pipeline::answer::Reader;
 use avicuna_pipeline::stream::{Medium, StreamId};
 use avicuna_pipeline::timeline::StreamTime;
-use avicuna_pipeline::track::Tracker;
+use avicuna_pipeline::watching::Recorder;
 use avicuna_pipeline::window::Closed;
 use gstreamer as gst;
 use gstreamer::glib;
@@ -272,18 +272,14 @@ impl Localizer {
         let (has_video, has_audio) = (self.video.is_linked(), self.audio.is_linked());
         let intake =
             Intake::new(spec, stream.clone(), has_video, has_audio).map_err(|error| error.to_string())?;
-        let reader = Reader::of(&model);
+        let reader = Arc::new(Reader::of(&model));
         let inquiries = reader.inquiries(&settings.questions(model.manifest())?, &model);
+        let max_new_tokens = model.manifest().prompt.max_new_tokens;
+        let questions = inquiries.iter().map(|inquiry| inquiry.question(max_new_tokens)).collect();
         let track = settings.track(model.manifest(), &spec);
+        let recorder = Recorder::new(stream.clone(), inquiries, reader, track, false);
         let stopping = Arc::new(AtomicBool::new(false));
-        let worker = Worker {
-            tracker: Tracker::new(stream.clone(), track),
-            model,
-            stream,
-            inquiries,
-            reader,
-            stopping: stopping.clone(),
-        };
+        let worker = Worker { model, stream, recorder, questions, stopping: stopping.clone() };
         let (jobs, received) = sync_channel(WAITING);
         let (element, src) = (self.obj().downgrade(), self.src.clone());
         let thread = std::thread::Builder::new().name("avicunalocalizer".into());

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::Receiver;
 
+use avicuna_pipeline::record::ErrorRecord;
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
@@ -19,7 +20,7 @@ pub fn push(worker: Worker, jobs: &Receiver<Job>, element: &glib::WeakRef<super:
             src.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
         }
         match said {
-            Said::Record(record, until) => {
+            Said::Event(record, until) => {
                 let Ok(mut json) = serde_json::to_vec(&record) else { return };
                 json.push(b'\n');
                 let mut buffer = gst::Buffer::from_mut_slice(json);
@@ -29,8 +30,10 @@ pub fn push(worker: Worker, jobs: &Receiver<Job>, element: &glib::WeakRef<super:
                 // Downstream that is gone or flushing is told about by its own means.
                 let _unwanted = src.push(buffer);
             }
-            Said::Failed(error) => warn(element, &error.to_string()),
-            Said::Unparsed(part) => warn(element, &format!("a part of an answer follows no rule: {part}")),
+            Said::Trouble(ErrorRecord { message, detail: None, .. }) => warn(element, &message),
+            Said::Trouble(ErrorRecord { message, detail: Some(detail), .. }) => {
+                warn(element, &format!("{message}: {detail}"));
+            }
             Said::End => {
                 src.push_event(gst::event::Eos::new());
             }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use avicuna_models::localizer::{LocalizerError, WindowAnswer};
 
 use super::record::Record;
+use super::settled::{Fate, Settled};
 use crate::answer::{self, Asked, Inquiry, Reader, Voices};
-use crate::control::StreamMetrics;
 use crate::coverage::{Coverage, Held, Ledger, LedgerConfig, Span};
 use crate::outbox::Whole;
 use crate::record::{
@@ -17,40 +17,9 @@ use crate::stream::StreamId;
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::{Seen, TrackConfig, Tracker, WindowFacts};
 
-/// What became of one window, or of several that held nothing.
-#[derive(Debug)]
-pub(super) enum Fate {
-    /// The model answered.
-    Answered(WindowAnswer),
-    /// The model could not.
-    Failed(LocalizerError),
-    /// It was given up for lack of time.
-    Shed(&'static str),
-    /// There was nothing in it.
-    Blind {
-        /// How many windows.
-        windows: u64,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// A window and what became of it.
-#[derive(Debug)]
-pub(super) struct Settled {
-    /// Which; of several blind ones `end` is the end of the last.
-    pub facts: WindowFacts,
-    /// Where it really ends: before `facts.end` when the stream ended inside it.
-    pub until: StreamTime,
-    /// Why something was missing in it.
-    pub missing: Option<String>,
-    /// What became of it.
-    pub fate: Fate,
-}
-
 /// Makes a stream's records.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub struct Recorder {
     stream: StreamId,
     inquiries: Vec<Inquiry>,
     reader: Arc<Reader>,
@@ -65,8 +34,6 @@ pub(super) struct Recorder {
     /// Made with the first window.
     tracker: Option<Tracker>,
     ledger: Ledger,
-    /// What became of windows, until it is taken.
-    windows: Vec<WindowRecord>,
 }
 
 impl Recorder {
@@ -90,7 +57,6 @@ impl Recorder {
             is_disturbed: false,
             tracker: None,
             ledger,
-            windows: Vec::new(),
         }
     }
 
@@ -128,8 +94,8 @@ impl Recorder {
         !(self.repeats && self.is_disturbed)
     }
 
-    /// Takes the next window. Windows come in the order of their index.
-    pub fn settle(&mut self, settled: Settled, metrics: &StreamMetrics<'_>) -> Vec<Record> {
+    /// Takes the next window: what is told of it, and all that became of it. Windows come in the order of their index.
+    pub fn settle(&mut self, settled: Settled) -> (Vec<Record>, WindowRecord) {
         let Settled { facts, until, missing, fate } = settled;
         let span = Span { start: facts.start, end: facts.end, until, anchor: facts.anchor };
         let held = Held { audio: facts.audio, video: facts.visual, missing };
@@ -138,59 +104,46 @@ impl Recorder {
         let mut window = window_record(&facts, told, reason);
         let (outcome, events) = match fate {
             Fate::Answered(answer) => {
-                metrics.windows(WindowFate::Answered, 1);
-                let localizations = self.read(&answer, &facts, metrics, &mut records, &mut window.answers);
+                let localizations = self.read(&answer, &facts, &mut records, &mut window.answers);
                 let tracker = self.tracker(&facts);
                 (Coverage::Watched(held), tracker.observe(&Seen { window: facts, localizations }))
             }
             Fate::Failed(error) => {
-                metrics.windows(WindowFate::Failed, 1);
                 self.disturb();
                 let message = format!("window {}: {error}", facts.id);
-                records.push(self.error(kind(&error), message, None, metrics));
+                records.push(self.error(kind(&error), message, None));
                 let reason = format!("failed: {error}");
                 (Coverage::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
             Fate::Shed(reason) => {
-                metrics.windows(WindowFate::Shed, 1);
                 self.disturb();
                 let reason = format!("shed: {reason}");
                 (Coverage::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
-            Fate::Blind { windows, reason } => {
-                metrics.windows(WindowFate::Blind, windows);
+            Fate::Blind { windows: _, reason } => {
                 let held = Held::nothing(reason.clone());
                 let reason = format!("blind: {reason}");
                 (Coverage::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
         };
-        self.windows.push(window);
-        self.add_events(events, metrics, &mut records);
+        self.add_events(events, &mut records);
         let spans = self.ledger.settle(span, outcome);
         self.add_coverage(spans, &mut records);
-        records
-    }
-
-    /// What became of the windows since the last call.
-    pub fn take_windows(&mut self) -> Vec<WindowRecord> {
-        std::mem::take(&mut self.windows)
+        (records, window)
     }
 
     /// The stream is over at `end`.
-    pub fn finish(&mut self, end: StreamTime, metrics: &StreamMetrics<'_>) -> Vec<Record> {
+    pub fn finish(&mut self, end: StreamTime) -> Vec<Record> {
         let mut records = Vec::new();
         let events = self.tracker.as_mut().map(|tracker| tracker.finish(end)).unwrap_or_default();
-        self.add_events(events, metrics, &mut records);
+        self.add_events(events, &mut records);
         let spans = self.ledger.finish(end);
         self.add_coverage(spans, &mut records);
         records
     }
 
-    fn add_events(&self, events: Vec<EventRecord>, metrics: &StreamMetrics<'_>, records: &mut Vec<Record>) {
-        for event in events.into_iter().filter(|_| self.tells()) {
-            metrics.event(event.phase);
-            records.push(Record::Event(event));
-        }
+    fn add_events(&self, events: Vec<EventRecord>, records: &mut Vec<Record>) {
+        records.extend(events.into_iter().filter(|_| self.tells()).map(Record::Event));
     }
 
     fn add_coverage(&self, spans: Vec<CoverageRecord>, records: &mut Vec<Record>) {
@@ -200,14 +153,7 @@ impl Recorder {
     }
 
     /// An error record of this stream.
-    pub fn error(
-        &self,
-        kind: ErrorKind,
-        message: impl Into<String>,
-        detail: Option<String>,
-        metrics: &StreamMetrics<'_>,
-    ) -> Record {
-        metrics.error(kind);
+    pub fn error(&self, kind: ErrorKind, message: impl Into<String>, detail: Option<String>) -> Record {
         Record::Error(ErrorRecord::new(&self.stream, UtcTime::now(), kind, message, detail))
     }
 
@@ -215,7 +161,6 @@ impl Recorder {
         &self,
         answer: &WindowAnswer,
         facts: &WindowFacts,
-        metrics: &StreamMetrics<'_>,
         records: &mut Vec<Record>,
         told: &mut Vec<Answered>,
     ) -> Vec<answer::Localization> {
@@ -233,18 +178,12 @@ impl Recorder {
             });
             localizations.extend(reading.localizations);
             if !reading.unparsed.is_empty() {
-                metrics.unparsed();
                 let message = format!(
                     "window {}: a part of the answer to {} follows no rule",
                     facts.id,
                     shown(&inquiry.asked)
                 );
-                records.push(self.error(
-                    ErrorKind::Parse,
-                    message,
-                    Some(reading.unparsed.join("\n")),
-                    metrics,
-                ));
+                records.push(self.error(ErrorKind::Parse, message, Some(reading.unparsed.join("\n"))));
             }
         }
         localizations
@@ -271,18 +210,6 @@ impl Recorder {
         });
         let config = TrackConfig { run, ..self.track };
         self.tracker.get_or_insert_with(|| Tracker::new(self.stream.clone(), config))
-    }
-}
-
-impl Fate {
-    /// In the words of a window's record; `missing` is what an answered one lacked.
-    fn told(&self, missing: Option<&str>) -> (WindowFate, Option<String>) {
-        match self {
-            Self::Answered(_) => (WindowFate::Answered, missing.map(str::to_owned)),
-            Self::Failed(error) => (WindowFate::Failed, Some(error.to_string())),
-            Self::Shed(reason) => (WindowFate::Shed, Some((*reason).to_owned())),
-            Self::Blind { reason, .. } => (WindowFate::Blind, Some(reason.clone())),
-        }
     }
 }
 
@@ -313,17 +240,5 @@ fn kind(error: &LocalizerError) -> ErrorKind {
         ErrorKind::Encode
     } else {
         ErrorKind::Llm
-    }
-}
-
-/// The times of a window's record: `decode` before it was closed, the model's, and everything since.
-pub(super) fn latency(decode: f64, answer: Option<&WindowAnswer>, closed: std::time::Instant) -> Latency {
-    let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
-    let timing = answer.map(|answer| &answer.timing);
-    Latency {
-        decode,
-        encode: timing.map_or(0.0, |timing| ms(timing.encode)),
-        llm: timing.map_or(0.0, |timing| ms(timing.llm)),
-        total: ms(closed.elapsed()),
     }
 }

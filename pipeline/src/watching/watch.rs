@@ -1,4 +1,4 @@
-//! One stream watched to its end, or asked about, without outbox and sink: what `avicuna localize` and `avicuna ask` do.
+//! One stream watched to its end without outbox and sink: what `avicuna localize` and the evaluation do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +7,18 @@ use avicuna_models::localizer::Localizer;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ask::{AskError, Asker};
 use super::engine::Engine;
 use super::model;
 use super::plan::Plan;
 use super::publisher::Publisher;
 use super::record::Record;
-use super::reply::Reply;
 use super::stream::Heard;
 use crate::control::Control;
 use crate::schedule::ScheduleConfig;
 use crate::source::End;
+
+/// Windows that wait for the model: there is one stream, and a batch is full with them.
+const QUEUE: usize = 4;
 
 /// What was seen and heard.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +36,6 @@ pub struct Watched {
 pub async fn watch(
     plan: Plan,
     localizer: impl Into<Arc<Localizer>>,
-    schedule: ScheduleConfig,
     control: Arc<Control>,
     mut on_record: impl FnMut(&Record),
     stop: CancellationToken,
@@ -45,11 +45,10 @@ pub async fn watch(
     let mut engine = Engine::start(
         vec![plan],
         model::of(localizer.into()),
-        schedule,
+        ScheduleConfig { queue_per_stream: QUEUE, ..ScheduleConfig::default() },
         control,
         publisher,
         Some(said),
-        &Asker::default(),
     );
     let mut records = Vec::new();
     let collect = async {
@@ -72,23 +71,4 @@ pub async fn watch(
     let end = ended.into_iter().next().map_or(End::Stopped, |ended| ended.end);
     let heard = std::iter::from_fn(|| saying.try_recv().ok()).collect();
     Watched { records, heard, end }
-}
-
-/// Asks a model about something that ends, without a daemon: what `avicuna ask FILE` does.
-///
-/// # Errors
-/// When it cannot be watched, or the model cannot answer.
-pub async fn ask(
-    plan: Plan,
-    localizer: impl Into<Arc<Localizer>>,
-    schedule: ScheduleConfig,
-    question: &str,
-) -> Result<Reply, AskError> {
-    let (publisher, _nobody) = Publisher::channel(None);
-    let (asker, control) = (Asker::default(), Arc::new(Control::new()));
-    let model = model::of(localizer.into());
-    let engine = Engine::start(Vec::<Plan>::new(), model, schedule, control, publisher, None, &asker);
-    let reply = asker.film(plan, question).await;
-    engine.stop(Duration::from_secs(1)).await;
-    reply
 }

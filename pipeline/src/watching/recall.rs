@@ -10,7 +10,7 @@ use crate::window::Window;
 
 /// The windows that streams have shown last.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Recall(Arc<Mutex<HashMap<StreamId, VecDeque<Window>>>>);
+pub(crate) struct Recall(Arc<Mutex<HashMap<StreamId, VecDeque<Window>>>>);
 
 impl Recall {
     /// Remembers a window, and those no older than `long` before it. Their samples are encoded by then or never: what is
@@ -44,7 +44,7 @@ impl Recall {
 }
 
 /// As few of the windows as cover the span; they overlap.
-pub(super) fn cover(windows: &[Window], from: UtcTime, to: UtcTime) -> Vec<Window> {
+pub(crate) fn cover(windows: &[Window], from: UtcTime, to: UtcTime) -> Vec<Window> {
     let mut chosen: Vec<Window> = Vec::new();
     let mut at = from;
     let span = |window: &Window| (window.anchor.utc_at(window.start), window.anchor.utc_at(window.until));

@@ -10,7 +10,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::ask::Asker;
 use super::model::{self, Answer, Answered, Routes};
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
@@ -36,7 +35,7 @@ pub struct Ended {
 
 /// What an engine is told while it runs.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Watch another stream. One of this id must not run.
     Watch(Box<Plan>),
     /// Watch a stream no longer.
@@ -52,7 +51,7 @@ pub(super) enum Command {
 
 /// What an engine is to watch.
 #[derive(Debug)]
-pub(super) struct Orders {
+pub(crate) struct Orders {
     /// From the start.
     pub plans: Vec<Plan>,
     /// And from then on.
@@ -64,6 +63,19 @@ impl From<Vec<Plan>> for Orders {
     fn from(plans: Vec<Plan>) -> Self {
         Self { plans, commands: mpsc::channel(1).1 }
     }
+}
+
+/// The model of a running engine, and what it has seen last.
+#[derive(Debug, Clone)]
+pub(crate) struct Respondent {
+    /// Where windows wait for it.
+    pub scheduler: Scheduler,
+    /// Where its answers go.
+    pub routes: Routes,
+    /// What is known of it.
+    pub facts: Arc<ModelFacts>,
+    /// The windows of streams that are remembered.
+    pub recall: Recall,
 }
 
 /// The reins of a running stream.
@@ -79,7 +91,7 @@ struct Reins {
 
 /// Everything that runs for the streams.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(crate) struct Engine {
     shared: Shared,
     routes: Routes,
     commands: mpsc::Receiver<Command>,
@@ -104,7 +116,6 @@ impl Engine {
         control: Arc<Control>,
         publisher: Publisher,
         heard: Option<mpsc::UnboundedSender<Heard>>,
-        asker: &Asker,
     ) -> Self {
         let Orders { plans, commands } = orders.into();
         let (scheduler, routes) = (Scheduler::new(schedule), Routes::default());
@@ -117,7 +128,6 @@ impl Engine {
             heard,
             recall: Recall::default(),
         };
-        asker.serve(scheduler.clone(), routes.clone(), shared.model.clone(), shared.recall.clone());
         let (ways, runtime) = (routes.clone(), tokio::runtime::Handle::current());
         let model_gone = CancellationToken::new();
         let gone = model_gone.clone().drop_guard();
@@ -165,6 +175,12 @@ impl Engine {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Its model, for questions beside those of the streams.
+    pub fn respondent(&self) -> Respondent {
+        let Shared { scheduler, model, recall, .. } = self.shared.clone();
+        Respondent { scheduler, routes: self.routes.clone(), facts: model, recall }
     }
 
     /// Comes back when the model's thread is gone though nobody told it to end.
