@@ -1,25 +1,31 @@
 //! The worker's thread: what it says becomes buffers and messages.
 
-use std::sync::mpsc::Receiver;
-
 use avicuna_pipeline::record::ErrorRecord;
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 
-use super::worker::{Job, Said, Worker};
+use super::line::Line;
+use super::worker::{Said, Worker};
 
-/// Runs `worker` to its end and pushes what it says out of `src`.
-pub fn push(worker: Worker, jobs: &Receiver<Job>, element: &glib::WeakRef<super::Localizer>, src: &gst::Pad) {
+/// Runs `worker` to its end and pushes what it says out of `src`; what downstream answers is left in `line` for upstream.
+pub fn push(worker: Worker, line: &Line, element: &glib::WeakRef<super::Localizer>, src: &gst::Pad) {
     let mut begun = false;
     let stream_id = format!("avicuna/{}", worker.stream);
-    worker.run(jobs, |said| {
+    worker.run(line, |epoch, said| {
+        // A flush stops downstream from taking anything, and then takes this lock before it lets downstream take more.
+        let _no_flush_ends = src.stream_lock();
+        if !line.is_current(epoch) {
+            return;
+        }
+        begun &= !matches!(said, Said::Afresh);
         if !std::mem::replace(&mut begun, true) {
             src.push_event(gst::event::StreamStart::new(&stream_id));
             src.push_event(gst::event::Caps::new(&gst::Caps::builder("application/x-json").build()));
             src.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
         }
         match said {
+            Said::Afresh => {}
             Said::Event(record, until) => {
                 let Ok(mut json) = serde_json::to_vec(&record) else { return };
                 json.push(b'\n');
@@ -27,8 +33,9 @@ pub fn push(worker: Worker, jobs: &Receiver<Job>, element: &glib::WeakRef<super:
                 if let Some(buffer) = buffer.get_mut() {
                     buffer.set_pts(gst::ClockTime::from_nseconds(u64::try_from(until.0).unwrap_or(0)));
                 }
-                // Downstream that is gone or flushing is told about by its own means.
-                let _unwanted = src.push(buffer);
+                if let Err(error) = src.push(buffer) {
+                    line.refuse(epoch, error);
+                }
             }
             Said::Trouble(ErrorRecord { message, detail: None, .. }) => warn(element, &message),
             Said::Trouble(ErrorRecord { message, detail: Some(detail), .. }) => {

@@ -1,26 +1,22 @@
 //! The thread that asks the model about each window and says what it answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
 
 use avicuna_models::localizer::{Localizer, Question, WindowInput};
+use avicuna_pipeline::answer::{Inquiry, Reader};
 use avicuna_pipeline::record::{ErrorRecord, EventRecord};
 use avicuna_pipeline::stream::StreamId;
 use avicuna_pipeline::timeline::StreamTime;
+use avicuna_pipeline::track::TrackConfig;
 use avicuna_pipeline::watching::{Fate, Pending, Record, Recorder, Settled};
 use avicuna_pipeline::window::{Closed, Window};
 
-/// What the thread is told.
-pub enum Job {
-    /// The next window.
-    Window(Box<Closed>),
-    /// No window follows.
-    End,
-}
+use super::line::{Job, Line};
 
 /// What the thread says.
 pub enum Said {
+    /// Time begins anew.
+    Afresh,
     /// Something about an event, and the running time of the end of the window it rests on.
     Event(Box<EventRecord>, StreamTime),
     /// A window could not be answered, or a part of an answer follows no rule.
@@ -35,34 +31,46 @@ pub struct Worker {
     pub model: Arc<Localizer>,
     /// Whose windows they are.
     pub stream: StreamId,
-    /// Makes records of what became of windows.
-    pub recorder: Recorder,
     /// What is asked of every window.
-    pub questions: Vec<Question>,
-    /// The element is being stopped: windows are left out.
-    pub stopping: Arc<AtomicBool>,
+    pub inquiries: Vec<Inquiry>,
+    /// Reads the answers.
+    pub reader: Arc<Reader>,
+    /// How they become events.
+    pub track: TrackConfig,
 }
 
 impl Worker {
-    /// Works until `jobs` ends.
-    pub fn run(mut self, jobs: &Receiver<Job>, mut say: impl FnMut(Said)) {
-        let mut last = StreamTime::ZERO;
-        for job in jobs {
-            if self.stopping.load(Ordering::Acquire) {
-                continue;
+    /// Works until `line` is closed. What it says is of the epoch that is said with it.
+    pub fn run(self, line: &Line, mut say: impl FnMut(u64, Said)) {
+        let (mut recorder, mut epoch, mut last) = (self.recorder(), 0, StreamTime::ZERO);
+        while let Some((current, job)) = line.take() {
+            if current != epoch {
+                epoch = current;
+                say(epoch, Said::Afresh);
+                // Downstream knows of events that nobody watches any more.
+                let ended = std::mem::replace(&mut recorder, self.recorder()).finish(last);
+                last = StreamTime::ZERO;
+                publish(ended, last, |said| say(epoch, said));
             }
             match job {
                 Job::Window(closed) => {
-                    let Some(settled) = self.settled(*closed) else { continue };
-                    last = settled.until;
-                    publish(self.recorder.settle(settled).0, last, &mut say);
+                    let settled = self.settled(*closed);
+                    if let Some(settled) = settled.filter(|_| line.is_current(epoch)) {
+                        last = settled.until;
+                        publish(recorder.settle(settled).0, last, |said| say(epoch, said));
+                    }
+                    line.done();
                 }
                 Job::End => {
-                    publish(self.recorder.finish(last), last, &mut say);
-                    say(Said::End);
+                    publish(recorder.finish(last), last, |said| say(epoch, said));
+                    say(epoch, Said::End);
                 }
             }
         }
+    }
+
+    fn recorder(&self) -> Recorder {
+        Recorder::new(self.stream.clone(), self.inquiries.clone(), self.reader.clone(), self.track, false)
     }
 
     /// What becomes of a window.
@@ -79,15 +87,14 @@ impl Worker {
     }
 
     fn input(&self, window: Window) -> WindowInput {
-        WindowInput {
-            visual: window.visual.slots,
-            audio: window.audio.slots,
-            questions: self.questions.clone(),
-        }
+        let max_new_tokens = self.model.manifest().prompt.max_new_tokens;
+        let questions: Vec<Question> =
+            self.inquiries.iter().map(|inquiry| inquiry.question(max_new_tokens)).collect();
+        WindowInput { visual: window.visual.slots, audio: window.audio.slots, questions }
     }
 }
 
-fn publish(records: Vec<Record>, until: StreamTime, say: &mut impl FnMut(Said)) {
+fn publish(records: Vec<Record>, until: StreamTime, mut say: impl FnMut(Said)) {
     for record in records {
         match record {
             Record::Event(event) => say(Said::Event(Box::new(event), until)),
