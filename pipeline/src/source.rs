@@ -25,6 +25,7 @@ pub mod pick;
 mod policy;
 mod program;
 mod redact;
+pub mod rtcp;
 mod scheme;
 mod stamps;
 pub mod uri;
