@@ -23,7 +23,9 @@ pub use places::Places;
 pub use stream::{Isolation, ReconnectConfig, StreamConfig};
 pub use tell::{MqttConfig, RecordKind, SecretKey, WebhookConfig};
 
+use crate::durations;
 use crate::outbox::OutboxConfig;
+use crate::schedule::ScheduleConfig;
 use crate::sink::KafkaConfig;
 
 /// Everything a user can set.

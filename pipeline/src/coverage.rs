@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::record::CoverageRecord;
-use crate::stream::{Instant, Presence, StreamId};
+use crate::stream::{Presence, StreamId};
 use crate::timeline::{ClockAnchor, StreamTime};
 
 /// The reason where windows leave time out.

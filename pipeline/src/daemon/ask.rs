@@ -247,7 +247,7 @@ struct Way<'a> {
 
 impl Drop for Way<'_> {
     fn drop(&mut self) {
-        self.model.routes.close(&self.stream);
+        self.routes.close(&self.stream);
     }
 }
 

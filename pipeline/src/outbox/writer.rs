@@ -9,11 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use super::admission::{Admission, Append};
-use super::runs::{Begun, Whole};
+use super::runs::Begun;
 use super::store::{Ledger, Store};
-use super::{
-    Accounting, Appended, Message, OutboxConfig, OutboxError, Topic, Trouble, Verdict, WhenFull, reason,
-};
+use super::{Accounting, Appended, OutboxConfig, OutboxError, Topic, Trouble, Verdict, WhenFull, reason};
 use crate::timeline::UtcTime;
 
 /// Messages after which a transaction takes no more callers in; bounds its memory and its time.

@@ -6,7 +6,7 @@ use super::edge::{Edge, Side};
 use super::sighting::{Sighting, both};
 use super::{TrackConfig, WindowFacts};
 use crate::record::{EventRecord, Phase, WindowRef};
-use crate::stream::{Instant, Modality};
+use crate::stream::Modality;
 use crate::timeline::{ClockAnchor, StreamTime};
 
 /// Where in its life an event is. Ended events are not kept.

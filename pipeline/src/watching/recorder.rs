@@ -10,8 +10,7 @@ use crate::answer::{self, Asked, Inquiry, Reader, Voices};
 use crate::coverage::{Coverage, Held, Ledger, LedgerConfig, Span};
 use crate::outbox::Whole;
 use crate::record::{
-    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Latency, Phase, Run, WindowFate,
-    WindowRecord,
+    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Run, WindowFate, WindowRecord,
 };
 use crate::stream::StreamId;
 use crate::timeline::{StreamTime, UtcTime};
@@ -80,7 +79,7 @@ impl Recorder {
     }
 
     /// The run, if it has told all of a recording for the first time.
-    pub fn whole(&self) -> Option<Whole> {
+    pub(crate) fn whole(&self) -> Option<Whole> {
         match self.run {
             Some(Run::Replay { interruptions }) if !self.live && !self.repeats && !self.is_disturbed => {
                 Some(Whole { recording: self.stream.to_string(), interruptions })

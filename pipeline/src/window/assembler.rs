@@ -12,9 +12,9 @@ use super::missing::Carried;
 use super::notes::{Clock, Clocks, Gap, Gaps};
 use super::shape::{Shape, nanos};
 use super::sound::Sound;
-use super::{Closed, SpecError, StreamId, WindowSpec};
+use super::{Closed, SpecError, WindowSpec};
 use crate::source::{SourceEvent, TimedAudio, TimedFrame};
-use crate::stream::Medium;
+use crate::stream::{Medium, StreamId};
 use crate::timeline::{StreamTime, UtcTime};
 
 /// A window is given up on when the newest frame or sample is so far (and the patience) past what it waits for: the

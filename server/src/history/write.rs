@@ -6,8 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use avicuna_pipeline::outbox::{Message, Topic};
-use avicuna_pipeline::record::{CoverageRecord, EventRecord, Phase, StreamRecord, WindowRecord};
-use avicuna_pipeline::stream::Modality;
+use avicuna_pipeline::record::{CoverageRecord, EventRecord, StreamRecord, WindowRecord};
 use avicuna_pipeline::timeline::UtcTime;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::broadcast;

@@ -8,9 +8,9 @@ use avicuna_models::sample::{AudioClip, EncodeOnce};
 
 use super::super::missing::{self, Missing};
 use super::super::notes::Clock;
-use super::super::{Closed, Slots, Window, WindowId};
+use super::super::{Closed, Slots, Window};
 use super::{Assembler, Clip};
-use crate::stream::Medium;
+use crate::stream::{Medium, WindowId};
 use crate::timeline::{StreamTime, UtcTime};
 
 impl Assembler {

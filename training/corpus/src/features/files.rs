@@ -140,7 +140,7 @@ impl Store {
                 let named = MEDIA
                     .into_iter()
                     .zip(tables)
-                    .filter_map(|(medium, table)| Some((called(*medium).to_owned(), table.as_ref()?)));
+                    .filter_map(|(medium, table)| Some((called(medium).to_owned(), table.as_ref()?)));
                 let tensors = named.map(|(name, table)| Ok((name, tensor(table)?)));
                 let tensors = tensors.collect::<candle_core::Result<std::collections::HashMap<_, _>>>()?;
                 candle_core::safetensors::save(&tensors, part)

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::annotations::Labels;
 use super::dialogue;
 use super::record::Record;
-use super::{Group, PuValorError, Scaling, Sizes, Sources, groups, queries, timeline};
+use super::{Group, PuValorError, Sizes, Sources, groups, queries, timeline};
 use crate::cluster::Clusters;
-use crate::{Clip, Split, seeded};
+use crate::{Clip, seeded};
 
 mod merge;
 mod shard;

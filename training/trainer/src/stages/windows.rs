@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use avicuna_corpus::Medium as Modality;
+use avicuna_corpus::Modality;
 use avicuna_corpus::features::Rows;
 use avicuna_corpus::pu_valor::{Segment, Timeline};
 use avicuna_models::manifest::{PromptSpec, WindowSpec};
