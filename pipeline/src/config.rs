@@ -4,7 +4,6 @@
 mod check;
 mod control;
 mod document;
-mod durations;
 mod error;
 mod places;
 mod stream;
@@ -24,7 +23,9 @@ pub use places::Places;
 pub use stream::{Isolation, ReconnectConfig, StreamConfig};
 pub use tell::{MqttConfig, RecordKind, SecretKey, WebhookConfig};
 
+use crate::durations;
 use crate::outbox::OutboxConfig;
+use crate::schedule::ScheduleConfig;
 use crate::sink::KafkaConfig;
 
 /// Everything a user can set.
@@ -67,32 +68,6 @@ pub struct ModelConfig {
     pub device: String,
     /// CPU threads of each encoder and of the LLM; 0 takes one for each core.
     pub threads: usize,
-}
-
-/// `[schedule]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ScheduleConfig {
-    /// The most windows the model gets at once.
-    pub max_batch: usize,
-    /// How long a batch waits for more windows.
-    #[serde(with = "durations")]
-    pub linger: Duration,
-    /// How many windows of one live stream may wait for the model before some are shed.
-    pub queue_per_stream: usize,
-    /// Which window of a live stream is given up when too many wait.
-    pub shed: ShedPolicy,
-}
-
-/// `[schedule] shed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ShedPolicy {
-    /// The one that has waited longest: what comes out is recent.
-    #[default]
-    Oldest,
-    /// The one that came last: what comes out is contiguous.
-    Newest,
 }
 
 /// `[sink]`.
@@ -183,13 +158,6 @@ pub struct DaemonConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         Self { path: PathBuf::from("assets/models/avicuna-natural"), device: "auto".to_owned(), threads: 0 }
-    }
-}
-
-impl Default for ScheduleConfig {
-    fn default() -> Self {
-        let linger = Duration::from_millis(20);
-        Self { max_batch: 4, linger, queue_per_stream: 2, shed: ShedPolicy::default() }
     }
 }
 

@@ -7,7 +7,7 @@ mod streams;
 
 pub use metrics::{Metrics, Stage, StreamMetrics};
 pub use process::descriptors;
-pub use status::{Health, ModelState, Readiness, Status, StreamState};
+pub use status::{Health, ModelState, Readiness, Status};
 pub use streams::{StreamBoard, StreamStatus};
 
 /// What there is to tell; shared by everything that runs.

@@ -7,9 +7,9 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::record::{CoverageRecord, Instant, Presence};
+use crate::record::CoverageRecord;
+use crate::stream::{Presence, StreamId};
 use crate::timeline::{ClockAnchor, StreamTime};
-use crate::window::StreamId;
 
 /// The reason where windows leave time out.
 const NO_WINDOW: &str = "no window holds this span";
@@ -66,7 +66,7 @@ impl Held {
 
 /// What became of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Coverage {
     /// The model answered.
     Watched(Held),
     /// It did not.
@@ -87,7 +87,7 @@ pub struct Ledger {
     stream: StreamId,
     config: LedgerConfig,
     /// Windows that reach beyond `decided`, oldest first.
-    settled: VecDeque<(Span, Outcome)>,
+    settled: VecDeque<(Span, Coverage)>,
     /// Everything before is in records or in `open`.
     decided: StreamTime,
     /// The record in the making.
@@ -113,7 +113,7 @@ impl Ledger {
     }
 
     /// Takes what became of a window. Returns what no window to come can change.
-    pub fn settle(&mut self, window: Span, outcome: Outcome) -> Vec<CoverageRecord> {
+    pub fn settle(&mut self, window: Span, outcome: Coverage) -> Vec<CoverageRecord> {
         let next = window.end.minus(self.config.length).plus(self.config.hop);
         if window.until <= self.decided {
             tracing::warn!(stream = %self.stream, start = window.start.as_secs_f64(),
@@ -163,12 +163,12 @@ impl Ledger {
         let held = || windows().map(|(_, outcome)| outcome.held());
         let (audio, video) =
             (together(held().map(|held| held.audio)), together(held().map(|held| held.video)));
-        let answered = windows().any(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
+        let answered = windows().any(|(_, outcome)| matches!(outcome, Coverage::Watched(_)));
         // A window that held something elsewhere was answered, but of this nothing was seen or heard.
         let watched = answered && (audio, video) != (Presence::Missing, Presence::Missing);
         let reason = if watched {
             let complete = audio == Presence::Present && video == Presence::Present;
-            let seen = windows().filter(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
+            let seen = windows().filter(|(_, outcome)| matches!(outcome, Coverage::Watched(_)));
             let missing = seen.filter_map(|(_, outcome)| outcome.held().missing.as_deref());
             if complete { None } else { joined(missing) }
         } else if answered {
@@ -216,8 +216,8 @@ impl Ledger {
     ) -> CoverageRecord {
         CoverageRecord {
             stream_id: self.stream.to_string(),
-            start: Instant::new(start, anchor),
-            end: Instant::new(end, anchor),
+            start: anchor.instant(start),
+            end: anchor.instant(end),
             watched: verdict.watched,
             audio: verdict.audio,
             video: verdict.video,
@@ -226,7 +226,7 @@ impl Ledger {
     }
 }
 
-impl Outcome {
+impl Coverage {
     fn held(&self) -> &Held {
         match self {
             Self::Watched(held) | Self::NotWatched { held, .. } => held,

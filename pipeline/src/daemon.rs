@@ -1,26 +1,15 @@
 //! Assembles everything from the configuration, supervises it and shuts it down.
 //!
 //! ```text
-//! one task a stream                     one thread                 one thread       three tasks
-//! source -> windows -> schedule ------> model -+
-//!    ^                                         |
-//!    +-- events, coverage, errors <- answers <-+   -> publisher -> outbox ----> delivery -> sink
+//! one task a stream and one thread (`watching`)     one thread        three tasks
+//! source -> records -> publisher -----------------> outbox ----> delivery -> sink
 //! ```
 
 mod ask;
-mod engine;
-mod left_open;
-mod model;
-mod plan;
 mod probe;
-mod publisher;
-mod record;
-mod recorder;
-mod stream;
+mod reply;
+mod store;
 mod streams;
-#[cfg(test)]
-mod tests;
-mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,24 +21,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use ask::{AskError, Asker, Localized, Reply, ask};
-pub use engine::Ended;
-pub use plan::{Plan, plan};
+pub use ask::{AskError, Asker, ask};
 pub use probe::{Probed, probe};
-pub use publisher::Observer;
-pub use record::Record;
-pub use stream::Heard;
+pub use reply::{Localized, Reply};
+pub use store::Observer;
 pub use streams::{Listed, Origin, Reloaded, Streams, StreamsError};
-pub use watch::{Watched, watch};
 
-use self::engine::{Command, Engine, Orders};
-use self::publisher::Publisher;
 use crate::config::{Config, ConfigError, Loaded, SinkConfig, SinkKind};
 use crate::control::{Control, ModelState};
 use crate::outbox::{Outbox, OutboxError};
-use crate::schedule::{ScheduleConfig, Shed};
 use crate::sink::{Delivery, EmbeddedBroker, JsonlSink, KafkaConfig, KafkaSink, Sink, SinkError};
 use crate::source::apart::Worker;
+use crate::watching::{Command, Ended, Engine, Orders, Plan, Publisher, Record, ends, model_of, onset, plan};
 
 /// Why the daemon cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +137,7 @@ impl Daemon {
         let (outbox, left_open) = open_outbox(config, &control, observer.clone()).await?;
         let delivery = deliver(&outbox, sink, &control);
         let (publisher, records) = Publisher::channel(Some(outbox.clone()));
-        let stored = publisher::store(records, outbox.clone(), control.clone(), observer);
+        let stored = store::store(records, outbox.clone(), control.clone(), observer);
         // Before anything new; should the outbox be gone already, `stored` says why.
         let _taken = publisher.publish(left_open).await;
 
@@ -168,13 +151,13 @@ impl Daemon {
         control.status.model(ModelState::Idle);
         let engine = Engine::start(
             Orders { plans, commands },
-            model::of(Arc::new(localizer)),
-            schedule(config),
+            model_of(Arc::new(localizer)),
+            config.schedule,
             control.clone(),
             publisher,
             None,
-            &asker,
         );
+        asker.serve(engine.respondent());
         let (ended, leave_by) = supervise(engine, stored, config, &outbox, stop, &control).await;
         let left = leave_by.saturating_duration_since(Instant::now());
         leave(delivery, &outbox, left.min(config.daemon.flush)).await;
@@ -259,10 +242,10 @@ async fn open_outbox(
     let open = move || {
         let outbox = Outbox::open(&settings)?;
         if let Some(observer) = observer {
-            publisher::show_waiting(&outbox, observer.as_ref())?;
+            store::show_waiting(&outbox, observer.as_ref())?;
         }
-        let ends = left_open::ends(&outbox)?;
-        Ok::<_, OutboxError>((outbox, ends))
+        let left_open = ends(&outbox)?;
+        Ok::<_, OutboxError>((outbox, left_open))
     };
     let opened = tokio::task::spawn_blocking(open).await;
     let (outbox, ends) =
@@ -292,7 +275,7 @@ fn open_sink(config: &SinkConfig) -> Result<(Sink, Option<EmbeddedBroker>), Sink
 fn deliver(outbox: &Outbox, sink: Sink, control: &Arc<Control>) -> Delivery {
     let observed = control.clone();
     let on_ack = move |message: &crate::outbox::Message, at| {
-        if let Some((stream, seconds)) = record::onset(message, at) {
+        if let Some((stream, seconds)) = onset(message, at) {
             observed.metrics.stream(&stream).onset(seconds);
         }
     };
@@ -312,19 +295,6 @@ async fn load(config: &Config) -> Result<Localizer, DaemonError> {
     let took_s = started.elapsed().as_secs_f64();
     tracing::info!(model = localizer.manifest().name, device = %device, took_s, "the model is loaded");
     Ok(localizer)
-}
-
-fn schedule(config: &Config) -> ScheduleConfig {
-    let schedule = &config.schedule;
-    ScheduleConfig {
-        max_batch: schedule.max_batch,
-        linger: schedule.linger,
-        queue_per_stream: schedule.queue_per_stream,
-        shed: match schedule.shed {
-            crate::config::ShedPolicy::Oldest => Shed::Oldest,
-            crate::config::ShedPolicy::Newest => Shed::Newest,
-        },
-    }
 }
 
 /// Delivers what can be delivered.

@@ -21,10 +21,11 @@ use std::thread::JoinHandle;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
+use admission::Append;
 pub use error::OutboxError;
 pub(crate) use runs::{Begun, Whole};
 use store::{Numbered, Opener, Store, open_file};
-use writer::{Append, Begin, Board, Request, Settle, Writer};
+use writer::{Begin, Board, Request, Settle, Writer};
 
 use crate::timeline::UtcTime;
 

@@ -4,8 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
-use crate::window::StreamId;
+use crate::stream::{Instant, Modality, Presence, StreamId};
+use crate::timeline::{ClockQuality, UtcTime};
 
 mod message;
 mod run;
@@ -66,23 +66,6 @@ pub struct EventRecord {
     pub latency_ms: Latency,
 }
 
-/// An instant on both clocks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Instant {
-    /// Seconds of stream time.
-    pub stream: f64,
-    /// Capture time, RFC 3339.
-    #[schemars(extend("format" = "date-time"))]
-    pub utc: String,
-}
-
-impl Instant {
-    /// `stream`, with its capture time as `anchor` knows it.
-    pub fn new(stream: StreamTime, anchor: ClockAnchor) -> Self {
-        Self { stream: stream.as_secs_f64(), utc: anchor.utc_at(stream).to_rfc3339() }
-    }
-}
-
 /// Where in its life an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -95,16 +78,18 @@ pub enum Phase {
     Ended,
 }
 
-/// Which modality carries the evidence of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Modality {
-    /// Heard.
-    Audio,
-    /// Seen.
-    Visual,
-    /// Seen and heard.
-    Both,
+impl Phase {
+    /// Every phase, in the order of an event's life.
+    pub const ALL: [Self; 3] = [Self::Started, Self::Updated, Self::Ended];
+
+    /// As it stands in records and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Updated => "updated",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 /// The window an event record rests on.
@@ -148,18 +133,6 @@ pub struct CoverageRecord {
     pub video: Presence,
     /// Why it was not watched, or what was missing; null when all was there.
     pub reason: Option<String>,
-}
-
-/// How much of a modality a window holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Presence {
-    /// Every slot is filled.
-    Present,
-    /// Some slots are filled.
-    Partial,
-    /// No slot is filled.
-    Missing,
 }
 
 /// Something went wrong with a stream, an answer or the model.

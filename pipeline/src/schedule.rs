@@ -10,14 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use avicuna_models::localizer::Question;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use self::rota::Rota;
-use crate::window::{StreamId, Window};
+use crate::durations;
+use crate::stream::StreamId;
+use crate::window::Window;
 
-/// Which window of a live stream is given up when its queue is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Which window of a live stream is given up when its queue is full: `[schedule] shed` of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Shed {
     /// The one that has waited longest: what comes out is recent.
     #[default]
@@ -26,17 +30,26 @@ pub enum Shed {
     Newest,
 }
 
-/// How windows wait and are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How windows wait and are joined: `[schedule]` of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ScheduleConfig {
     /// The most windows in a batch; 0 counts as 1.
     pub max_batch: usize,
     /// A batch is given out when it is full, or when its oldest window has waited so long.
+    #[serde(with = "durations")]
     pub linger: Duration,
     /// The most windows of one stream that wait; 0 counts as 1.
     pub queue_per_stream: usize,
     /// What happens to a live stream that has more.
     pub shed: Shed,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        let linger = Duration::from_millis(20);
+        Self { max_batch: 4, linger, queue_per_stream: 2, shed: Shed::default() }
+    }
 }
 
 /// A window and what is asked about it.

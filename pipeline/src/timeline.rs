@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 mod mapper;
 
-pub use mapper::{Hole, HoleCause, Placed, Rules, Stamp, Timeline, Track};
+pub use mapper::{Hole, HoleCause, Placed, Rules, Stamp, Timeline};
+
+use crate::stream::Instant;
 
 /// Nanoseconds since the stream's first sample, or since a live source that was not there was first looked for. Monotonic
 /// for the life of a stream: a reconnect, a looping file or a jump of the source's PTS continues it, and never resets it.
@@ -45,6 +47,11 @@ impl ClockAnchor {
     /// Capture time of `stream`, as this anchor knows it.
     pub fn utc_at(self, stream: StreamTime) -> UtcTime {
         self.utc.offset(stream.0.saturating_sub(self.stream.0))
+    }
+
+    /// `stream` on both clocks, as records tell it.
+    pub fn instant(self, stream: StreamTime) -> Instant {
+        Instant { stream: stream.as_secs_f64(), utc: self.utc_at(stream).to_rfc3339() }
     }
 }
 
@@ -102,6 +109,11 @@ impl UtcTime {
         let timestamp: Timestamp = text.parse().ok()?;
         let held = timestamp.as_nanosecond().clamp(i64::MIN.into(), i64::MAX.into());
         i64::try_from(held).ok().map(Self)
+    }
+
+    /// Whole milliseconds since 1970.
+    pub fn milliseconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
     }
 
     /// Seconds from `earlier` to this time; negative when it is later.

@@ -19,9 +19,10 @@ use self::identity::Identities;
 pub use self::order::InOrder;
 use self::sighting::{Sighting, sightings};
 use crate::answer::Localization;
-use crate::record::{EventRecord, Latency, Presence, Run};
+use crate::record::{EventRecord, Latency, Run};
+use crate::stream::{Presence, StreamId, WindowId};
 use crate::timeline::{ClockAnchor, ClockQuality, StreamTime};
-use crate::window::{StreamId, Window, WindowId};
+use crate::window::Window;
 
 /// How localizations become events.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,7 +10,6 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,52 +18,8 @@ use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
 
 pub use self::assembler::{Assembler, Unused};
 pub use self::spec::{SpecError, WindowSpec};
-use crate::record::Presence;
+use crate::stream::{Presence, WindowId};
 use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
-
-/// A stream's id in the configuration. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(Arc<str>);
-
-impl StreamId {
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for StreamId {
-    fn from(id: &str) -> Self {
-        Self(id.into())
-    }
-}
-
-impl From<String> for StreamId {
-    fn from(id: String) -> Self {
-        Self(id.into())
-    }
-}
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// One window of one stream. Prints as `STREAM/INDEX`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WindowId {
-    /// Whose.
-    pub stream: StreamId,
-    /// Counts from 0 without a hole; the window starts at `index * hop` in stream time.
-    pub index: u64,
-}
-
-impl fmt::Display for WindowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.stream, self.index)
-    }
-}
 
 /// What a window holds of one modality.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avicuna_pipeline::record::Presence;
 use avicuna_pipeline::source::{End, SourceEvent};
+use avicuna_pipeline::stream::{Presence, StreamId};
 use avicuna_pipeline::timeline::StreamTime;
-use avicuna_pipeline::window::{Assembler, Closed, StreamId, Unused, Window, WindowSpec};
+use avicuna_pipeline::window::{Assembler, Closed, Unused, Window, WindowSpec};
 use common::{all, config, media};
 
 /// The windows of a file: 4 s each 2 s, a frame each 250 ms, a clip of 1 s each 500 ms.

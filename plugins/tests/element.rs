@@ -1,26 +1,15 @@
 //! The element in real pipelines: with the small model on the demo scene, and with what users get wrong.
 
-use std::path::PathBuf;
-
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
+mod support;
+
+use support::{init, model, root};
+
 /// Far longer than any test takes: only a hang reaches it.
 const HANG: gst::ClockTime = gst::ClockTime::from_seconds(300);
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace").to_owned()
-}
-
-fn model() -> String {
-    root().join("assets/models/avicuna-small").display().to_string()
-}
-
-fn init() {
-    gst::init().expect("GStreamer starts");
-    gstavicuna::plugin_register_static().expect("the plugin registers");
-}
 
 /// Runs a pipeline to its end. What came out of the sink `out`, the warnings, and the error that ended it, if one did.
 fn run(launch: &str) -> (Vec<serde_json::Value>, Vec<String>, Option<String>) {

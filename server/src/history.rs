@@ -11,6 +11,7 @@ pub mod query;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod told;
 mod write;
 
 use std::fs::Permissions;
@@ -26,11 +27,13 @@ use avicuna_pipeline::record::{StreamRecord, WindowRecord};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{broadcast, oneshot};
 
-pub use live::{Aim, Listener, Told, What};
+pub use live::Listener;
 pub use query::{Cursor, EventFilter, EventRow, Span};
 pub use schema::Unfit;
+pub use told::{Aim, Told, What};
 use write::{Job, Writer};
 
+use crate::problem::Problem;
 use crate::rules::Alert;
 
 /// Jobs that may wait for the disk; each holds the records of a few windows.
@@ -73,6 +76,13 @@ pub enum HistoryError {
     /// It is closed.
     #[error("it is closed")]
     Closed,
+}
+
+impl From<HistoryError> for Problem {
+    fn from(error: HistoryError) -> Self {
+        tracing::error!(%error, "the history cannot be used");
+        Self::unavailable(format!("the history cannot be used: {error}"))
+    }
 }
 
 /// The history. Clones share it; when the last one goes, the file is closed.

@@ -1,8 +1,6 @@
 //! The page for people. It is made of `page/` by `make page` and lies in the program, packed too: a machine without Node
 //! builds it, and one without a network shows it. It holds no data: what it shows it asks for, with the caller's token.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -10,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-use crate::api::App;
 use crate::problem::Problem;
 
 /// Paths from the root of the page, sorted; packed ones end in `.br` and `.gz`.
@@ -24,7 +21,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob:; object-src 'none
                       frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The page's own paths.
-pub(crate) fn router() -> Router<Arc<App>> {
+pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route("/", get(index)).route("/assets/{*path}", get(asset))
 }
 

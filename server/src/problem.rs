@@ -10,8 +10,6 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::history::HistoryError;
-
 /// Why a call was not answered; `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
@@ -101,13 +99,6 @@ impl From<StreamsError> for Problem {
             }
             StreamsError::Stopping => Self::unavailable(error.to_string()),
         }
-    }
-}
-
-impl From<HistoryError> for Problem {
-    fn from(error: HistoryError) -> Self {
-        tracing::error!(%error, "the history cannot be used");
-        Self::unavailable(format!("the history cannot be used: {error}"))
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use avicuna_pipeline::record::{Found, Instant, Modality, WindowRecord};
+use avicuna_pipeline::record::{Found, WindowRecord};
+use avicuna_pipeline::stream::{Instant, Modality};
 use avicuna_pipeline::timeline::UtcTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -235,7 +236,8 @@ fn shifted(start: &Instant, stream: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use avicuna_pipeline::record::{Answered, Presence, WindowFate};
+    use avicuna_pipeline::record::{Answered, WindowFate};
+    use avicuna_pipeline::stream::Presence;
     use serde_json::json;
 
     use super::*;

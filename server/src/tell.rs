@@ -8,6 +8,7 @@ mod mqtt;
 mod reader;
 mod state;
 mod template;
+mod wanted;
 mod webhook;
 
 use std::sync::Arc;
@@ -20,8 +21,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::backoff::Backoff;
-use self::reader::{Reader, Wanted};
+use self::reader::Reader;
 pub use self::state::{SinkKind, SinkState, SinkStatus, State};
+use self::wanted::Wanted;
 use crate::history::{History, HistoryError, Told};
 use crate::rulebook::Rulebook;
 
@@ -64,7 +66,7 @@ pub enum TellError {
 
 /// What became of a record that its receiver answered for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Outcome {
+enum Receipt {
     /// It has it.
     Delivered,
     /// It does not want it, and never will.
@@ -88,7 +90,7 @@ impl Trouble {
 /// A way to tell somebody.
 trait Sink: Send {
     /// Tells one record; comes back when the receiver has answered for it.
-    fn deliver(&mut self, told: &Told) -> impl Future<Output = Result<Outcome, Trouble>> + Send;
+    fn deliver(&mut self, told: &Told) -> impl Future<Output = Result<Receipt, Trouble>> + Send;
 
     /// Does what there is to do while nothing is to be told. Ends when there is trouble; may be dropped at any time.
     fn idle(&mut self) -> impl Future<Output = Trouble> + Send;

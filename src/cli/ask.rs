@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use avicuna_models::localizer::{LoadOptions, Localizer};
-use avicuna_pipeline::config::{Config, Loaded, LogConfig, LogLevel, Places, StreamConfig};
+use avicuna_pipeline::config::{LogConfig, LogLevel, StreamConfig};
 use avicuna_pipeline::daemon::{self, Reply};
-use avicuna_pipeline::schedule::ScheduleConfig;
+use avicuna_pipeline::watching::Plan;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -57,21 +57,10 @@ fn of_file(arguments: &Arguments, log: &LogConfig) -> anyhow::Result<Reply> {
     let device = arguments.device.parse().map_err(anyhow::Error::msg)?;
     let localizer = Localizer::load(&arguments.model, &LoadOptions { device, ..LoadOptions::default() })
         .with_context(|| format!("the model in {} cannot be loaded", arguments.model.display()))?;
-    let apart = stream.is_apart();
-    let config = Config { stream: vec![stream], ..Config::default() };
-    let plans = daemon::plan(&Loaded { config, places: Places::default() }, localizer.manifest())?;
-    let mut plan = plans.into_iter().next().context("one stream, one plan")?;
-    if apart {
-        plan.apart = Some(super::source::worker(log)?);
-    }
+    let mut plan = Plan::of(&stream, localizer.manifest())?;
+    plan.apart = stream.is_apart().then(|| super::source::worker(log)).transpose()?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime does not start")?;
-    let schedule = ScheduleConfig {
-        max_batch: 4,
-        linger: Duration::ZERO,
-        queue_per_stream: 2,
-        shed: Default::default(),
-    };
-    let reply = runtime.block_on(daemon::ask(plan, localizer, schedule, &arguments.question));
+    let reply = runtime.block_on(daemon::ask(plan, localizer, &arguments.question));
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(reply?)
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use avicuna_models::manifest::Manifest;
 use avicuna_pipeline::config::{Config, ConfigError};
-use avicuna_pipeline::daemon;
+use avicuna_pipeline::watching;
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -30,7 +30,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
             let loaded = Config::load(file, std::env::vars())?;
             let mut problems = loaded.missing_files();
             match Manifest::load(&loaded.config.model.path) {
-                Ok(manifest) => match daemon::plan(&loaded, &manifest) {
+                Ok(manifest) => match watching::plan(&loaded, &manifest) {
                     Ok(_) => {}
                     Err(error) => problems.extend(error.problems),
                 },

@@ -15,6 +15,7 @@ mod clustering;
 mod counter;
 mod features;
 mod import;
+mod lists;
 mod media;
 mod scenes;
 mod simulate;

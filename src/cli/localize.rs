@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use avicuna_models::localizer::{LoadOptions, Localizer};
-use avicuna_pipeline::config::{Config, Loaded, LogConfig, LogLevel, Places, StreamConfig};
-use avicuna_pipeline::control::{Control, StreamState};
-use avicuna_pipeline::daemon::{self, Record, Watched};
-use avicuna_pipeline::record::{CoverageRecord, ErrorRecord, EventRecord, Modality};
-use avicuna_pipeline::schedule::ScheduleConfig;
+use avicuna_pipeline::config::{LogConfig, LogLevel, StreamConfig};
+use avicuna_pipeline::control::Control;
+
+use avicuna_pipeline::record::{CoverageRecord, ErrorRecord, EventRecord};
+use avicuna_pipeline::stream::StreamState;
+use avicuna_pipeline::watching::{self, Plan, Record, Watched};
 use clap::Args;
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -88,15 +89,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         threads: None,
         cache: None,
     };
-    let config = Config { stream: vec![stream], ..Config::default() };
     let localizer = Localizer::load(&arguments.model, &options)
         .with_context(|| format!("the model in {} cannot be loaded", arguments.model.display()))?;
     let model = localizer.manifest().name.clone();
-    let loaded = Loaded { config, places: Places::default() };
-    let plans = daemon::plan(&loaded, localizer.manifest())?;
-    let mut plan = plans.into_iter().next().context("one stream, one plan")?;
-    let stream = loaded.config.stream.first().filter(|stream| stream.is_apart());
-    plan.apart = stream.map(|_| super::source::worker(&log)).transpose()?;
+    let mut plan = Plan::of(&stream, localizer.manifest())?;
+    plan.apart = stream.is_apart().then(|| super::source::worker(&log)).transpose()?;
 
     let runtime = tokio::runtime::Runtime::new().context("the runtime does not start")?;
     let watched = runtime.block_on(watch(plan, localizer, &shown))?;
@@ -112,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn watch(plan: daemon::Plan, localizer: Localizer, shown: &str) -> anyhow::Result<Watched> {
+async fn watch(plan: Plan, localizer: Localizer, shown: &str) -> anyhow::Result<Watched> {
     let stop = CancellationToken::new();
     let interrupted = stop.clone();
     tokio::spawn(async move {
@@ -123,14 +120,7 @@ async fn watch(plan: daemon::Plan, localizer: Localizer, shown: &str) -> anyhow:
     let control = Arc::new(Control::new());
     let patience = plan.source.reconnect.give_up_after.filter(|_| plan.live);
     let mut progress = Progress::new(shown, control.clone(), patience)?;
-    let schedule = ScheduleConfig {
-        max_batch: 4,
-        linger: Duration::from_millis(20),
-        queue_per_stream: 4,
-        shed: Default::default(),
-    };
-    let watched =
-        daemon::watch(plan, localizer, schedule, control, |record| progress.note(record), stop).await;
+    let watched = watching::watch(plan, localizer, control, |record| progress.note(record), stop).await;
     progress.bar.finish_and_clear();
     Ok(watched)
 }
@@ -216,11 +206,7 @@ fn table(report: &Report<'_>) -> String {
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["start", "end", "what", "how", "score"]);
     for event in &report.events {
-        let how = match event.modality {
-            Modality::Audio => "heard",
-            Modality::Visual => "seen",
-            Modality::Both => "seen and heard",
-        };
+        let how = event.modality.said();
         let (start, end) = (clock(event.start.stream), clock(event.end.stream));
         table.add_row([start, end, event.label.clone(), how.to_owned(), format!("{:.2}", event.score)]);
     }

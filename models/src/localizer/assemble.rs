@@ -13,7 +13,7 @@ use crate::sample::Embedding;
 use crate::tokenizer::Specials;
 
 /// Makes prefixes.
-pub(super) struct Assembler {
+pub(super) struct PromptAssembler {
     interleaver: Interleaver,
     visual: Option<Adapter>,
     audio: Option<Adapter>,
@@ -25,7 +25,7 @@ pub(super) struct Assembler {
     texts: HashMap<String, std::ops::Range<u32>>,
 }
 
-impl Assembler {
+impl PromptAssembler {
     pub(super) fn new(
         interleaver: Interleaver,
         visual: Option<Adapter>,

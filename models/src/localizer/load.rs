@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Assembler, LoadOptions, Localizer, LocalizerError, Tails};
+use super::{LoadOptions, Localizer, LocalizerError, PromptAssembler, Tails};
 use crate::adapter::Adapter;
 use crate::encoder::{Devices, Encoders, Runtime};
 use crate::interleave::Interleaver;
@@ -50,7 +50,7 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
     let template = manifest.prompt.template;
     check_stop(template, &llm)?;
     let head = template.head(llm.tokenizer())?;
-    let assembler = Assembler::new(interleaver, visual, heard, &head, &llm)?;
+    let assembler = PromptAssembler::new(interleaver, visual, heard, &head, &llm)?;
     let tails = Tails::new(template);
     check_length(&manifest, &assembler, &tails, &llm)?;
     tracing::info!(
@@ -101,7 +101,7 @@ fn check_stop(template: Template, llm: &Llm) -> Result<(), LocalizerError> {
 /// A full window with its question and answer must fit into the LLM's context.
 fn check_length(
     manifest: &Manifest,
-    assembler: &Assembler,
+    assembler: &PromptAssembler,
     tails: &Tails,
     llm: &Llm,
 ) -> Result<(), LocalizerError> {

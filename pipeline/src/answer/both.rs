@@ -7,7 +7,7 @@ use avicuna_models::slots::Slot;
 
 use super::evidence::{Claim, Witness};
 use super::{Inquiry, Localization, label_key};
-use crate::record::Modality;
+use crate::stream::Modality;
 
 /// How far from certain anything is taken to be, so that its logit is a number.
 const DOUBT: f64 = 0.005;
@@ -152,11 +152,6 @@ fn overlaps(said: &Localization, claim: &Claim) -> bool {
 fn localization(claim: &Claim, label: &str, score: f64, queried: bool) -> Localization {
     let start = Slot::of(claim.start, 1.0);
     let end = Slot::of(claim.end, 1.0).max(start);
-    let senses = match claim.modality {
-        Modality::Both => "seen and heard",
-        Modality::Visual => "seen",
-        Modality::Audio => "heard",
-    };
-    let text = format!("From {start} to {end}, {label}, {senses}.");
+    let text = format!("From {start} to {end}, {label}, {}.", claim.modality.said());
     Localization { label: label.to_owned(), text, start, end, score, queried, modality: Some(claim.modality) }
 }

@@ -13,7 +13,7 @@ use avicuna_models::vocabulary::Vocabulary;
 pub(super) use self::claims::Claim;
 use self::claims::{joined, tell};
 use self::spans::spans;
-use crate::record::Modality;
+use crate::stream::Modality;
 
 /// Reads evidence.
 #[derive(Debug, Clone)]

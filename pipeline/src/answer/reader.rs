@@ -10,7 +10,7 @@ use avicuna_models::vocabulary::Vocabulary;
 use avicuna_models::wording::Meaning;
 
 use super::evidence::Witness;
-use super::{Asked, Asking, Phrases, Reading, both, read};
+use super::{Asked, Asking, Inquiry, Phrases, Reading, both, read};
 
 /// Reads the answers of one model.
 #[derive(Debug, Clone)]
@@ -25,19 +25,6 @@ struct Knowledge {
     vocabulary: Arc<Vocabulary>,
     spec: EvidenceSpec,
     prompt: PromptSpec,
-}
-
-/// A question as it is put, and what it is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inquiry {
-    /// What is asked.
-    pub asked: Asked,
-    /// As the LLM reads it: in the vocabulary's words where the query means one of its phrases.
-    pub text: String,
-    /// The phrases of the vocabulary that a query means, the nearest first.
-    pub meant: Vec<usize>,
-    /// Who or what a query is about, where `meant` is not surely what it asks for.
-    pub subject: Option<usize>,
 }
 
 /// Whose word counts.

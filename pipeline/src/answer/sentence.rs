@@ -6,7 +6,7 @@ use avicuna_models::slots::Slot;
 
 use super::cursor::Cursor;
 use super::{Asked, label_key};
-use crate::record::Modality;
+use crate::stream::Modality;
 
 /// A stretch of an answer that is read as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]

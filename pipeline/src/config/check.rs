@@ -204,7 +204,7 @@ impl Check<'_> {
         if let (Some(window), Some(hop)) = (stream.window, stream.hop)
             && hop > window
         {
-            let [hop, window] = [hop, window].map(|duration| super::durations::print(&duration));
+            let [hop, window] = [hop, window].map(|duration| crate::durations::print(&duration));
             let message = format!(
                 "{hop} is longer than the window of {window}: what lies between would not be watched; use {window} or less"
             );

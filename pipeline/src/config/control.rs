@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::durations;
+use crate::durations;
 
 /// `[control]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::durations;
+use crate::durations;
 use crate::source::Reconnect;
 use crate::source::choice::TrackChoice;
 use crate::source::failure::Failure;

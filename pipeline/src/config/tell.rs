@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::durations;
+use crate::durations;
 
 /// What stands for a secret.
 const HIDDEN: &str = "***";

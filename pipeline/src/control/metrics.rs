@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::process::Process;
 use crate::outbox::Outbox;
-use crate::record::ErrorKind;
+use crate::record::{ErrorKind, Phase, WindowFate};
 use crate::source::Losses;
 
 /// Seconds: a window's length and more may lie between an event's start and its record.
@@ -22,10 +22,6 @@ const ONSET: [f64; 14] =
     [0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3600.0];
 /// Seconds of one stage.
 const STAGE: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
-/// What becomes of windows.
-const OUTCOMES: [&str; 4] = ["answered", "shed", "blind", "failed"];
-/// What event records say.
-const PHASES: [&str; 3] = ["started", "updated", "ended"];
 /// What sources lose.
 const LOSSES: [&str; 3] = ["late", "shed", "damaged"];
 /// Windows in a batch.
@@ -197,10 +193,10 @@ impl Metrics {
         self.reconnects.remove(&label);
         self.unparsed.remove(&label);
         self.onset.remove(&label);
-        for outcome in OUTCOMES {
+        for outcome in WindowFate::ALL.map(WindowFate::name) {
             self.windows.remove(&OfOutcome { stream: stream.to_owned(), outcome });
         }
-        for phase in PHASES {
+        for phase in Phase::ALL.map(Phase::name) {
             self.events.remove(&OfPhase { stream: stream.to_owned(), phase });
         }
         for kind in ErrorKind::ALL {
@@ -242,8 +238,8 @@ impl StreamMetrics<'_> {
     /// Makes the counters that should be there from the start, at 0.
     pub fn announce(&self) {
         self.up(false);
-        for outcome in OUTCOMES {
-            self.windows(outcome, 0);
+        for fate in WindowFate::ALL {
+            self.windows(fate, 0);
         }
         let label = self.label();
         drop(self.metrics.reconnects.get_or_create(&label));
@@ -261,13 +257,14 @@ impl StreamMetrics<'_> {
     }
 
     /// What became of `count` windows.
-    pub fn windows(&self, outcome: &'static str, count: u64) {
-        let label = OfOutcome { stream: self.id.clone(), outcome };
+    pub fn windows(&self, fate: WindowFate, count: u64) {
+        let label = OfOutcome { stream: self.id.clone(), outcome: fate.name() };
         self.metrics.windows.get_or_create(&label).inc_by(count);
     }
 
     /// An event record.
-    pub fn event(&self, phase: &'static str) {
+    pub fn event(&self, phase: Phase) {
+        let phase = phase.name();
         self.metrics.events.get_or_create(&OfPhase { stream: self.id.clone(), phase }).inc();
     }
 
@@ -344,8 +341,8 @@ mod tests {
         let metrics = Metrics::new();
         let stream = metrics.stream("cam");
         stream.announce();
-        stream.windows("shed", 3);
-        stream.event("started");
+        stream.windows(WindowFate::Shed, 3);
+        stream.event(Phase::Started);
         stream.onset(7.0);
         stream.lag(1.5);
         metrics.stage(Stage::Llm, Duration::from_millis(300));

@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::StreamBoard;
+use super::streams::StreamBoard;
 use crate::outbox::Trouble;
 use crate::sink::DeliveryState;
+use crate::stream::StreamState;
 
 /// One call of the model never takes so long; a model that does hangs.
 const HANGS: Duration = Duration::from_secs(600);
@@ -30,34 +31,6 @@ pub enum ModelState {
     },
     /// Gone; the daemon ends.
     Failed(String),
-}
-
-/// How a stream is.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[serde(tag = "state", rename_all = "lowercase")]
-pub enum StreamState {
-    /// Nothing has arrived yet.
-    Connecting,
-    /// Samples arrive.
-    Watching {
-        /// Audio too?
-        audio: bool,
-        /// Video too?
-        video: bool,
-        /// Seconds it lasts, where that is known.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        length: Option<f64>,
-    },
-    /// Away; it is tried again.
-    Lost {
-        /// Why.
-        reason: String,
-    },
-    /// Over.
-    Ended {
-        /// Why.
-        reason: String,
-    },
 }
 
 /// What works and what does not; shared.

@@ -7,7 +7,7 @@ use avicuna_models::sample::RgbFrame;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::StreamState;
+use crate::stream::StreamState;
 use crate::timeline::UtcTime;
 
 /// How a stream is, for those who ask.

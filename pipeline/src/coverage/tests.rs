@@ -28,12 +28,12 @@ fn full() -> Held {
     Held { audio: Presence::Present, video: Presence::Present, missing: None }
 }
 
-fn watched() -> Outcome {
-    Outcome::Watched(full())
+fn watched() -> Coverage {
+    Coverage::Watched(full())
 }
 
-fn not(reason: &str) -> Outcome {
-    Outcome::NotWatched { held: full(), reason: reason.into() }
+fn not(reason: &str) -> Coverage {
+    Coverage::NotWatched { held: full(), reason: reason.into() }
 }
 
 fn told(records: &[CoverageRecord]) -> Vec<(f64, f64, bool, Option<&str>)> {
@@ -90,7 +90,7 @@ fn what_is_missing_is_said_with_its_reason() {
     let mut ledger = ledger(10);
     let silent =
         Held { audio: Presence::Missing, video: Presence::Present, missing: Some("no audio track".into()) };
-    let records = ledger.settle(span(0, 10), Outcome::Watched(silent));
+    let records = ledger.settle(span(0, 10), Coverage::Watched(silent));
     assert_eq!(told(&records), [(0.0, 10.0, true, Some("no audio track"))]);
     assert_eq!((records[0].audio, records[0].video), (Presence::Missing, Presence::Present));
 }
@@ -99,11 +99,11 @@ fn what_is_missing_is_said_with_its_reason() {
 fn a_full_or_empty_window_is_sure_of_what_it_shares_with_a_partly_filled_one() {
     let part = || Held { audio: Presence::Partial, video: Presence::Partial, missing: Some("a gap".into()) };
     let mut ledger = ledger(10);
-    ledger.settle(span(0, 10), Outcome::Watched(part()));
-    let shared = ledger.settle(span(1, 10), Outcome::Watched(full()));
+    ledger.settle(span(0, 10), Coverage::Watched(part()));
+    let shared = ledger.settle(span(1, 10), Coverage::Watched(full()));
     assert_eq!((shared[0].audio, shared[0].reason.as_deref()), (Presence::Present, None));
-    ledger.settle(span(2, 10), Outcome::Watched(part()));
-    let blind = Outcome::NotWatched { held: Held::nothing("lost"), reason: "blind: lost".into() };
+    ledger.settle(span(2, 10), Coverage::Watched(part()));
+    let blind = Coverage::NotWatched { held: Held::nothing("lost"), reason: "blind: lost".into() };
     let shared = ledger.settle(span(3, 10), blind);
     // An answer about what was there is none about what was not.
     assert_eq!(told(&shared), [(30.0, 40.0, false, Some("blind: a gap; lost"))]);
@@ -118,10 +118,10 @@ fn a_reason_does_not_repeat_itself() {
         missing: Some(missing.into()),
     };
     let mut ledger = ledger(10);
-    ledger.settle(span(0, 10), Outcome::Watched(part("video has holes; audio stopped")));
-    let shared = ledger.settle(span(1, 10), Outcome::Watched(part("the stream ended; audio stopped")));
+    ledger.settle(span(0, 10), Coverage::Watched(part("video has holes; audio stopped")));
+    let shared = ledger.settle(span(1, 10), Coverage::Watched(part("the stream ended; audio stopped")));
     assert_eq!(told(&shared), [(10.0, 20.0, true, Some("video has holes; audio stopped; the stream ended"))]);
-    let lost = |reason: &str| Outcome::NotWatched {
+    let lost = |reason: &str| Coverage::NotWatched {
         held: Held::nothing(reason),
         reason: format!("blind: {reason}"),
     };
@@ -136,7 +136,7 @@ fn many_blind_windows_come_as_one_and_are_cut_to_length() {
     let mut ledger = ledger(10);
     ledger.settle(span(0, 10), watched());
     let outage = Span { end: span(4, 10).end, until: span(4, 10).end, ..span(1, 10) };
-    let blind = Outcome::NotWatched { held: Held::nothing("lost"), reason: "blind: lost".into() };
+    let blind = Coverage::NotWatched { held: Held::nothing("lost"), reason: "blind: lost".into() };
     let records = ledger.settle(outage, blind);
     let lost = Some("blind: lost");
     assert_eq!(
@@ -183,16 +183,16 @@ fn a_window_that_comes_late_tears_no_hole() {
     assert_eq!(told(&ledger.settle(span(5, 10), watched())), [(50.0, 60.0, true, None)]);
 }
 
-fn outcome() -> impl Strategy<Value = Outcome> {
+fn outcome() -> impl Strategy<Value = Coverage> {
     let presence = || prop::sample::select(vec![Presence::Present, Presence::Partial, Presence::Missing]);
     (presence(), presence(), any::<bool>(), prop::sample::select(vec!["shed", "failed"])).prop_map(
         |(audio, video, answered, reason)| {
             let complete = audio == Presence::Present && video == Presence::Present;
             let held = Held { audio, video, missing: (!complete).then(|| "a gap".into()) };
             if answered {
-                Outcome::Watched(held)
+                Coverage::Watched(held)
             } else {
-                Outcome::NotWatched { held, reason: reason.into() }
+                Coverage::NotWatched { held, reason: reason.into() }
             }
         },
     )
@@ -239,7 +239,7 @@ proptest! {
             if !late {
                 let (start, end) = (at(record.start.stream), at(record.end.stream));
                 let holders = spans.iter().filter(|(span, _)| span.start < end && start < span.end);
-                let answered = holders.filter(|(_, outcome)| matches!(outcome, Outcome::Watched(_)));
+                let answered = holders.filter(|(_, outcome)| matches!(outcome, Coverage::Watched(_)));
                 let something = record.audio != Presence::Missing || record.video != Presence::Missing;
                 prop_assert_eq!(record.watched, answered.count() > 0 && something, "{:?}", record);
             }

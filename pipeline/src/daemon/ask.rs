@@ -1,10 +1,9 @@
 //! Questions that somebody asks while the daemon watches: about what a stream has just shown, or about a film. The same
 //! model answers, behind the windows of the streams ([`Job::behind`]).
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use avicuna_models::localizer::{Localizer, Question, WindowAnswer};
@@ -12,23 +11,20 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{Engine, SOURCE_QUEUE};
-use super::model::{self, Answered, Routes};
-use super::plan::{ModelFacts, Plan};
-use super::publisher::Publisher;
+use super::reply::{Localized, Reply, joined};
 use crate::answer::{self, Asked, Asking, Inquiry, Voices};
 use crate::control::Control;
-use crate::record::{Instant, Latency, Modality};
-use crate::schedule::{Job, ScheduleConfig, Scheduler};
-use crate::source::{self, End, SourceEvent};
+use crate::record::Latency;
+use crate::schedule::{Job, ScheduleConfig};
+use crate::source::{End, SourceEvent};
+use crate::stream::{Instant, StreamId, WindowId};
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::WindowFacts;
-use crate::window::{Assembler, Closed, StreamId, Window, WindowId};
+use crate::watching::{Answered, Engine, Plan, Publisher, Respondent, Routes, cover, model_of};
+use crate::window::{Assembler, Closed, Window};
 
 /// How long the answer about one window may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Occurrences of one label that are no farther apart are one.
-const GAP: f64 = 1.0;
 
 /// Why a question was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -55,101 +51,6 @@ pub enum AskError {
     Source(String),
 }
 
-/// An answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reply {
-    /// What was understood: `None` when it is what happens, else the query.
-    pub query: Option<String>,
-    /// What was found, sure enough to be told, in order of time.
-    pub found: Vec<Localized>,
-    /// What the LLM said, window by window.
-    pub said: Vec<String>,
-    /// Where the windows begin and end that were looked at.
-    pub watched: Option<(Instant, Instant)>,
-    /// The model's name.
-    pub model: String,
-    /// Tokens that were generated.
-    pub tokens: usize,
-}
-
-/// Something that happens, with its times.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Localized {
-    /// What.
-    pub label: String,
-    /// From when.
-    pub start: Instant,
-    /// Until when.
-    pub end: Instant,
-    /// 0 to 1.
-    pub score: f64,
-    /// Seen or heard.
-    pub modality: Option<Modality>,
-}
-
-impl fmt::Display for Reply {
-    /// For a person: a line for each thing that happens, or that there is none.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.found.is_empty() {
-            return match &self.query {
-                Some(query) => write!(f, "No: \"{query}\" was neither seen nor heard."),
-                None => f.write_str("Nothing that I know was seen or heard."),
-            };
-        }
-        for (index, one) in self.found.iter().enumerate() {
-            let how = match one.modality {
-                Some(Modality::Audio) => ", heard",
-                Some(Modality::Visual) => ", seen",
-                Some(Modality::Both) => ", seen and heard",
-                None => "",
-            };
-            let (start, end) = (clock(one.start.stream), clock(one.end.stream));
-            let line = if index > 0 { "\n" } else { "" };
-            write!(f, "{line}{start} to {end}: {}{how} ({:.2})", one.label, one.score)?;
-        }
-        Ok(())
-    }
-}
-
-/// Seconds as `1:02:03.4`.
-fn clock(seconds: f64) -> String {
-    let tenths = (seconds * 10.0).round() as i64;
-    let (whole, tenth) = (tenths / 10, tenths % 10);
-    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
-    let hours = if hours > 0 { format!("{hours}:") } else { String::new() };
-    format!("{hours}{minutes:02}:{seconds:02}.{tenth}")
-}
-
-/// The windows that streams have shown last.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Recall(Arc<Mutex<HashMap<StreamId, VecDeque<Window>>>>);
-
-impl Recall {
-    /// Remembers a window, and those no older than `long` before it. Their samples are encoded by then or never: what is
-    /// held are embeddings.
-    pub fn remember(&self, window: &Window, long: Duration) {
-        if long.is_zero() {
-            return;
-        }
-        let mut streams = self.lock();
-        let windows = streams.entry(window.id.stream.clone()).or_default();
-        let oldest = window.end.minus(long);
-        windows.push_back(window.clone());
-        while windows.front().is_some_and(|window| window.end < oldest) {
-            windows.pop_front();
-        }
-    }
-
-    /// Nothing of a stream is remembered any more.
-    pub fn forget(&self, stream: &StreamId) {
-        self.lock().remove(stream);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, VecDeque<Window>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Asks the model of a running daemon. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Asker {
@@ -158,24 +59,21 @@ pub struct Asker {
 
 #[derive(Debug)]
 struct Running {
-    scheduler: Scheduler,
-    routes: Routes,
-    facts: Arc<ModelFacts>,
-    recall: Recall,
+    model: Respondent,
     asked: AtomicU64,
 }
 
 impl Asker {
     /// From now on there is a model to ask.
-    pub(super) fn serve(&self, scheduler: Scheduler, routes: Routes, facts: Arc<ModelFacts>, recall: Recall) {
-        let running = Running { scheduler, routes, facts, recall, asked: AtomicU64::new(0) };
+    pub(super) fn serve(&self, model: Respondent) {
+        let running = Running { model, asked: AtomicU64::new(0) };
         // An engine is started once.
         let _first = self.running.set(running);
     }
 
     /// The model's name; `None` while it is being loaded.
     pub fn model(&self) -> Option<String> {
-        self.running.get().map(|running| running.facts.name.to_string())
+        self.running.get().map(|running| running.model.facts.name.to_string())
     }
 
     /// Asks about what a stream has shown from `from` to `to`; by default all that is remembered.
@@ -191,8 +89,7 @@ impl Asker {
     ) -> Result<Reply, AskError> {
         let running = self.running.get().ok_or(AskError::Loading)?;
         let forgotten = |reason: String| AskError::Forgotten { stream: id.to_owned(), reason };
-        let windows: Vec<Window> =
-            running.recall.lock().get(&StreamId::from(id)).into_iter().flatten().cloned().collect();
+        let windows = running.model.recall.windows(&StreamId::from(id));
         let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
             return Err(forgotten("no window of it has closed yet, or its `recall` is 0".to_owned()));
         };
@@ -215,40 +112,13 @@ impl Asker {
     }
 }
 
-/// As few of the windows as cover the span; they overlap.
-fn cover(windows: &[Window], from: UtcTime, to: UtcTime) -> Vec<Window> {
-    let mut chosen: Vec<Window> = Vec::new();
-    let mut at = from;
-    let span = |window: &Window| (window.anchor.utc_at(window.start), window.anchor.utc_at(window.until));
-    while at < to {
-        let reaches = |window: &&Window| span(window).0 <= at && span(window).1 > at;
-        let farthest = windows.iter().filter(reaches).max_by_key(|window| span(window).1);
-        match farthest {
-            Some(window) => {
-                at = span(window).1;
-                chosen.push(window.clone());
-            }
-            // A hole: on to what comes behind it.
-            None => match windows.iter().map(|window| span(window).0).filter(|start| *start > at).min() {
-                Some(start) => at = start,
-                None => break,
-            },
-        }
-    }
-    chosen
-}
-
 /// The windows of something that ends, as it is watched: none is read ahead but what the queues hold.
 fn watch(plan: Plan) -> Result<impl Stream<Item = Result<Window, AskError>>, AskError> {
     let assembler = Assembler::new(plan.stream.clone(), plan.windows)
         .map_err(|error| AskError::Source(error.to_string()))?;
     let stop = CancellationToken::new();
     let stops = stop.clone().drop_guard();
-    let (sender, events) = mpsc::channel(SOURCE_QUEUE);
-    let _task = match plan.apart {
-        Some(worker) => source::apart::spawn(worker, plan.source, sender, stop),
-        None => source::spawn(plan.source, sender, stop),
-    };
+    let (events, _task) = plan.open(stop);
     let state = (events, assembler, VecDeque::new(), stops);
     Ok(stream::unfold(state, |(mut events, mut assembler, mut closed, stops)| async move {
         loop {
@@ -276,11 +146,11 @@ impl Running {
         question: &str,
         within: (Option<UtcTime>, Option<UtcTime>),
     ) -> Result<Reply, AskError> {
-        let asking = (self.facts.ask)(question);
-        let inquiries = (self.facts.inquire)(std::slice::from_ref(&asking));
-        let texts = inquiries.iter().map(|inquiry| inquiry.text.clone());
-        let max_new_tokens = self.facts.max_new_tokens;
-        let questions: Vec<Question> = texts.map(|text| Question { text, max_new_tokens }).collect();
+        let asking = (self.model.facts.ask)(question);
+        let inquiries = (self.model.facts.inquire)(std::slice::from_ref(&asking));
+        let max_new_tokens = self.model.facts.max_new_tokens;
+        let questions: Vec<Question> =
+            inquiries.iter().map(|inquiry| inquiry.question(max_new_tokens)).collect();
         let answered = self.all(windows, &questions).await?;
         Ok(self.reply(&asking, &inquiries, answered, within))
     }
@@ -295,20 +165,20 @@ impl Running {
         // No stream has a blank in its id.
         let stream = StreamId::from(format!("question {number}"));
         let (way, mut answers) = mpsc::unbounded_channel();
-        let _closes = Way { routes: &self.routes, stream: stream.clone() };
-        self.routes.open(stream.clone(), way);
+        let _closes = Way { routes: &self.model.routes, stream: stream.clone() };
+        self.model.routes.open(stream.clone(), way);
         let (mut answered, mut index) = (Vec::new(), 0);
         tokio::pin!(windows);
         while let Some(window) = windows.next().await {
             let mut window = window?;
-            let facts = WindowFacts::of(&window, Latency::default(), self.facts.name.clone());
+            let facts = WindowFacts::of(&window, Latency::default(), self.model.facts.name.clone());
             window.id = WindowId { stream: stream.clone(), index };
             window.closed = std::time::Instant::now();
             index += 1;
             let job = Job { window, questions: questions.to_vec(), live: false, behind: true };
             let asked = async {
                 let stopping = || AskError::Model("the daemon is stopping".to_owned());
-                if !self.scheduler.submit(job).await.shed.is_empty() {
+                if !self.model.scheduler.submit(job).await.shed.is_empty() {
                     return Err(stopping());
                 }
                 let Answered { result, .. } = answers.recv().await.ok_or_else(stopping)?;
@@ -330,21 +200,21 @@ impl Running {
         answered: Vec<(WindowFacts, WindowAnswer)>,
         (from, to): (Option<UtcTime>, Option<UtcTime>),
     ) -> Reply {
-        let [least, least_query] = self.facts.least;
+        let [least, least_query] = self.model.facts.least;
         let (mut found, mut said, mut tokens) = (Vec::<Localized>::new(), Vec::new(), 0);
         let watched = answered.first().zip(answered.last()).map(|((first, _), (last, _))| {
-            (Instant::new(first.start, first.anchor), Instant::new(last.end, last.anchor))
+            (first.anchor.instant(first.start), last.anchor.instant(last.end))
         });
         for (facts, answer) in &answered {
             let seconds = facts.end.since(facts.start).as_secs_f64();
             tokens += answer.answers.iter().map(|answer| answer.tokens.len()).sum::<usize>();
             said.extend(answer.answers.iter().map(|answer| answer.text.clone()));
-            for reading in self.facts.reader.read(inquiries, answer, seconds, Voices::Both) {
+            for reading in self.model.facts.reader.read(inquiries, answer, seconds, Voices::Both) {
                 let sure = |found: &answer::Localization| {
                     found.score >= if found.queried { least_query } else { least }
                 };
                 found.extend(reading.localizations.iter().filter(|found| sure(found)).map(|found| {
-                    let at = |time: StreamTime| Instant::new(time, facts.anchor);
+                    let at = |time: StreamTime| facts.anchor.instant(time);
                     Localized {
                         label: found.label.clone(),
                         start: at(facts.at(found.start.fraction())),
@@ -365,7 +235,7 @@ impl Running {
             Asked::Detect => None,
             Asked::Ground { label } => Some(label.clone()),
         };
-        Reply { query, found: joined(found), said, watched, model: self.facts.name.to_string(), tokens }
+        Reply { query, found: joined(found), said, watched, model: self.model.facts.name.to_string(), tokens }
     }
 }
 
@@ -381,31 +251,6 @@ impl Drop for Way<'_> {
     }
 }
 
-/// What several windows found of one thing is one.
-fn joined(mut found: Vec<Localized>) -> Vec<Localized> {
-    found.sort_by(|one, other| one.start.stream.total_cmp(&other.start.stream));
-    let mut kept: Vec<Localized> = Vec::new();
-    for next in found {
-        let key = answer::label_key(&next.label);
-        let before = kept
-            .iter_mut()
-            .find(|kept| answer::label_key(&kept.label) == key && next.start.stream <= kept.end.stream + GAP);
-        match before {
-            Some(before) => {
-                if next.end.stream > before.end.stream {
-                    before.end = next.end;
-                }
-                if before.modality != next.modality {
-                    before.modality = Some(Modality::Both);
-                }
-                before.score = before.score.max(next.score);
-            }
-            None => kept.push(next),
-        }
-    }
-    kept
-}
-
 /// Asks a model about something that ends, without a daemon: what `avicuna ask FILE` does.
 ///
 /// # Errors
@@ -413,68 +258,16 @@ fn joined(mut found: Vec<Localized>) -> Vec<Localized> {
 pub async fn ask(
     plan: Plan,
     localizer: impl Into<Arc<Localizer>>,
-    schedule: ScheduleConfig,
     question: &str,
 ) -> Result<Reply, AskError> {
     let (publisher, _nobody) = Publisher::channel(None);
     let (asker, control) = (Asker::default(), Arc::new(Control::new()));
-    let model = model::of(localizer.into());
-    let engine = Engine::start(Vec::<Plan>::new(), model, schedule, control, publisher, None, &asker);
+    // Nobody else asks: what waits is not waited for.
+    let schedule = ScheduleConfig { linger: Duration::ZERO, ..ScheduleConfig::default() };
+    let model = model_of(localizer.into());
+    let engine = Engine::start(Vec::<Plan>::new(), model, schedule, control, publisher, None);
+    asker.serve(engine.respondent());
     let reply = asker.film(plan, question).await;
     engine.stop(Duration::from_secs(1)).await;
     reply
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(stream: f64) -> Instant {
-        Instant { stream, utc: "2026-11-29T14:00:00.000Z".to_owned() }
-    }
-
-    fn found(label: &str, start: f64, end: f64, modality: Modality) -> Localized {
-        Localized {
-            label: label.into(),
-            start: at(start),
-            end: at(end),
-            score: 0.914,
-            modality: Some(modality),
-        }
-    }
-
-    #[test]
-    fn an_answer_can_be_read() {
-        let reply = |found: Vec<Localized>, query: Option<&str>| Reply {
-            query: query.map(str::to_owned),
-            found,
-            said: Vec::new(),
-            watched: None,
-            model: "m".into(),
-            tokens: 3,
-        };
-        let dog = found("a dog", 3.04, 3723.5, Modality::Both);
-        assert_eq!(reply(vec![dog], None).to_string(), "00:03.0 to 1:02:03.5: a dog, seen and heard (0.91)");
-        assert_eq!(reply(Vec::new(), Some("a cat")).to_string(), "No: \"a cat\" was neither seen nor heard.");
-    }
-
-    #[test]
-    fn what_several_windows_found_is_one() {
-        let parts = vec![
-            found("A dog", 8.0, 12.0, Modality::Audio),
-            found("a cat", 9.0, 10.0, Modality::Visual),
-            found("a dog", 3.0, 8.5, Modality::Visual),
-            found("a dog", 20.0, 22.0, Modality::Visual),
-        ];
-        let spans: Vec<_> = joined(parts)
-            .into_iter()
-            .map(|one| (one.label, one.start.stream, one.end.stream, one.modality))
-            .collect();
-        let expected = [
-            ("a dog".to_owned(), 3.0, 12.0, Some(Modality::Both)),
-            ("a cat".to_owned(), 9.0, 10.0, Some(Modality::Visual)),
-            ("a dog".to_owned(), 20.0, 22.0, Some(Modality::Visual)),
-        ];
-        assert_eq!(spans, expected);
-    }
 }

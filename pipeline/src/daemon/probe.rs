@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::engine::SOURCE_QUEUE;
-use super::plan::Plan;
-use crate::source::{self, End, SourceEvent};
+use crate::source::{End, SourceEvent};
 use crate::timeline::ClockQuality;
+use crate::watching::Plan;
 
 /// How long an address may take to show something.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -43,12 +41,8 @@ pub struct Probed {
 pub async fn probe(plan: Plan) -> Probed {
     let (stop, started) = (CancellationToken::new(), Instant::now());
     let _stops = stop.clone().drop_guard();
-    let (sender, mut events) = mpsc::channel(SOURCE_QUEUE);
     let live = plan.live;
-    let _task = match plan.apart {
-        Some(worker) => source::apart::spawn(worker, plan.source, sender, stop),
-        None => source::spawn(plan.source, sender, stop),
-    };
+    let (mut events, _task) = plan.open(stop);
     let mut probed = Probed {
         works: false,
         reason: None,

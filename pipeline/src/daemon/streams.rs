@@ -9,10 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::engine::Command;
-use super::plan::{self, Plan};
 use crate::config::{Config, Problem, StreamConfig};
 use crate::source::apart::Worker;
+use crate::watching::{Command, Plan};
 
 /// Commands on their way to the engine.
 const COMMANDS: usize = 64;
@@ -266,11 +265,7 @@ impl Streams {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut plan = plan::fit(config, &self.inner.manifest).map_err(|wrong| {
-            let problem =
-                |(field, message): (&str, String)| Problem { place: None, field: field.into(), message };
-            wrong.into_iter().map(problem).collect::<Vec<_>>()
-        })?;
+        let mut plan = Plan::of(config, &self.inner.manifest).map_err(|error| error.problems)?;
         plan.apart = config.is_apart().then(|| self.inner.worker.clone());
         Ok(plan)
     }

@@ -1,8 +1,28 @@
 //! By which rule messages get into the file.
 
+use tokio::sync::oneshot;
+
+use super::runs::Whole;
 use super::store::{Change, size};
-use super::writer::Append;
-use super::{Appended, Message, WhenFull, reason};
+use super::{Appended, Message, OutboxError, WhenFull, reason};
+
+/// Messages that want in.
+pub(super) struct Append {
+    pub messages: Vec<Message>,
+    /// Runs that are over with them.
+    pub whole: Vec<Whole>,
+    pub reply: oneshot::Sender<Result<Appended, OutboxError>>,
+    /// How many of the messages are dealt with.
+    pub done: usize,
+    pub outcome: Appended,
+}
+
+impl Append {
+    /// Messages not dealt with.
+    pub fn left(&self) -> u64 {
+        (self.messages.len() - self.done) as u64
+    }
+}
 
 /// The rule.
 pub(super) struct Admission {

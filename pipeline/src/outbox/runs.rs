@@ -5,7 +5,8 @@
 
 use redb::{ReadableTable, Table, TableDefinition};
 
-use super::store::Value;
+/// A message in the file: key, type, id, time, payload.
+pub(super) type Value = (&'static str, &'static str, &'static str, &'static str, &'static [u8]);
 
 /// Recording to how many of its runs were interrupted before the last one, and whether that has told all of it.
 pub(super) const RUNS: TableDefinition<&str, (u64, bool)> = TableDefinition::new("runs");

@@ -7,11 +7,8 @@ use std::sync::{PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError, TableHandle};
 
-use super::runs::{Begun, RUNS, Runs, Whole};
+use super::runs::{Begun, RUNS, Runs, Value, Whole};
 use super::{Accounting, Message, OutboxError, Subject, Topic};
-
-/// Key, type, id, time, payload.
-pub(super) type Value = (&'static str, &'static str, &'static str, &'static str, &'static [u8]);
 
 /// Topic's number and message's number to the message. Numbers rise in the order of appending, over all topics.
 const MESSAGES: TableDefinition<(u8, u64), Value> = TableDefinition::new("messages");

@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use super::admission::Admission;
-use super::runs::{Begun, Whole};
+use super::admission::{Admission, Append};
+use super::runs::Begun;
 use super::store::{Ledger, Store};
-use super::{
-    Accounting, Appended, Message, OutboxConfig, OutboxError, Topic, Trouble, Verdict, WhenFull, reason,
-};
+use super::{Accounting, Appended, OutboxConfig, OutboxError, Topic, Trouble, Verdict, WhenFull, reason};
 use crate::timeline::UtcTime;
 
 /// Messages after which a transaction takes no more callers in; bounds its memory and its time.
@@ -29,23 +27,6 @@ pub(super) enum Request {
     Begin(Begin),
     /// From now on nothing waits for room.
     StopWaiting,
-}
-
-pub(super) struct Append {
-    pub messages: Vec<Message>,
-    /// Runs that are over with them.
-    pub whole: Vec<Whole>,
-    pub reply: oneshot::Sender<Result<Appended, OutboxError>>,
-    /// How many of the messages are dealt with.
-    pub done: usize,
-    pub outcome: Appended,
-}
-
-impl Append {
-    /// Messages not dealt with.
-    fn left(&self) -> u64 {
-        (self.messages.len() - self.done) as u64
-    }
 }
 
 pub(super) struct Settle {

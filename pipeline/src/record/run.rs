@@ -38,7 +38,7 @@ impl Run {
         match self {
             Self::Replay { interruptions: 0 } => None,
             Self::Replay { interruptions } => Some(format!("after-{interruptions}")),
-            Self::Once { began } => Some(began.0.div_euclid(1_000_000).to_string()),
+            Self::Once { began } => Some(began.milliseconds().to_string()),
         }
     }
 }

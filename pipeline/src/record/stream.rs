@@ -4,9 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::control::StreamState;
+use crate::stream::{StreamId, StreamState};
 use crate::timeline::UtcTime;
-use crate::window::StreamId;
 
 /// A stream is in another state than before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,7 +35,7 @@ pub enum StreamPhase {
 
 impl StreamPhase {
     /// As it stands in records.
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Watching => "watching",
             Self::Lost => "lost",
@@ -59,6 +58,6 @@ impl StreamRecord {
 
     /// Names it: `STREAM/STATE/SINCE`.
     pub fn id(&self) -> String {
-        format!("{}/{}/{}", self.stream_id, self.state.word(), self.since)
+        format!("{}/{}/{}", self.stream_id, self.state.name(), self.since)
     }
 }

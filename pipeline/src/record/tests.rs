@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::outbox::Topic;
+use crate::timeline::{ClockAnchor, StreamTime};
 
 fn instant(seconds: f64) -> Instant {
     let anchor = ClockAnchor { stream: StreamTime(0), utc: UtcTime(1_800_000_000_000_000_000) };
-    Instant::new(StreamTime::from_secs_f64(seconds), anchor)
+    anchor.instant(StreamTime::from_secs_f64(seconds))
 }
 
 fn event() -> EventRecord {

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Instant, Modality, Presence};
+use crate::stream::{Instant, Modality, Presence};
 
 /// One window, or several in a row that held nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +41,21 @@ pub enum WindowFate {
     Shed,
     /// There was nothing in it.
     Blind,
+}
+
+impl WindowFate {
+    /// Every fate.
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Failed, Self::Shed, Self::Blind];
+
+    /// As it stands in records and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Shed => "shed",
+            Self::Blind => "blind",
+        }
+    }
 }
 
 /// A question about a window, and what was answered.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::window::StreamId;
+use crate::stream::StreamId;
 
 /// A short queue for each stream that has something, and whose turn it is.
 #[derive(Debug)]

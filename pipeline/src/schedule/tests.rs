@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use tokio::time::{advance, timeout};
 
 use super::*;
-use crate::record::Presence;
+use crate::stream::{Presence, WindowId};
 use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
-use crate::window::{Slots, WindowId};
+use crate::window::Slots;
 
 const LINGER: Duration = Duration::from_millis(100);
 /// Only catches hangs.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 use serde::{Deserialize, Serialize};
 
-use super::SinkError;
+use super::error::SinkError;
+use super::properties;
 use crate::outbox::Topic;
 
 /// `[sink.kafka]` of the configuration.
@@ -84,10 +87,7 @@ impl KafkaConfig {
     /// What it says of the first that it does not.
     pub fn checked(&self) -> Result<(), SinkError> {
         let client = self.client_config()?;
-        client
-            .create_native_config()
-            .map(drop)
-            .map_err(|error| SinkError::Property(super::kafka::say(&error)))
+        client.create_native_config().map(drop).map_err(|error| SinkError::Property(say(&error)))
     }
 
     /// The client library's configuration: our defaults, then the user's properties, then what delivery rests on.
@@ -166,6 +166,27 @@ const RESERVED: &[(&str, &str)] = &[
     ("dr_cb", "the delivery needs every report"),
     ("delivery.report.only.error", "the delivery needs every report"),
 ];
+
+/// What is wrong with a client's settings, without values that may be secrets: of a property that nobody knows, it may be one.
+pub(super) fn say(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
+            let advice = properties::meant(name).map_or_else(
+                || "look its name up in the documentation of librdkafka".to_owned(),
+                |meant| format!("did you mean \"{meant}\"?"),
+            );
+            format!("there is no property \"{name}\"; {advice}")
+        }
+        KafkaError::ClientConfig(_, detail, name, value) if !name.is_empty() => {
+            let shown =
+                KafkaConfig { properties: [(name.clone(), value.clone())].into(), ..KafkaConfig::default() };
+            let value = shown.redacted().properties.remove(name).unwrap_or_default();
+            format!("property \"{name}\" = \"{value}\": {detail}")
+        }
+        KafkaError::ClientCreation(detail) => detail.clone(),
+        other => other.to_string(),
+    }
+}
 
 #[cfg(test)]
 mod tests {

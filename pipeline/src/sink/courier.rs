@@ -1,38 +1,31 @@
-//! What a lane asks of a sink: send messages one after another, and report on each.
+//! A place for messages, and what a lane asks of it: send messages one after another, and report on each.
 
-use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Sink, jsonl, kafka};
+use super::jsonl::{self, JsonlSink};
+use super::kafka::{self, KafkaSink};
+use super::report::{NotSent, Note};
 use crate::outbox::{Message, Topic};
 
-/// Why a message was not delivered.
+/// A place for messages.
 #[derive(Debug, Clone)]
-pub(super) enum Failure {
-    /// More tries cannot help, if it was the only message that was tried: brokers refuse whole batches.
-    Refused { reason: &'static str, code: RDKafkaErrorCode },
-    /// It may work later.
-    Trouble(RDKafkaErrorCode),
-    /// It may work later; in words.
-    Failed(String),
+pub enum Sink {
+    /// A Kafka cluster.
+    Kafka(KafkaSink),
+    /// JSON lines.
+    Jsonl(JsonlSink),
 }
 
-/// What a courier reports.
-#[derive(Debug)]
-pub(super) enum Note {
-    /// What became of the message with this number. Every message sent gets exactly one report.
-    Report(u64, Result<(), Failure>),
-    /// Something is wrong with the connection; the messages wait.
-    Complaint(RDKafkaErrorCode, String),
+impl From<KafkaSink> for Sink {
+    fn from(sink: KafkaSink) -> Self {
+        Self::Kafka(sink)
+    }
 }
 
-/// Why a message could not even be handed over.
-#[derive(Debug)]
-pub(super) enum NotSent {
-    /// Enough is in flight; try again after a report.
-    Full,
-    /// As in a report.
-    Failed(Failure),
+impl From<JsonlSink> for Sink {
+    fn from(sink: JsonlSink) -> Self {
+        Self::Jsonl(sink)
+    }
 }
 
 /// One topic's way out.

@@ -4,18 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::Lane;
-use super::state::Board;
-use super::{DeliveryState, Sink};
+use super::courier::{Courier, Sink};
+use super::lane::{Lane, OnAck, PAUSE_MAX};
+use super::report::Note;
+use super::session::{End, Session};
+use super::state::{Board, DeliveryState};
 use crate::outbox::{Message, Outbox, Topic};
 use crate::timeline::UtcTime;
-
-/// Called for each message the sink has acknowledged, with the time of the acknowledgement. Must not block.
-pub(super) type OnAck = Arc<dyn Fn(&Message, UtcTime) + Send + Sync>;
 
 /// The running delivery. Dropping it does not end it; the shutdown token does.
 #[derive(Debug)]
@@ -81,5 +82,39 @@ impl Drop for Delivery {
     fn drop(&mut self) {
         // The tasks end by themselves, in order, when the token says so; a `JoinSet` would cut them off.
         self.lanes.detach_all();
+    }
+}
+
+impl Lane {
+    /// Sessions with the sink, one after another, until `shutdown`.
+    async fn run(mut self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let trouble = match Courier::new(&self.sink, self.topic) {
+                Ok((courier, notes)) => match self.session(courier, notes, &shutdown).await {
+                    End::Shutdown => return,
+                    End::Again => continue,
+                    End::Trouble(reason) => reason,
+                },
+                Err(reason) => reason,
+            };
+            self.board.down(self.topic, trouble);
+            tokio::select! {
+                () = sleep(self.pause) => {}
+                () = shutdown.cancelled() => return,
+            }
+            self.pause = (self.pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn session(
+        &mut self,
+        courier: Courier,
+        notes: UnboundedReceiver<Note>,
+        shutdown: &CancellationToken,
+    ) -> End {
+        let mut session = Session::new(self, courier, notes);
+        let end = session.run(shutdown).await;
+        session.close().await;
+        end
     }
 }

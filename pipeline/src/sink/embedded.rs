@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 
 use rdkafka::mocking::MockCluster;
 
-use super::{KafkaConfig, SinkError};
+use super::config::KafkaConfig;
+use super::error::SinkError;
 use crate::outbox::Topic;
 
 /// The broker; it ends when this is dropped.

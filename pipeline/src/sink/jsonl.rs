@@ -10,8 +10,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use serde::de::IgnoredAny;
 use tokio::sync::mpsc;
 
-use super::SinkError;
-use super::courier::{Failure, NotSent, Note};
+use super::error::SinkError;
+use super::report::{Failure, NotSent, Note};
 use crate::outbox::{Message, reason};
 
 /// Lines that are written, and synced, together.

@@ -8,12 +8,13 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
-use rdkafka::types::RDKafkaConfRes;
 use rdkafka::{ClientConfig, ClientContext};
 use tokio::sync::mpsc;
 
-use super::courier::{Failure, NotSent, Note};
-use super::{KafkaConfig, SinkError, trouble};
+use super::config::{KafkaConfig, say};
+use super::error::SinkError;
+use super::report::{Failure, NotSent, Note};
+use super::trouble;
 use crate::outbox::{Message, Topic};
 
 /// How long one question for a topic's metadata waits. Short, for it holds a blocking thread when the program stops.
@@ -59,27 +60,6 @@ impl KafkaSink {
     /// What the library's error means for `topic` on these brokers, and what to do.
     pub(super) fn explain(&self, topic: Topic, code: RDKafkaErrorCode, raw: &str) -> String {
         trouble::explain(code, raw, &self.config.brokers, self.config.topics.name(topic))
-    }
-}
-
-/// What is wrong with a client's settings, without values that may be secrets: of a property that nobody knows, it may be one.
-pub(super) fn say(error: &KafkaError) -> String {
-    match error {
-        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
-            let advice = super::properties::meant(name).map_or_else(
-                || "look its name up in the documentation of librdkafka".to_owned(),
-                |meant| format!("did you mean \"{meant}\"?"),
-            );
-            format!("there is no property \"{name}\"; {advice}")
-        }
-        KafkaError::ClientConfig(_, detail, name, value) if !name.is_empty() => {
-            let shown =
-                KafkaConfig { properties: [(name.clone(), value.clone())].into(), ..KafkaConfig::default() };
-            let value = shown.redacted().properties.remove(name).unwrap_or_default();
-            format!("property \"{name}\" = \"{value}\": {detail}")
-        }
-        KafkaError::ClientCreation(detail) => detail.clone(),
-        other => other.to_string(),
     }
 }
 

@@ -1,22 +1,19 @@
-//! One topic's delivery: sessions with the sink, one after another, for as long as the program runs.
+//! One topic on its way: where it is in the outbox, and what the next session with the sink has to know.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-
-use super::Sink;
-use super::courier::{Courier, Note};
-use super::delivery::OnAck;
-use super::session::Session;
+use super::courier::Sink;
 use super::state::Board;
-use crate::outbox::{Outbox, Topic};
+use crate::outbox::{Message, Outbox, Topic};
+use crate::timeline::UtcTime;
 
 /// How long a failure waits before the next try; doubles.
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Called for each message the sink has acknowledged, with the time of the acknowledgement. Must not block.
+pub(super) type OnAck = Arc<dyn Fn(&Message, UtcTime) + Send + Sync>;
 
 pub(super) struct Lane {
     pub topic: Topic,
@@ -42,49 +39,8 @@ pub(super) struct Search {
     pub room: usize,
 }
 
-/// Why a session with a courier ended.
-pub(super) enum End {
-    Shutdown,
-    /// Start again at once.
-    Again,
-    /// Start again after a pause.
-    Trouble(String),
-}
-
 impl Lane {
     pub fn new(topic: Topic, outbox: Outbox, sink: Sink, board: Arc<Board>, on_ack: OnAck) -> Self {
         Self { topic, outbox, sink, board, on_ack, cursor: 0, search: None, pause: PAUSE }
-    }
-
-    /// Delivers until `shutdown`.
-    pub async fn run(mut self, shutdown: CancellationToken) {
-        while !shutdown.is_cancelled() {
-            let trouble = match Courier::new(&self.sink, self.topic) {
-                Ok((courier, notes)) => match self.session(courier, notes, &shutdown).await {
-                    End::Shutdown => return,
-                    End::Again => continue,
-                    End::Trouble(reason) => reason,
-                },
-                Err(reason) => reason,
-            };
-            self.board.down(self.topic, trouble);
-            tokio::select! {
-                () = sleep(self.pause) => {}
-                () = shutdown.cancelled() => return,
-            }
-            self.pause = (self.pause * 2).min(PAUSE_MAX);
-        }
-    }
-
-    async fn session(
-        &mut self,
-        courier: Courier,
-        notes: UnboundedReceiver<Note>,
-        shutdown: &CancellationToken,
-    ) -> End {
-        let mut session = Session::new(self, courier, notes);
-        let end = session.run(shutdown).await;
-        session.close().await;
-        end
     }
 }

@@ -13,8 +13,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::courier::{Courier, Failure, NotSent, Note};
-use super::lane::{End, Lane, PAUSE, Search};
+use super::courier::Courier;
+use super::lane::{Lane, PAUSE, Search};
+use super::report::{Failure, NotSent, Note};
 use crate::outbox::{Message, Verdict};
 use crate::timeline::UtcTime;
 
@@ -32,6 +33,15 @@ const GATHERED: usize = 2_000;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for reports that are under way; without them those messages would be sent twice.
 const PARTING: Duration = Duration::from_secs(2);
+
+/// Why a session ended.
+pub(super) enum End {
+    Shutdown,
+    /// Start again at once.
+    Again,
+    /// Start again after a pause.
+    Trouble(String),
+}
 
 /// The life of one courier.
 pub(super) struct Session<'l> {

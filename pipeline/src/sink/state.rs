@@ -4,9 +4,24 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::DeliveryState;
 use crate::outbox::{Outbox, Topic};
 use crate::timeline::UtcTime;
+
+/// Whether messages get through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Not known yet: nothing has been tried.
+    Starting,
+    /// The sink answers.
+    Connected,
+    /// The sink does not take messages; they wait in the outbox.
+    Unreachable {
+        /// Since when.
+        since: UtcTime,
+        /// What is wrong, with the brokers or file it is wrong with, and what to do.
+        reason: String,
+    },
+}
 
 /// What one lane knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::child::{Child, Died};
 use self::line::Line;
+use super::config::SourceConfig;
+use super::event::{End, SourceEvent};
 use super::failure::{Failure, Kind};
 use super::policy::{Policy, Step, Terms};
 use super::uri::Address;
-use super::{End, SourceConfig, SourceEvent};
 
 pub use worker::serve;
 

@@ -6,11 +6,12 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use super::downmix::Downmix;
+use super::event::{SourceEvent, TimedAudio};
 use super::intake::{Arrived, Intake};
 use super::ntp::NtpMap;
 use super::pick::Joiner;
-use super::{SourceEvent, TimedAudio};
-use crate::timeline::{StreamTime, Track};
+use crate::stream::Medium;
+use crate::timeline::StreamTime;
 
 /// The sink of the audio branch.
 pub(super) struct AudioTap {
@@ -46,8 +47,8 @@ impl AudioTap {
         };
         let ahead = buffer.pts().zip(pts).map_or(0, |(stamp, pts)| stamp.nseconds() as i64 - pts);
         let duration = self.span(samples.len());
-        let ntp = pts.and_then(|pts| self.ntp.at(Track::Audio, pts));
-        let Some(timed) = self.intake.place(Track::Audio, &Arrived { pts, ahead, duration, ntp }) else {
+        let ntp = pts.and_then(|pts| self.ntp.at(Medium::Audio, pts));
+        let Some(timed) = self.intake.place(Medium::Audio, &Arrived { pts, ahead, duration, ntp }) else {
             return Ok(gst::FlowSuccess::Ok);
         };
         let joined = {
@@ -65,7 +66,7 @@ impl AudioTap {
         let capture = timed.capture.offset(stream.0 - timed.stream.0);
         let until = StreamTime(stream.0 + self.span(samples.len()));
         self.push(SourceEvent::Audio(TimedAudio { stream, capture, samples }))?;
-        self.intake.handed(Track::Audio, until);
+        self.intake.handed(Medium::Audio, until);
         Ok(gst::FlowSuccess::Ok)
     }
 

@@ -9,13 +9,14 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::audio::AudioTap;
+use super::config::{Fit, SourceConfig};
 use super::failure::{Failure, Kind};
 use super::intake::Intake;
 use super::ntp::NtpMap;
-use super::uri::{Address, Scheme};
+use super::scheme::Scheme;
+use super::uri::Address;
 use super::video::VideoTap;
-use super::{Fit, SourceConfig};
-use crate::timeline::Track;
+use crate::stream::Medium;
 
 /// Builds the branches as decoded pads appear.
 pub(super) struct Branches {
@@ -143,7 +144,7 @@ impl Branches {
         let first = crop.as_ref().unwrap_or(&convert);
         let input = first.static_pad("sink").ok_or_else(|| internal("the converter has no sink pad"))?;
         tap.attach(&input);
-        let sink = self.sink(&caps, Track::Video, move |sink| tap.sample(sink));
+        let sink = self.sink(&caps, Medium::Video, move |sink| tap.sample(sink));
         let mut elements = vec![queue];
         elements.extend(crop);
         elements.extend([convert, flip, sink]);
@@ -166,7 +167,7 @@ impl Branches {
             self.config.sample_rate,
             Arc::clone(&self.ntp),
         );
-        let sink = self.sink(&caps, Track::Audio, move |sink| tap.sample(sink));
+        let sink = self.sink(&caps, Medium::Audio, move |sink| tap.sample(sink));
         self.chain(&[queue, element("audioconvert")?, element("audioresample")?, sink])
     }
 
@@ -188,7 +189,7 @@ impl Branches {
     fn sink(
         &self,
         caps: &gst::Caps,
-        track: Track,
+        track: Medium,
         take: impl Fn(&gst_app::AppSink) -> Result<gst::FlowSuccess, gst::FlowError> + Send + 'static,
     ) -> gst::Element {
         let intake = Arc::clone(&self.intake);

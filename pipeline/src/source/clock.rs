@@ -1,6 +1,7 @@
 //! Capture time: the source's own wall clock where it gives one, else its time stamps anchored at arrival.
 
-use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, Track, UtcTime};
+use crate::stream::Medium;
+use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
 
 /// A change that readers must know of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,7 +72,7 @@ impl CaptureClock {
     pub fn settle(&mut self, from: StreamTime) -> Option<(i64, ClockChange)> {
         self.settling = false;
         let offset = self.pts?;
-        self.announce(Track::Video, ClockQuality::Pts, offset, from).map(|change| (offset, change))
+        self.announce(Medium::Video, ClockQuality::Pts, offset, from).map(|change| (offset, change))
     }
 
     /// Our own clock was set, and what arrives is `step` nanoseconds later by it than it would have been.
@@ -87,7 +88,7 @@ impl CaptureClock {
     /// says whether it carried a time stamp. A change is returned before the sample it applies to.
     pub fn capture(
         &mut self,
-        track: Track,
+        track: Medium,
         stream: StreamTime,
         arrival: UtcTime,
         ntp: Option<UtcTime>,
@@ -138,13 +139,13 @@ impl CaptureClock {
 
     fn announce(
         &mut self,
-        track: Track,
+        track: Medium,
         clock: ClockQuality,
         offset: i64,
         stream: StreamTime,
     ) -> Option<ClockChange> {
         // One track speaks for both, for two would alternate: the video if its own clock is known.
-        let leads = track == Track::Video || self.ntp[Track::Video as usize].is_none();
+        let leads = track == Medium::Video || self.ntp[Medium::Video as usize].is_none();
         if !leads && self.announced.is_some() {
             return None;
         }
@@ -177,7 +178,7 @@ mod tests {
 
     fn at(
         clock: &mut CaptureClock,
-        track: Track,
+        track: Medium,
         stream: i64,
         delay: i64,
         ntp: Option<i64>,
@@ -190,29 +191,29 @@ mod tests {
     #[test]
     fn without_a_source_clock_time_stamps_are_anchored_at_the_first_arrival() {
         let mut clock = CaptureClock::new(true);
-        let (offset, change) = at(&mut clock, Track::Video, 0, 0, None);
+        let (offset, change) = at(&mut clock, Medium::Video, 0, 0, None);
         let change = change.expect("the first sample says which clock it is");
         assert_eq!((offset, change.clock, change.av_offset_ms), (0, ClockQuality::Pts, None));
         assert_eq!(change.anchor, ClockAnchor { stream: StreamTime(0), utc: UtcTime(NOW) });
         assert_eq!(
-            at(&mut clock, Track::Video, SECOND, 300 * MS, None),
+            at(&mut clock, Medium::Video, SECOND, 300 * MS, None),
             (0, None),
             "jitter is not capture time"
         );
-        assert_eq!(at(&mut clock, Track::Audio, SECOND, 20 * MS, None), (0, None));
+        assert_eq!(at(&mut clock, Medium::Audio, SECOND, 20 * MS, None), (0, None));
     }
 
     #[test]
     fn the_anchor_follows_a_source_that_runs_slow_or_fast() {
         let mut clock = CaptureClock::new(true);
-        at(&mut clock, Track::Video, 0, 0, None);
-        let (offset, change) = at(&mut clock, Track::Video, 10 * SECOND, -500 * MS, None);
+        at(&mut clock, Medium::Video, 0, 0, None);
+        let (offset, change) = at(&mut clock, Medium::Video, 10 * SECOND, -500 * MS, None);
         assert_eq!(offset, -500 * MS, "nothing is captured after it arrived");
         assert!(change.is_some());
         for second in 11..140 {
-            at(&mut clock, Track::Video, second * SECOND, 400 * MS + (second % 3) * 100 * MS, None);
+            at(&mut clock, Medium::Video, second * SECOND, 400 * MS + (second % 3) * 100 * MS, None);
         }
-        assert_eq!(at(&mut clock, Track::Video, 140 * SECOND, 600 * MS, None).0, 400 * MS);
+        assert_eq!(at(&mut clock, Medium::Video, 140 * SECOND, 600 * MS, None).0, 400 * MS);
     }
 
     #[test]
@@ -221,56 +222,56 @@ mod tests {
         clock.bursts();
         // Eight seconds that come within one.
         for second in 0..8 {
-            let (_, change) = at(&mut clock, Track::Video, second * SECOND, -second * SECOND * 7 / 8, None);
+            let (_, change) = at(&mut clock, Medium::Video, second * SECOND, -second * SECOND * 7 / 8, None);
             assert_eq!(change, None);
         }
         let (offset, change) = clock.settle(StreamTime(0)).expect("something came");
         assert_eq!(offset - NOW, -7 * SECOND * 7 / 8);
         assert_eq!((change.clock, change.anchor.utc), (ClockQuality::Pts, UtcTime(offset)));
         // What comes sooner after it was made moves the anchor by a tenth of the time that passes.
-        let least = at(&mut clock, Track::Video, 8 * SECOND, offset - NOW - 2 * SECOND, None).0;
+        let least = at(&mut clock, Medium::Video, 8 * SECOND, offset - NOW - 2 * SECOND, None).0;
         assert_eq!(least, offset - NOW - SECOND / 10);
         // A playlist that says when it was captured needs none of this.
         clock.restart();
         clock.bursts();
-        let (offset, change) = at(&mut clock, Track::Video, 20 * SECOND, 0, Some(NOW + 14 * SECOND));
+        let (offset, change) = at(&mut clock, Medium::Video, 20 * SECOND, 0, Some(NOW + 14 * SECOND));
         assert_eq!((offset, change.map(|change| change.clock)), (-6 * SECOND, Some(ClockQuality::Ntp)));
     }
 
     #[test]
     fn a_step_of_our_own_clock_is_followed_at_once() {
         let mut clock = CaptureClock::new(true);
-        at(&mut clock, Track::Video, 0, 0, None);
+        at(&mut clock, Medium::Video, 0, 0, None);
         for step in [3 * 3600 * SECOND, -2 * 3600 * SECOND] {
-            let (before, _) = at(&mut clock, Track::Video, SECOND, 0, None);
+            let (before, _) = at(&mut clock, Medium::Video, SECOND, 0, None);
             clock.stepped(step);
-            let (offset, change) = at(&mut clock, Track::Video, 2 * SECOND, before + step, None);
+            let (offset, change) = at(&mut clock, Medium::Video, 2 * SECOND, before + step, None);
             assert_eq!(offset - before, step);
             assert!(change.is_some());
             clock.stepped(-step);
-            at(&mut clock, Track::Video, 3 * SECOND, 0, None);
+            at(&mut clock, Medium::Video, 3 * SECOND, 0, None);
         }
     }
 
     #[test]
     fn a_file_keeps_its_first_anchor() {
         let mut clock = CaptureClock::new(false);
-        at(&mut clock, Track::Video, 0, 0, None);
-        assert_eq!(at(&mut clock, Track::Video, 100 * SECOND, -99 * SECOND, None), (0, None));
+        at(&mut clock, Medium::Video, 0, 0, None);
+        assert_eq!(at(&mut clock, Medium::Video, 100 * SECOND, -99 * SECOND, None), (0, None));
         clock.restart();
-        assert_eq!(at(&mut clock, Track::Video, 101 * SECOND, -99 * SECOND, None).0, 0);
+        assert_eq!(at(&mut clock, Medium::Video, 101 * SECOND, -99 * SECOND, None).0, 0);
     }
 
     #[test]
     fn the_source_clock_wins_and_tells_sound_from_sight() {
         let mut clock = CaptureClock::new(true);
-        at(&mut clock, Track::Video, 0, 0, None);
-        let (offset, change) = at(&mut clock, Track::Video, SECOND, 0, Some(NOW + SECOND - 200 * MS));
+        at(&mut clock, Medium::Video, 0, 0, None);
+        let (offset, change) = at(&mut clock, Medium::Video, SECOND, 0, Some(NOW + SECOND - 200 * MS));
         assert_eq!(offset, -200 * MS);
         assert_eq!(change.map(|change| (change.clock, change.av_offset_ms)), Some((ClockQuality::Ntp, None)));
-        let (offset, change) = at(&mut clock, Track::Audio, SECOND, 0, Some(NOW + SECOND - 230 * MS));
+        let (offset, change) = at(&mut clock, Medium::Audio, SECOND, 0, Some(NOW + SECOND - 230 * MS));
         assert_eq!((offset, change), (-230 * MS, None), "the video's clock speaks for both");
-        let (_, change) = at(&mut clock, Track::Video, 2 * SECOND, 0, Some(NOW + 2 * SECOND - 200 * MS));
+        let (_, change) = at(&mut clock, Medium::Video, 2 * SECOND, 0, Some(NOW + 2 * SECOND - 200 * MS));
         // A sound captured with a sight lies 30 ms later in stream time.
         assert_eq!(change.and_then(|change| change.av_offset_ms), Some(30.0));
     }
@@ -278,16 +279,16 @@ mod tests {
     #[test]
     fn a_clock_that_was_never_set_is_not_believed_but_still_measures_the_offset() {
         let mut clock = CaptureClock::new(true);
-        let (offset, change) = at(&mut clock, Track::Audio, 0, 0, Some(77 * SECOND));
+        let (offset, change) = at(&mut clock, Medium::Audio, 0, 0, Some(77 * SECOND));
         assert_eq!((offset, change.map(|change| change.clock)), (0, Some(ClockQuality::Pts)));
-        let (_, change) = at(&mut clock, Track::Video, 0, 0, Some(77 * SECOND + 10 * MS));
+        let (_, change) = at(&mut clock, Medium::Video, 0, 0, Some(77 * SECOND + 10 * MS));
         assert_eq!(change.and_then(|change| change.av_offset_ms), Some(10.0));
     }
 
     #[test]
     fn without_time_stamps_arrival_is_all_there_is() {
         let mut clock = CaptureClock::new(true);
-        let (capture, change) = clock.capture(Track::Video, StreamTime(5), UtcTime(NOW), None, false);
+        let (capture, change) = clock.capture(Medium::Video, StreamTime(5), UtcTime(NOW), None, false);
         assert_eq!((capture, change.map(|change| change.clock)), (UtcTime(NOW), Some(ClockQuality::Arrival)));
     }
 }

@@ -7,8 +7,8 @@ use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 
-use super::SourceConfig;
 use super::branch::{Branches, element};
+use super::config::SourceConfig;
 use super::failure::{Failure, Kind};
 use super::uri::Address;
 

@@ -11,12 +11,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::branch::{Branches, element};
-use super::choice::Chooser;
+use super::chooser::Chooser;
+use super::config::SourceConfig;
 use super::failure::{Failure, Kind};
 use super::intake::Intake;
 use super::ntp::NtpMap;
-use super::uri::{Address, Scheme};
-use super::{SourceConfig, end, generate, moov, program, stamps};
+use super::scheme::Scheme;
+use super::uri::Address;
+use super::{end, generate, moov, program, stamps};
 
 /// What the pipeline says besides samples.
 #[derive(Debug)]

@@ -4,11 +4,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::clock::{CaptureClock, ClockChange};
+use super::config::SourceConfig;
+use super::event::SourceEvent;
 use super::mailbox::{Activity, Closed, Mailbox, WhenFull};
-use super::uri::Scheme;
-use super::{SourceConfig, SourceEvent};
+use super::scheme::Scheme;
+use crate::stream::Medium;
 use crate::timeline::{
-    ClockAnchor, ClockQuality, Hole, HoleCause, Placed, Rules, Stamp, StreamTime, Timeline, Track, UtcTime,
+    ClockAnchor, ClockQuality, Hole, HoleCause, Placed, Rules, Stamp, StreamTime, Timeline, UtcTime,
 };
 
 /// One buffer as it comes out of the graph; nanoseconds.
@@ -160,7 +162,7 @@ impl Intake {
     }
 
     /// Puts a buffer on the time line; `None` when it comes too late to be used.
-    pub fn place(&self, track: Track, arrived: &Arrived) -> Option<Timed> {
+    pub fn place(&self, track: Medium, arrived: &Arrived) -> Option<Timed> {
         let mut state = self.lock();
         let (arrival, wall) = (UtcTime::now(), self.wall());
         state.compare(arrival, wall);
@@ -198,7 +200,7 @@ impl Intake {
     }
 
     /// The track brings nothing before `until` any more.
-    pub fn handed(&self, track: Track, until: StreamTime) {
+    pub fn handed(&self, track: Medium, until: StreamTime) {
         let mut state = self.lock();
         state.over[track as usize] = false;
         let handed = &mut state.handed[track as usize];
@@ -206,15 +208,15 @@ impl Intake {
     }
 
     /// This track has ended.
-    pub fn over(&self, track: Track) {
+    pub fn over(&self, track: Medium) {
         self.lock().over[track as usize] = true;
     }
 
     /// The source has these tracks. A track that appears nevertheless is waited for from then on.
     pub fn carries(&self, audio: bool, video: bool) {
         let mut state = self.lock();
-        state.over[Track::Audio as usize] |= !audio;
-        state.over[Track::Video as usize] |= !video;
+        state.over[Medium::Audio as usize] |= !audio;
+        state.over[Medium::Video as usize] |= !video;
     }
 
     /// How far the present connection's running time came.

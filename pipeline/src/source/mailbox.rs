@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::{Losses, SourceEvent, TimedAudio, TimedFrame};
+use super::event::{Losses, SourceEvent, TimedAudio, TimedFrame};
 use crate::timeline::{Grid, StreamTime, UtcTime};
 
 /// What happens when the reader falls behind.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use crate::timeline::{Track, UtcTime};
+use super::rtcp::{Report, at_rtp, be32, sender_report};
+use crate::stream::Medium;
+use crate::timeline::UtcTime;
 
 /// For each track, the sender's UTC minus running time, once it is known. GStreamer 1.22 hands out the
 /// sender's clock only for RFC 7273 streams, so the reports are read where the jitter buffer sees them and RTP time
@@ -23,27 +25,17 @@ struct State {
     offsets: [Option<i64>; 2],
 }
 
-/// The same instant as the sender's wall clock (UTC nanoseconds) and as RTP time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Report {
-    utc: i64,
-    rtp: u32,
-}
-
 /// More senders than this on one stream are forgotten and learnt anew.
 const MOST_SENDERS: usize = 16;
-/// NTP counts from 1900.
-const NTP_TO_UNIX: i64 = 2_208_988_800;
-
 impl NtpMap {
     /// The sender's wall clock at a running time in nanoseconds.
-    pub fn at(&self, track: Track, running: i64) -> Option<UtcTime> {
+    pub fn at(&self, track: Medium, running: i64) -> Option<UtcTime> {
         let offset = self.lock().offsets[track as usize]?;
         Some(UtcTime(running + offset))
     }
 
     /// The sender's UTC minus running time, known otherwise than from reports. The first track that knows it speaks for both.
-    pub fn set_once(&self, track: Track, offset: i64) {
+    pub fn set_once(&self, track: Medium, offset: i64) {
         let mut state = self.lock();
         if state.offsets == [None; 2] {
             state.offsets[track as usize] = Some(offset);
@@ -99,8 +91,8 @@ impl NtpMap {
         let caps = pad.current_caps()?;
         let caps = caps.structure(0)?;
         let track = match caps.get::<&str>("media").ok()? {
-            "audio" => Track::Audio,
-            "video" => Track::Video,
+            "audio" => Medium::Audio,
+            "video" => Medium::Video,
             _ => return None,
         };
         let rate = i64::from(caps.get::<i32>("clock-rate").ok()?.max(1));
@@ -121,53 +113,5 @@ impl NtpMap {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// UTC nanoseconds at an RTP time near the report's.
-fn at_rtp(report: Report, rtp: u32, rate: i64) -> i64 {
-    let ticks = i64::from(rtp.wrapping_sub(report.rtp) as i32);
-    report.utc + (i128::from(ticks) * 1_000_000_000 / i128::from(rate)) as i64
-}
-
-/// Reads an RTCP sender report (RFC 3550, 6.4.1): sender, wall clock, RTP time.
-fn sender_report(packet: &[u8]) -> Option<(u32, Report)> {
-    if packet.first()? >> 6 != 2 || *packet.get(1)? != 200 {
-        return None;
-    }
-    let seconds = i64::from(be32(packet, 8)?) - NTP_TO_UNIX;
-    let fraction = (u64::from(be32(packet, 12)?) * 1_000_000_000) >> 32;
-    let utc = seconds * 1_000_000_000 + fraction as i64;
-    Some((be32(packet, 4)?, Report { utc, rtp: be32(packet, 16)? }))
-}
-
-fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(*bytes.get(at..at + 4)?.first_chunk()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sender_report_is_read() {
-        let mut packet = vec![0x80, 200, 0, 6];
-        packet.extend(0xDEAD_BEEFu32.to_be_bytes());
-        packet.extend((2_208_988_800u32 + 100).to_be_bytes());
-        packet.extend(0x8000_0000u32.to_be_bytes());
-        packet.extend(90_000u32.to_be_bytes());
-        packet.extend([0; 8]);
-        let report = Report { utc: 100_500_000_000, rtp: 90_000 };
-        assert_eq!(sender_report(&packet), Some((0xDEAD_BEEF, report)));
-        assert_eq!(sender_report(&packet[..18]), None, "cut short");
-        packet[1] = 201;
-        assert_eq!(sender_report(&packet), None, "a receiver report");
-    }
-
-    #[test]
-    fn rtp_time_wraps() {
-        let report = Report { utc: 0, rtp: u32::MAX - 89_999 };
-        assert_eq!(at_rtp(report, 0, 90_000), 1_000_000_000);
-        assert_eq!(at_rtp(report, u32::MAX - 179_999, 90_000), -1_000_000_000);
     }
 }

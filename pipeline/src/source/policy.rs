@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::config::Reconnect;
+use super::event::End;
 use super::failure::{Failure, Kind};
-use super::{End, Reconnect};
 
 /// What the policy knows of the source.
 #[derive(Debug, Clone, Copy, PartialEq)]

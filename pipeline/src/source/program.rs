@@ -7,7 +7,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::ntp::NtpMap;
-use crate::timeline::{Track, UtcTime};
+use crate::stream::Medium;
+use crate::timeline::UtcTime;
 
 /// A playlist is shorter; what is longer is not read.
 const LONGEST: usize = 4 << 20;
@@ -62,9 +63,9 @@ fn date(pad: &gst::Pad, first: Arc<OnceLock<UtcTime>>, ntp: Arc<NtpMap>) {
 }
 
 /// Track, stream time and running time of a buffer.
-fn times(pad: &gst::Pad, buffer: &gst::Buffer) -> Option<(Track, i64, i64)> {
+fn times(pad: &gst::Pad, buffer: &gst::Buffer) -> Option<(Medium, i64, i64)> {
     let caps = pad.current_caps()?;
-    let track = if caps.structure(0)?.name().starts_with("video/") { Track::Video } else { Track::Audio };
+    let track = if caps.structure(0)?.name().starts_with("video/") { Medium::Video } else { Medium::Audio };
     let segment = pad.sticky_event::<gst::event::Segment>(0)?;
     let segment = segment.segment().downcast_ref::<gst::ClockTime>()?.clone();
     let (stream, running) = (segment.to_stream_time(buffer.pts()?)?, segment.to_running_time(buffer.pts()?)?);

@@ -1,6 +1,6 @@
 //! What of an address may stand in logs, records and messages: nothing that may be a secret, in any spelling. Pure.
 
-use super::uri::SCHEMES;
+use super::scheme::SCHEMES;
 
 /// `text` without user names and passwords, queries, fragments, and the last part of an RTMP path, which is the key of the stream. Of a
 /// query not even the keys stay: a value that holds & looks like one. A slip in the spelling hides more, never less. What is no address of a network stays as it is.

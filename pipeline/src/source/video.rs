@@ -10,11 +10,12 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use gstreamer_video::prelude::*;
 
+use super::event::{SourceEvent, TimedFrame};
 use super::intake::{Arrived, Intake};
 use super::ntp::NtpMap;
 use super::pick::{Picked, Picker};
-use super::{SourceEvent, TimedFrame};
-use crate::timeline::{Grid, GridIndex, StreamTime, Track, UtcTime};
+use crate::stream::Medium;
+use crate::timeline::{Grid, GridIndex, StreamTime, UtcTime};
 
 /// Shared by the probe before the converter and the sink after it; both run in the branch's one streaming thread.
 pub(super) struct VideoTap {
@@ -87,7 +88,7 @@ impl VideoTap {
             self.intake.mailbox.damaged();
         }
         let Some(arrived) = state.arrived(&buffer, &self.ntp) else { return gst::PadProbeReturn::Handled };
-        let Some(timed) = self.intake.place(Track::Video, &arrived) else {
+        let Some(timed) = self.intake.place(Medium::Video, &arrived) else {
             return gst::PadProbeReturn::Handled;
         };
         let duration = buffer.duration().map(Into::into);
@@ -108,7 +109,7 @@ impl VideoTap {
                 return gst::PadProbeReturn::Handled;
             }
         }
-        self.intake.handed(Track::Video, until);
+        self.intake.handed(Medium::Video, until);
         gst::PadProbeReturn::Handled
     }
 
@@ -170,7 +171,7 @@ impl State {
         };
         let ahead = stamp.zip(pts).map_or(0, |(stamp, pts)| stamp.nseconds() as i64 - pts);
         let duration = buffer.duration().map_or(0, |duration| duration.nseconds() as i64);
-        let ntp = pts.and_then(|pts| ntp.at(Track::Video, pts));
+        let ntp = pts.and_then(|pts| ntp.at(Medium::Video, pts));
         Some(Arrived { pts, ahead, duration, ntp })
     }
 

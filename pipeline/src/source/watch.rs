@@ -7,13 +7,15 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::config::SourceConfig;
+use super::event::{End, Losses, SourceEvent};
 use super::failure::{Failure, Kind};
 use super::generate::Wishes;
 use super::graph::{Graph, Note, aside};
 use super::intake::{Intake, slack};
 use super::policy::{Policy, Step, Terms};
-use super::uri::{Address, Scheme};
-use super::{End, Losses, SourceConfig, SourceEvent};
+use super::scheme::Scheme;
+use super::uri::Address;
 
 /// How often silence is looked for, and progress and outages are said.
 const TICK: Duration = Duration::from_millis(250);

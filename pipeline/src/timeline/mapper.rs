@@ -3,15 +3,7 @@
 use std::time::Duration;
 
 use super::{StreamTime, nanos};
-
-/// The two modalities of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Track {
-    /// Sound.
-    Audio,
-    /// Sight.
-    Video,
-}
+use crate::stream::Medium;
 
 /// How jumps of the source's time stamps are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +180,7 @@ impl Timeline {
     }
 
     /// Places one buffer.
-    pub fn place(&mut self, track: Track, stamp: &Stamp) -> Placed {
+    pub fn place(&mut self, track: Medium, stamp: &Stamp) -> Placed {
         let mut hole = self.begin(stamp);
         let newest = self.end().unwrap_or_default();
         let mut state = self.tracks[track as usize];
@@ -207,15 +199,15 @@ impl Timeline {
         let stream = StreamTime(stamp.pts.saturating_add(state.offset));
         let over = stream.0.saturating_add(stamp.duration.max(0));
         let late = state.end.is_some_and(|end| match track {
-            Track::Audio => over <= end.0,
-            Track::Video => stream < end,
+            Medium::Audio => over <= end.0,
+            Medium::Video => stream < end,
         });
         if late || stream < self.reported {
             self.tracks[track as usize] = state;
             return Placed::Late;
         }
         // The next frame must come after this one; its duration is only a promise.
-        let next = if track == Track::Video { stream.0 + 1 } else { over };
+        let next = if track == Medium::Video { stream.0 + 1 } else { over };
         state.end = Some(StreamTime(next).max(state.end.unwrap_or_default()));
         self.tracks[track as usize] = state;
         let end = StreamTime(over).max(newest);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::edge::{Edge, Side};
 use super::sighting::{Sighting, both};
 use super::{TrackConfig, WindowFacts};
-use crate::record::{EventRecord, Instant, Modality, Phase, WindowRef};
+use crate::record::{EventRecord, Phase, WindowRef};
+use crate::stream::Modality;
 use crate::timeline::{ClockAnchor, StreamTime};
 
 /// Where in its life an event is. Ended events are not kept.
@@ -215,8 +216,8 @@ impl Event {
             revision,
             label: self.label.clone(),
             text: self.text.clone(),
-            start: Instant::new(self.start_time(), self.anchor),
-            end: Instant::new(self.end_time(), self.end_anchor(window)),
+            start: self.anchor.instant(self.start_time()),
+            end: self.end_anchor(window).instant(self.end_time()),
             score: self.score,
             modality: self.modality(),
             clock: window.clock,

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use crate::record::Run;
+use crate::stream::StreamId;
 use crate::timeline::StreamTime;
-use crate::window::StreamId;
 
 /// Bytes of the hash that make the id: 128 bits, 32 hex digits.
 const BYTES: usize = 16;

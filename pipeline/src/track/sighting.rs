@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::WindowFacts;
 use crate::answer::{Localization, label_key};
-use crate::record::{Modality, Presence};
+use crate::stream::{Modality, Presence};
 use crate::timeline::StreamTime;
 
 /// One occurrence of a label in one window.

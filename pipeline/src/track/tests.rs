@@ -3,7 +3,8 @@ mod properties;
 use avicuna_models::slots::Slot;
 
 use super::*;
-use crate::record::{Modality, Phase};
+use crate::record::Phase;
+use crate::stream::Modality;
 use crate::timeline::UtcTime;
 
 const SECOND: i64 = 1_000_000_000;

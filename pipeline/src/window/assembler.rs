@@ -12,9 +12,10 @@ use super::missing::Carried;
 use super::notes::{Clock, Clocks, Gap, Gaps};
 use super::shape::{Shape, nanos};
 use super::sound::Sound;
-use super::{Closed, SpecError, StreamId, WindowSpec};
+use super::{Closed, SpecError, WindowSpec};
 use crate::source::{SourceEvent, TimedAudio, TimedFrame};
-use crate::timeline::{StreamTime, Track, UtcTime};
+use crate::stream::{Medium, StreamId};
+use crate::timeline::{StreamTime, UtcTime};
 
 /// A window is given up on when the newest frame or sample is so far (and the patience) past what it waits for: the
 /// other track trails more than any source lets it, and memory is bounded.
@@ -123,8 +124,8 @@ impl Assembler {
         }
         match event {
             SourceEvent::Connected { has_audio, has_video, .. } => {
-                self.carried[Track::Audio as usize].has = Some(has_audio);
-                self.carried[Track::Video as usize].has = Some(has_video);
+                self.carried[Medium::Audio as usize].has = Some(has_audio);
+                self.carried[Medium::Video as usize].has = Some(has_video);
             }
             SourceEvent::Frame(frame) => self.frame(frame),
             SourceEvent::Audio(audio) => self.audio(audio),
@@ -142,11 +143,11 @@ impl Assembler {
 
     fn frame(&mut self, frame: TimedFrame) {
         let TimedFrame { at, stream, capture, frame } = frame;
-        if self.shape.counts[Track::Video as usize] == 0 {
+        if self.shape.counts[Medium::Video as usize] == 0 {
             return;
         }
         self.clocks.sample(stream, capture);
-        let start = self.shape.slot_start(Track::Video, at.0);
+        let start = self.shape.slot_start(Medium::Video, at.0);
         if start < self.settled {
             self.unused.late_frames += 1;
             return;
@@ -155,8 +156,8 @@ impl Assembler {
             self.unused.repeated_frames += 1;
             return;
         }
-        self.carried[Track::Video as usize]
-            .came(start, self.shape.slot_start(Track::Video, at.0.saturating_add(1)));
+        self.carried[Medium::Video as usize]
+            .came(start, self.shape.slot_start(Medium::Video, at.0.saturating_add(1)));
         // A slow source shows one frame at several grid points.
         let same = self.frames.last_key_value().filter(|(_, last)| last.stream == stream);
         let cell = same.map_or_else(|| Arc::new(EncodeOnce::new(frame)), |(_, last)| Arc::clone(&last.cell));
@@ -164,7 +165,7 @@ impl Assembler {
     }
 
     fn audio(&mut self, audio: TimedAudio) {
-        if self.shape.counts[Track::Audio as usize] == 0 || audio.samples.is_empty() {
+        if self.shape.counts[Medium::Audio as usize] == 0 || audio.samples.is_empty() {
             return;
         }
         self.clocks.sample(audio.stream, audio.capture);
@@ -172,14 +173,14 @@ impl Assembler {
         let (end, refused) = self.sound.insert(audio);
         self.unused.late_samples += refused.late;
         self.unused.repeated_samples += refused.repeated;
-        self.carried[Track::Audio as usize].came(start, self.sound.nanos(end));
+        self.carried[Medium::Audio as usize].came(start, self.sound.nanos(end));
     }
 
     /// Windows that end by this instant have all they can get.
     fn complete_until(&self) -> i64 {
         let said = self.progress.map(|until| until.saturating_sub(self.shape.patience));
         let tails = [self.shape.tail, 0];
-        const AUDIO: usize = Track::Audio as usize;
+        const AUDIO: usize = Medium::Audio as usize;
         let mut complete = None::<i64>;
         for (track, carried) in self.carried.iter().enumerate() {
             if self.shape.counts[track] > 0 && carried.has != Some(false) {
@@ -226,31 +227,31 @@ impl Assembler {
         let seen = self
             .frames
             .last_key_value()
-            .map(|(at, _)| self.shape.slot_start(Track::Video, at.saturating_add(1)));
+            .map(|(at, _)| self.shape.slot_start(Medium::Video, at.saturating_add(1)));
         let mut heard = None;
-        if self.shape.counts[Track::Audio as usize] > 0
+        if self.shape.counts[Medium::Audio as usize] > 0
             && let Some(end) = self.sound.end()
         {
-            let first = self.shape.slot(Track::Audio, self.settled);
-            let last = self.shape.slot(Track::Audio, self.sound.nanos(end)) - 1;
+            let first = self.shape.slot(Medium::Audio, self.settled);
+            let last = self.shape.slot(Medium::Audio, self.sound.nanos(end)) - 1;
             let filled = (first..=last).rev().find(|slot| self.heard(*slot));
-            heard = filled.map(|slot| self.shape.slot_start(Track::Audio, slot + 1));
+            heard = filled.map(|slot| self.shape.slot_start(Medium::Audio, slot + 1));
         }
         seen.max(heard).unwrap_or(i64::MIN)
     }
 
     /// Is at least half of an audio slot's own time there?
     fn heard(&self, slot: i64) -> bool {
-        let from = self.sound.number(self.shape.slot_start(Track::Audio, slot));
-        let to = self.sound.number(self.shape.slot_start(Track::Audio, slot + 1));
+        let from = self.sound.number(self.shape.slot_start(Medium::Audio, slot));
+        let to = self.sound.number(self.shape.slot_start(Medium::Audio, slot + 1));
         let there = self.sound.count(from, to);
         there > 0 && 2 * there >= to - from
     }
 
     /// The first sample of a slot's clip.
     fn clip_from(&self, slot: i64) -> i64 {
-        let start = i128::from(self.shape.slot_start(Track::Audio, slot));
-        let early = i128::from(self.shape.periods[Track::Audio as usize]) - i128::from(self.shape.clip);
+        let start = i128::from(self.shape.slot_start(Medium::Audio, slot));
+        let early = i128::from(self.shape.periods[Medium::Audio as usize]) - i128::from(self.shape.clip);
         self.sound.half_number(2 * start + early)
     }
 

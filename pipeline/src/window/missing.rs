@@ -1,8 +1,7 @@
 //! Why slots are empty, in words.
 
 use super::notes::Gaps;
-use crate::record::Presence;
-use crate::timeline::Track;
+use crate::stream::{Medium, Presence};
 
 /// What is known of one track of a stream, in nanoseconds of stream time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,7 +25,7 @@ impl Carried {
 /// Collects a window's empty slots of one track.
 #[derive(Debug)]
 pub(super) struct Missing<'a> {
-    track: Track,
+    track: Medium,
     carried: Carried,
     ended: Option<i64>,
     gaps: &'a Gaps,
@@ -45,7 +44,7 @@ enum Reason<'a> {
 }
 
 impl<'a> Missing<'a> {
-    pub fn new(track: Track, carried: Carried, ended: Option<i64>, gaps: &'a Gaps) -> Self {
+    pub fn new(track: Medium, carried: Carried, ended: Option<i64>, gaps: &'a Gaps) -> Self {
         Self { track, carried, ended, gaps, reasons: Vec::new() }
     }
 
@@ -83,10 +82,7 @@ impl<'a> Missing<'a> {
 
     /// How many of `slots` slots are filled, and the reason that explains most of the empty ones.
     pub fn verdict(self, slots: usize) -> (Presence, Option<String>) {
-        let name = match self.track {
-            Track::Audio => "audio",
-            Track::Video => "video",
-        };
+        let name = self.track.name();
         if slots == 0 {
             return (Presence::Missing, Some(format!("the model does not use {name}")));
         }

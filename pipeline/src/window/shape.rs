@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::WindowSpec;
-use crate::timeline::{Grid, Track};
+use crate::stream::Medium;
+use crate::timeline::Grid;
 
 /// The spec in nanoseconds.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +62,12 @@ impl Shape {
     }
 
     /// The first slot that starts at or after `time`.
-    pub fn slot(&self, track: Track, time: i64) -> i64 {
+    pub fn slot(&self, track: Medium, time: i64) -> i64 {
         let period = self.periods[track as usize].max(1);
         time.div_euclid(period) + i64::from(time.rem_euclid(period) != 0)
     }
 
-    pub fn slot_start(&self, track: Track, slot: i64) -> i64 {
+    pub fn slot_start(&self, track: Medium, slot: i64) -> i64 {
         slot.saturating_mul(self.periods[track as usize])
     }
 

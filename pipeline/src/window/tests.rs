@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 use avicuna_models::sample::{EncodeOnce, RgbFrame};
 
 use super::*;
-use crate::record::Presence::{Missing, Partial, Present};
 use crate::source::{End, SourceEvent, TimedAudio, TimedFrame};
+use crate::stream::Presence::{Missing, Partial, Present};
+use crate::stream::StreamId;
 use crate::timeline::{ClockAnchor, ClockQuality, GridIndex, StreamTime, UtcTime};
 
 mod properties;

@@ -1,58 +1,57 @@
 //! The element's state: settings, pads, the running model.
 //!
 //! Threads: each sink pad's streaming thread locks `running` to put its samples into windows and hands closed windows to
-//! the worker through a bounded channel, *after* it let the lock go, so that the other pad goes on while one waits for the
+//! the worker through a [`Line`], *after* it let the lock go, so that the other pad goes on while one waits for the
 //! model. The worker pushes downstream and takes no lock of the element.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use avicuna_models::localizer::{LoadOptions, Localizer as Model};
-use avicuna_models::sample::RgbFrame;
 use avicuna_pipeline::answer::Reader;
-use avicuna_pipeline::timeline::StreamTime;
-use avicuna_pipeline::track::Tracker;
-use avicuna_pipeline::window::{Closed, StreamId};
+use avicuna_pipeline::stream::{Medium, StreamId};
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer::subclass::prelude::*;
 
-use super::intake::{Intake, Side};
+use super::intake::Intake;
+use super::line::Line;
 use super::push::push;
 use super::settings::Settings;
-use super::worker::{Job, Worker};
+use super::worker::Worker;
 
-/// Windows that may wait for the model before upstream waits too.
-const WAITING: usize = 2;
-
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("avicunalocalizer", gst::DebugColorFlags::empty(), Some("AVicuna localizer"))
 });
 
 /// What exists between READY and PAUSED.
-struct Running {
-    intake: Intake,
-    jobs: SyncSender<Job>,
-    stopping: Arc<AtomicBool>,
+pub(super) struct Running {
+    pub intake: Intake,
+    pub line: Arc<Line>,
+    /// Of the line, since the last flush.
+    pub epoch: u64,
+    /// The flush that has emptied it last.
+    pub flush: Option<gst::Seqnum>,
     worker: JoinHandle<()>,
 }
 
 /// See the module.
 pub struct Localizer {
-    video: gst::Pad,
-    audio: gst::Pad,
-    src: gst::Pad,
+    pub(super) video: gst::Pad,
+    pub(super) audio: gst::Pad,
+    pub(super) src: gst::Pad,
     settings: Mutex<Settings>,
-    model: Mutex<Option<Arc<Model>>>,
-    running: Mutex<Option<Running>>,
-    segments: Mutex<[gst::FormattedSegment<gst::ClockTime>; 2]>,
+    pub(super) model: Mutex<Option<Arc<Model>>>,
+    pub(super) running: Mutex<Option<Running>>,
+    /// Of the sink pads: audio and video.
+    pub(super) segments: Mutex<[gst::FormattedSegment<gst::ClockTime>; 2]>,
+    /// Sink pads between the begin and the end of a flush.
+    pub(super) flushing: Mutex<[bool; 2]>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -63,7 +62,7 @@ impl ObjectSubclass for Localizer {
     type ParentType = gst::Element;
 
     fn with_class(class: &Self::Class) -> Self {
-        let sink = |name: &str, side: Side| {
+        let sink = |name: &str, side: Medium| {
             let template = class.pad_template(name).expect("the class has this template");
             gst::Pad::builder_from_template(&template)
                 .chain_function(move |_, parent, buffer| {
@@ -81,7 +80,7 @@ impl ObjectSubclass for Localizer {
                 })
                 .build()
         };
-        let (video, audio) = (sink("video", Side::Video), sink("audio", Side::Audio));
+        let (video, audio) = (sink("video", Medium::Video), sink("audio", Medium::Audio));
         let template = class.pad_template("src").expect("the class has this template");
         Self {
             video,
@@ -91,6 +90,7 @@ impl ObjectSubclass for Localizer {
             model: Mutex::default(),
             running: Mutex::default(),
             segments: Mutex::new([gst::FormattedSegment::new(), gst::FormattedSegment::new()]),
+            flushing: Mutex::default(),
         }
     }
 }
@@ -140,6 +140,10 @@ impl ObjectImpl for Localizer {
                     .default_value(defaults.min_query_score)
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecUInt64::builder("windows")
+                    .blurb("How many windows were settled since it was started")
+                    .read_only()
+                    .build(),
             ]
         });
         &PROPERTIES
@@ -168,6 +172,9 @@ impl ObjectImpl for Localizer {
     }
 
     fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        if spec.name() == "windows" {
+            return lock(&self.running).as_ref().map_or(0, |running| running.line.count()).to_value();
+        }
         let settings = lock(&self.settings);
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         match spec.name() {
@@ -228,9 +235,9 @@ impl ElementImpl for Localizer {
             gst::StateChange::NullToReady => self.load().map_err(|message| self.refuse(message))?,
             gst::StateChange::ReadyToPaused => self.start().map_err(|message| self.refuse(message))?,
             gst::StateChange::PausedToReady => {
-                // The worker leaves the windows that wait out, so that a waiting streaming thread goes on.
+                // A streaming thread that waits for the worker goes on.
                 if let Some(running) = &*lock(&self.running) {
-                    running.stopping.store(true, Ordering::Release);
+                    running.line.close();
                 }
             }
             _ => {}
@@ -271,160 +278,25 @@ impl Localizer {
         let (has_video, has_audio) = (self.video.is_linked(), self.audio.is_linked());
         let intake =
             Intake::new(spec, stream.clone(), has_video, has_audio).map_err(|error| error.to_string())?;
-        let reader = Reader::of(&model);
+        let reader = Arc::new(Reader::of(&model));
         let inquiries = reader.inquiries(&settings.questions(model.manifest())?, &model);
         let track = settings.track(model.manifest(), &spec);
-        let stopping = Arc::new(AtomicBool::new(false));
-        let worker = Worker {
-            tracker: Tracker::new(stream.clone(), track),
-            model,
-            stream,
-            inquiries,
-            reader,
-            stopping: stopping.clone(),
-        };
-        let (jobs, received) = sync_channel(WAITING);
-        let (element, src) = (self.obj().downgrade(), self.src.clone());
+        let worker = Worker { model, stream, inquiries, reader, track };
+        let line = Arc::new(Line::default());
+        let (taken, element, src) = (line.clone(), self.obj().downgrade(), self.src.clone());
         let thread = std::thread::Builder::new().name("avicunalocalizer".into());
-        let worker = thread.spawn(move || push(worker, &received, &element, &src));
+        let worker = thread.spawn(move || push(worker, &taken, &element, &src));
         let worker = worker.map_err(|error| format!("no thread for the model: {error}"))?;
-        *lock(&self.running) = Some(Running { intake, jobs, stopping, worker });
+        *lock(&self.flushing) = [false; 2];
+        *lock(&self.running) = Some(Running { intake, line, epoch: 0, flush: None, worker });
         Ok(())
     }
 
     fn stop(&self) {
-        let Some(Running { jobs, worker, .. }) = lock(&self.running).take() else { return };
-        drop(jobs);
+        let Some(Running { line, worker, .. }) = lock(&self.running).take() else { return };
+        line.close();
         if worker.join().is_err() {
             gst::error!(CAT, imp = self, "the worker panicked");
         }
     }
-
-    fn chain(&self, side: Side, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let pts = buffer.pts().ok_or_else(|| self.flow_error("a buffer has no time stamp"))?;
-        let Some(running) = lock(&self.segments)[side as usize].to_running_time(pts) else {
-            // Outside of the segment: not to be shown, so not to be seen.
-            return Ok(gst::FlowSuccess::Ok);
-        };
-        let at = StreamTime(i64::try_from(running.nseconds()).unwrap_or(i64::MAX));
-        let map = buffer.map_readable().map_err(|_| self.flow_error("a buffer cannot be read"))?;
-        let (closed, jobs) = {
-            let mut guard = lock(&self.running);
-            let running = guard.as_mut().ok_or(gst::FlowError::Flushing)?;
-            let closed = match side {
-                Side::Video => {
-                    let frame = self
-                        .rgb(&map)
-                        .ok_or_else(|| self.flow_error("a picture has another size than its caps"))?;
-                    running.intake.frame(frame, at, buffer.duration().map(Into::into))
-                }
-                Side::Audio => {
-                    let (samples, duration) =
-                        self.mono(&map).ok_or_else(|| self.flow_error("sound came without caps"))?;
-                    running.intake.samples(samples, at, duration)
-                }
-            };
-            (closed, running.jobs.clone())
-        };
-        hand_over(&jobs, closed)?;
-        Ok(gst::FlowSuccess::Ok)
-    }
-
-    /// A packed copy of a picture; GStreamer's rows are padded to four bytes.
-    fn rgb(&self, data: &[u8]) -> Option<RgbFrame> {
-        let caps = self.video.current_caps()?;
-        let structure = caps.structure(0)?;
-        let side =
-            |name| structure.get::<i32>(name).ok().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
-        let (width, height) = (side("width")?, side("height")?);
-        let stride = (width * 3).next_multiple_of(4);
-        if data.len() < stride * height {
-            return None;
-        }
-        let data =
-            data.chunks_exact(stride).take(height).flat_map(|row| &row[..width * 3]).copied().collect();
-        // Where a pixel is no square, the picture was stretched.
-        let pixel = structure.get::<gst::Fraction>("pixel-aspect-ratio").ok();
-        let pixel = pixel.map_or(1.0, |pixel| pixel.numer().max(1) as f32 / pixel.denom().max(1) as f32);
-        let aspect = width as f32 / height as f32 * pixel;
-        Some(RgbFrame { width, height, aspect, data })
-    }
-
-    /// Samples, and how long they last.
-    fn mono(&self, data: &[u8]) -> Option<(Vec<f32>, Duration)> {
-        let rate: i32 = self.audio.current_caps()?.structure(0)?.get("rate").ok()?;
-        let samples: Vec<f32> =
-            data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        let duration = Duration::from_secs_f64(samples.len() as f64 / f64::from(rate.max(1)));
-        Some((samples, duration))
-    }
-
-    fn flow_error(&self, message: &str) -> gst::FlowError {
-        gst::element_imp_error!(self, gst::StreamError::Format, ["{message}"]);
-        gst::FlowError::Error
-    }
-
-    fn event(&self, side: Side, pad: &gst::Pad, event: gst::Event) -> bool {
-        match event.view() {
-            gst::EventView::Segment(segment) => {
-                let Ok(segment) = segment.segment().clone().downcast::<gst::ClockTime>() else {
-                    gst::error!(CAT, obj = pad, "only segments in time are understood");
-                    return false;
-                };
-                lock(&self.segments)[side as usize] = segment;
-                true
-            }
-            gst::EventView::Eos(_) => {
-                let ended = lock(&self.running).as_mut().map(|running| {
-                    let (closed, over) = running.intake.end(side);
-                    (closed, over, running.jobs.clone())
-                });
-                ended.is_some_and(|(closed, over, jobs)| {
-                    hand_over(&jobs, closed).is_ok() && (!over || jobs.send(Job::End).is_ok())
-                })
-            }
-            // The source pad has caps and segments of its own.
-            gst::EventView::Caps(_) | gst::EventView::StreamStart(_) | gst::EventView::Tag(_) => true,
-            gst::EventView::Gap(_) => true,
-            _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
-        }
-    }
-
-    fn query(&self, side: Side, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
-        let gst::QueryViewMut::Caps(caps) = query.view_mut() else {
-            return gst::Pad::query_default(pad, Some(&*self.obj()), query);
-        };
-        let wanted = self.wanted(side, pad);
-        let answer = caps.filter().map_or(wanted.clone(), |filter| {
-            filter.intersect_with_mode(&wanted, gst::CapsIntersectMode::First)
-        });
-        caps.set_result(&answer);
-        true
-    }
-
-    /// What the loaded model takes; the template's caps before it is loaded.
-    fn wanted(&self, side: Side, pad: &gst::Pad) -> gst::Caps {
-        let mut caps = pad.pad_template_caps();
-        let Some(model) = lock(&self.model).clone() else { return caps };
-        let manifest = model.manifest();
-        let fields = match side {
-            Side::Video => manifest
-                .vision
-                .as_ref()
-                .map(|vision| vec![("width", vision.input_size), ("height", vision.input_size)]),
-            Side::Audio => manifest.audio.as_ref().map(|audio| vec![("rate", audio.sample_rate)]),
-        };
-        for (name, value) in fields.into_iter().flatten() {
-            caps.make_mut().set(name, i32::try_from(value).unwrap_or(i32::MAX));
-        }
-        caps
-    }
-}
-
-/// Blocks while the model is busy and enough windows wait.
-fn hand_over(jobs: &SyncSender<Job>, closed: Vec<Closed>) -> Result<(), gst::FlowError> {
-    closed
-        .into_iter()
-        .try_for_each(|closed| jobs.send(Job::Window(Box::new(closed))))
-        .map_err(|_| gst::FlowError::Flushing)
 }

@@ -7,7 +7,8 @@
 //! | `src` | `application/x-json` | one buffer for each record |
 //!
 //! Stream time is running time. The element works at the speed of the model and slows down what is upstream, so a live
-//! source should have leaky queues before it. An event's buffer has the running time of the end of the window that it rests on.
+//! source should have leaky queues before it. A GAP event lets time go on without a sample; a flush drops what waits, ends the
+//! events that were begun and starts afresh; what downstream answers is told upstream with the next buffer. An event's buffer has the running time of the end of the window that it rests on.
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -15,6 +16,8 @@ use gstreamer::prelude::*;
 
 mod imp;
 mod intake;
+mod line;
+mod pads;
 mod push;
 mod settings;
 mod worker;

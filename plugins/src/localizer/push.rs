@@ -1,36 +1,46 @@
 //! The worker's thread: what it says becomes buffers and messages.
 
-use std::sync::mpsc::Receiver;
-
+use avicuna_pipeline::record::ErrorRecord;
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 
-use super::worker::{Job, Said, Worker};
+use super::line::Line;
+use super::worker::{Said, Worker};
 
-/// Runs `worker` to its end and pushes what it says out of `src`.
-pub fn push(worker: Worker, jobs: &Receiver<Job>, element: &glib::WeakRef<super::Localizer>, src: &gst::Pad) {
+/// Runs `worker` to its end and pushes what it says out of `src`; what downstream answers is left in `line` for upstream.
+pub fn push(worker: Worker, line: &Line, element: &glib::WeakRef<super::Localizer>, src: &gst::Pad) {
     let mut begun = false;
     let stream_id = format!("avicuna/{}", worker.stream);
-    worker.run(jobs, |said| {
+    worker.run(line, |epoch, said| {
+        // A flush stops downstream from taking anything, and then takes this lock before it lets downstream take more.
+        let _no_flush_ends = src.stream_lock();
+        if !line.is_current(epoch) {
+            return;
+        }
+        begun &= !matches!(said, Said::Afresh);
         if !std::mem::replace(&mut begun, true) {
             src.push_event(gst::event::StreamStart::new(&stream_id));
             src.push_event(gst::event::Caps::new(&gst::Caps::builder("application/x-json").build()));
             src.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
         }
         match said {
-            Said::Record(record, until) => {
+            Said::Afresh => {}
+            Said::Event(record, until) => {
                 let Ok(mut json) = serde_json::to_vec(&record) else { return };
                 json.push(b'\n');
                 let mut buffer = gst::Buffer::from_mut_slice(json);
                 if let Some(buffer) = buffer.get_mut() {
                     buffer.set_pts(gst::ClockTime::from_nseconds(u64::try_from(until.0).unwrap_or(0)));
                 }
-                // Downstream that is gone or flushing is told about by its own means.
-                let _unwanted = src.push(buffer);
+                if let Err(error) = src.push(buffer) {
+                    line.refuse(epoch, error);
+                }
             }
-            Said::Failed(error) => warn(element, &error.to_string()),
-            Said::Unparsed(part) => warn(element, &format!("a part of an answer follows no rule: {part}")),
+            Said::Trouble(ErrorRecord { message, detail: None, .. }) => warn(element, &message),
+            Said::Trouble(ErrorRecord { message, detail: Some(detail), .. }) => {
+                warn(element, &format!("{message}: {detail}"));
+            }
             Said::End => {
                 src.push_event(gst::event::Eos::new());
             }

@@ -1,32 +1,26 @@
 //! The thread that asks the model about each window and says what it answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
 
-use avicuna_models::localizer::{Localizer, LocalizerError, Question, WindowInput};
-use avicuna_pipeline::answer::{Inquiry, Reader, Voices};
-use avicuna_pipeline::record::{EventRecord, Latency};
+use avicuna_models::localizer::{Localizer, Question, WindowInput};
+use avicuna_pipeline::answer::{Inquiry, Reader};
+use avicuna_pipeline::record::{ErrorRecord, EventRecord};
+use avicuna_pipeline::stream::StreamId;
 use avicuna_pipeline::timeline::StreamTime;
-use avicuna_pipeline::track::{Seen, Tracker, WindowFacts};
-use avicuna_pipeline::window::{Closed, StreamId, Window};
+use avicuna_pipeline::track::TrackConfig;
+use avicuna_pipeline::watching::{Fate, Pending, Record, Recorder, Settled};
+use avicuna_pipeline::window::{Closed, Window};
 
-/// What the thread is told.
-pub enum Job {
-    /// The next window.
-    Window(Box<Closed>),
-    /// No window follows.
-    End,
-}
+use super::line::{Job, Line};
 
 /// What the thread says.
 pub enum Said {
+    /// Time begins anew.
+    Afresh,
     /// Something about an event, and the running time of the end of the window it rests on.
-    Record(Box<EventRecord>, StreamTime),
-    /// A window could not be answered.
-    Failed(LocalizerError),
-    /// A part of an answer that follows no rule.
-    Unparsed(String),
+    Event(Box<EventRecord>, StreamTime),
+    /// A window could not be answered, or a part of an answer follows no rule.
+    Trouble(ErrorRecord),
     /// Everything was said.
     End,
 }
@@ -37,84 +31,76 @@ pub struct Worker {
     pub model: Arc<Localizer>,
     /// Whose windows they are.
     pub stream: StreamId,
-    /// Joins what overlapping windows say.
-    pub tracker: Tracker,
     /// What is asked of every window.
     pub inquiries: Vec<Inquiry>,
     /// Reads the answers.
-    pub reader: Reader,
-    /// The element is being stopped: windows are left out.
-    pub stopping: Arc<AtomicBool>,
+    pub reader: Arc<Reader>,
+    /// How they become events.
+    pub track: TrackConfig,
 }
 
 impl Worker {
-    /// Works until `jobs` ends.
-    pub fn run(mut self, jobs: &Receiver<Job>, mut say: impl FnMut(Said)) {
-        let mut last = StreamTime::ZERO;
-        for job in jobs {
-            if self.stopping.load(Ordering::Acquire) {
-                continue;
+    /// Works until `line` is closed. What it says is of the epoch that is said with it.
+    pub fn run(self, line: &Line, mut say: impl FnMut(u64, Said)) {
+        let (mut recorder, mut epoch, mut last) = (self.recorder(), 0, StreamTime::ZERO);
+        while let Some((current, job)) = line.take() {
+            if current != epoch {
+                epoch = current;
+                say(epoch, Said::Afresh);
+                // Downstream knows of events that nobody watches any more.
+                let ended = std::mem::replace(&mut recorder, self.recorder()).finish(last);
+                last = StreamTime::ZERO;
+                publish(ended, last, |said| say(epoch, said));
             }
             match job {
-                Job::Window(closed) => match *closed {
-                    Closed::Window(window) => {
-                        last = window.until;
-                        self.ask(window, &mut say);
+                Job::Window(closed) => {
+                    let settled = self.settled(*closed);
+                    if let Some(settled) = settled.filter(|_| line.is_current(epoch)) {
+                        last = settled.until;
+                        publish(recorder.settle(settled).0, last, |said| say(epoch, said));
                     }
-                    Closed::Blind { start, end, .. } => {
-                        last = end;
-                        publish(self.tracker.blind(start, end), end, &mut say);
-                    }
-                },
+                    line.done();
+                }
                 Job::End => {
-                    publish(self.tracker.finish(last), last, &mut say);
-                    say(Said::End);
+                    publish(recorder.finish(last), last, |said| say(epoch, said));
+                    say(epoch, Said::End);
                 }
             }
         }
     }
 
-    fn question(&self, inquiry: &Inquiry) -> Question {
-        let max_new_tokens = self.model.manifest().prompt.max_new_tokens;
-        Question { text: inquiry.text.clone(), max_new_tokens }
+    fn recorder(&self) -> Recorder {
+        Recorder::new(self.stream.clone(), self.inquiries.clone(), self.reader.clone(), self.track, false)
     }
 
-    fn ask(&mut self, window: Window, say: &mut impl FnMut(Said)) {
-        let until = window.until;
-        let input = WindowInput {
-            visual: window.visual.slots.clone(),
-            audio: window.audio.slots.clone(),
-            questions: self.inquiries.iter().map(|inquiry| self.question(inquiry)).collect(),
-        };
-        let answered = match self.model.answer(std::slice::from_ref(&input)).pop() {
-            Some(Ok(answered)) => answered,
-            Some(Err(error)) => {
-                say(Said::Failed(error));
-                publish(self.tracker.blind(window.start, window.end), until, say);
-                return;
+    /// What becomes of a window.
+    fn settled(&self, closed: Closed) -> Option<Settled> {
+        let name = self.model.manifest().name.as_str().into();
+        match closed {
+            Closed::Window(window) => {
+                let pending = Pending::new(&window, name);
+                let answered = self.model.answer(std::slice::from_ref(&self.input(window))).pop()?;
+                Some(pending.settled(answered.map_or_else(Fate::Failed, Fate::Answered)))
             }
-            None => return,
-        };
-        let seconds = window.end.since(window.start).as_secs_f64();
-        let mut localizations = Vec::new();
-        for reading in self.reader.read(&self.inquiries, &answered, seconds, Voices::Both) {
-            localizations.extend(reading.localizations);
-            reading.unparsed.into_iter().for_each(|part| say(Said::Unparsed(part)));
+            blind @ Closed::Blind { .. } => Settled::blind(blind, name),
         }
-        let (encode, llm) = (millis(answered.timing.encode), millis(answered.timing.llm));
-        let latency = Latency { decode: 0.0, encode, llm, total: millis(window.closed.elapsed()) };
-        let seen = Seen {
-            window: WindowFacts::of(&window, latency, self.model.manifest().name.as_str().into()),
-            localizations,
-        };
-        publish(self.tracker.observe(&seen), until, say);
+    }
+
+    fn input(&self, window: Window) -> WindowInput {
+        let max_new_tokens = self.model.manifest().prompt.max_new_tokens;
+        let questions: Vec<Question> =
+            self.inquiries.iter().map(|inquiry| inquiry.question(max_new_tokens)).collect();
+        WindowInput { visual: window.visual.slots, audio: window.audio.slots, questions }
     }
 }
 
-fn publish(records: Vec<EventRecord>, until: StreamTime, say: &mut impl FnMut(Said)) {
-    records.into_iter().for_each(|record| say(Said::Record(Box::new(record), until)));
-}
-
-fn millis(duration: std::time::Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+fn publish(records: Vec<Record>, until: StreamTime, mut say: impl FnMut(Said)) {
+    for record in records {
+        match record {
+            Record::Event(event) => say(Said::Event(Box::new(event), until)),
+            Record::Error(error) => say(Said::Trouble(error)),
+            // Whoever builds the pipeline knows what it was given.
+            Record::Coverage { .. } => {}
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aide::transform::TransformOperation;
 use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::daemon::{AskError, Localized, Reply};
-use avicuna_pipeline::record::{Instant, Modality};
+use avicuna_pipeline::stream::{Instant, Modality};
 use avicuna_pipeline::timeline::UtcTime;
 use axum::Json;
 use axum::extract::State;

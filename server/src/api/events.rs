@@ -1,13 +1,14 @@
 //! `/v1/events`: what happened.
 
 use aide::transform::TransformOperation;
-use avicuna_pipeline::record::{EventRecord, Modality, Phase};
+use avicuna_pipeline::record::{EventRecord, Phase};
+use avicuna_pipeline::stream::Modality;
 use axum::Json;
 use axum::extract::{Path, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::reviews::Review;
+use super::reviews::{EventPath, Review};
 use super::{Shared, limit, span};
 use crate::extract::Params;
 use crate::history::{Cursor, EventFilter, EventRow, HistoryError, query};
@@ -73,13 +74,6 @@ pub struct EventHistory {
     last: EventView,
     /// Every record, oldest first. Records that are older than the history keeps them are not here any more.
     revisions: Vec<EventRecord>,
-}
-
-/// Which event.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct EventPath {
-    /// Its id.
-    pub id: String,
 }
 
 pub async fn list(State(app): Shared, Params(filter): Params<Filter>) -> Result<Json<EventPage>, Problem> {

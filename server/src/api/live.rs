@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aide::transform::TransformOperation;
-use avicuna_pipeline::record::Modality;
+use avicuna_pipeline::stream::Modality;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};

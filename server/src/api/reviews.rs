@@ -9,7 +9,6 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::events::EventPath;
 use super::{Shared, limit};
 use crate::extract::{Body, Params};
 use crate::history::query;
@@ -17,6 +16,13 @@ use crate::problem::{FieldProblem, Problem};
 
 const PAGE: usize = 1000;
 const MOST: usize = 100_000;
+
+/// Which event.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct EventPath {
+    /// Its id.
+    pub id: String,
+}
 
 /// Was it so?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

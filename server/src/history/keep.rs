@@ -6,7 +6,6 @@ use avicuna_pipeline::timeline::UtcTime;
 use rusqlite::Connection;
 
 use super::HistoryConfig;
-use super::write::milliseconds;
 
 /// Rows that go at once, so that no transaction holds others up for long.
 const PIECE: usize = 2000;
@@ -17,7 +16,7 @@ pub(super) fn tidy(
     config: &HistoryConfig,
     now: UtcTime,
 ) -> rusqlite::Result<()> {
-    let before = |keep: Duration| milliseconds(now) - i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    let before = |keep: Duration| now.milliseconds() - i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
     for (table, keep) in [
         ("windows", config.keep_windows),
         ("records", config.keep),

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use avicuna_pipeline::record::{CoverageRecord, EventRecord, Modality, Phase, WindowRecord};
+use avicuna_pipeline::record::{CoverageRecord, EventRecord, Phase, WindowRecord};
+use avicuna_pipeline::stream::Modality;
 use avicuna_pipeline::timeline::UtcTime;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use serde::de::DeserializeOwned;
 
 use super::HistoryError;
-use super::live::Told;
-use super::write::{milliseconds, modality_word, phase_word};
+use super::told::Told;
 
 /// A span of capture time, both ends optional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,8 +93,8 @@ impl Where {
     }
 
     fn span(&mut self, span: Span) {
-        self.and("end_ms > ?", span.from.map(milliseconds));
-        self.and("start_ms < ?", span.to.map(milliseconds));
+        self.and("end_ms > ?", span.from.map(UtcTime::milliseconds));
+        self.and("start_ms < ?", span.to.map(UtcTime::milliseconds));
     }
 
     fn sql(&self) -> String {
@@ -108,9 +108,9 @@ pub fn events(file: &Connection, filter: &EventFilter) -> Result<Vec<EventRow>, 
     wanted.and("stream = ?", filter.stream.clone());
     wanted.and("label = ? COLLATE NOCASE", filter.label.clone());
     wanted.span(filter.span);
-    wanted.and("modality = ?", filter.modality.map(|modality| modality_word(modality).to_owned()));
+    wanted.and("modality = ?", filter.modality.map(|modality| modality.name().to_owned()));
     wanted.and("score >= ?", filter.min_score);
-    wanted.and("phase = ?", filter.phase.map(|phase| phase_word(phase).to_owned()));
+    wanted.and("phase = ?", filter.phase.map(|phase| phase.name().to_owned()));
     if let Some(Cursor { start_ms, event_id }) = &filter.after {
         wanted.conditions.push("(start_ms, event_id) < (?, ?)");
         wanted.values.extend([Value::from(*start_ms), Value::from(event_id.clone())]);
@@ -298,7 +298,7 @@ pub fn keep_review(
     at: UtcTime,
 ) -> Result<(), HistoryError> {
     let kept = serde_json::to_string(event)?;
-    let values = (&event.event_id, milliseconds(at), kept, review);
+    let values = (&event.event_id, at.milliseconds(), kept, review);
     file.execute("INSERT OR REPLACE INTO reviews VALUES (?1, ?2, ?3, ?4)", values)?;
     Ok(())
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use avicuna_pipeline::record::{
-    Answered, ErrorKind, ErrorRecord, EventRecord, Found, Instant, Latency, Modality, Phase, Presence,
-    WindowFate, WindowRef,
+    Answered, ErrorKind, ErrorRecord, EventRecord, Found, Latency, Phase, WindowFate, WindowRef,
 };
+use avicuna_pipeline::stream::{Instant, Modality, Presence};
 use avicuna_pipeline::timeline::{ClockQuality, UtcTime};
 
 use super::query::{self};

@@ -6,12 +6,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use avicuna_pipeline::outbox::{Message, Topic};
-use avicuna_pipeline::record::{CoverageRecord, EventRecord, Modality, Phase, StreamRecord, WindowRecord};
+use avicuna_pipeline::record::{CoverageRecord, EventRecord, StreamRecord, WindowRecord};
 use avicuna_pipeline::timeline::UtcTime;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::broadcast;
 
-use super::live::{self, Told};
+use super::told::{ALERTS, STREAMS, Told};
 use super::{HistoryConfig, keep};
 use crate::rules::Alert;
 
@@ -145,7 +145,7 @@ impl Writer {
 
 /// All or none; those that were not there before.
 fn keep_all(connection: &mut Connection, kept: Kept) -> rusqlite::Result<Vec<Told>> {
-    let now = milliseconds(UtcTime::now());
+    let now = UtcTime::now().milliseconds();
     let change = connection.transaction()?;
     let mut told = Vec::with_capacity(kept.messages.len());
     for message in kept.messages {
@@ -195,17 +195,16 @@ fn insert(
 
 fn keep_alert(change: &Transaction<'_>, alert: Alert, now: i64) -> rusqlite::Result<Option<Told>> {
     let payload = json(&alert)?;
-    let record =
-        (live::ALERTS, alert.alert_id.as_str(), alert.stream_id.as_str(), None, now, payload.as_str());
+    let record = (ALERTS, alert.alert_id.as_str(), alert.stream_id.as_str(), None, now, payload.as_str());
     let seq = insert(change, record)?;
-    Ok(seq.and_then(|seq| Told::new(seq, live::ALERTS, alert.alert_id, alert.stream_id, payload)))
+    Ok(seq.and_then(|seq| Told::new(seq, ALERTS, alert.alert_id, alert.stream_id, payload)))
 }
 
 fn keep_stream(change: &Transaction<'_>, stream: StreamRecord, now: i64) -> rusqlite::Result<Option<Told>> {
     let (id, payload) = (stream.id(), json(&stream)?);
-    let record = (live::STREAMS, id.as_str(), stream.stream_id.as_str(), None, now, payload.as_str());
+    let record = (STREAMS, id.as_str(), stream.stream_id.as_str(), None, now, payload.as_str());
     let seq = insert(change, record)?;
-    Ok(seq.and_then(|seq| Told::new(seq, live::STREAMS, id, stream.stream_id, payload)))
+    Ok(seq.and_then(|seq| Told::new(seq, STREAMS, id, stream.stream_id, payload)))
 }
 
 fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
@@ -222,8 +221,8 @@ fn keep_event(change: &Transaction<'_>, payload: &str, now: i64) -> rusqlite::Re
         event.event_id,
         event.stream_id,
         event.label,
-        modality_word(event.modality),
-        phase_word(event.phase),
+        event.modality.name(),
+        event.phase.name(),
         event.score,
         event.revision,
         instant(&event.start.utc, now),
@@ -261,28 +260,5 @@ fn keep_window(change: &Transaction<'_>, window: &WindowRecord, now: i64) -> rus
 
 /// Milliseconds of an instant in RFC 3339, as all records have it.
 fn instant(utc: &str, otherwise: i64) -> i64 {
-    UtcTime::from_rfc3339(utc).map_or(otherwise, milliseconds)
-}
-
-/// Since 1970.
-pub(super) fn milliseconds(time: UtcTime) -> i64 {
-    time.0.div_euclid(1_000_000)
-}
-
-/// As it stands in records.
-pub(super) fn modality_word(modality: Modality) -> &'static str {
-    match modality {
-        Modality::Audio => "audio",
-        Modality::Visual => "visual",
-        Modality::Both => "both",
-    }
-}
-
-/// As it stands in records.
-pub(super) fn phase_word(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Started => "started",
-        Phase::Updated => "updated",
-        Phase::Ended => "ended",
-    }
+    UtcTime::from_rfc3339(utc).map_or(otherwise, UtcTime::milliseconds)
 }

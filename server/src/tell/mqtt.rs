@@ -12,7 +12,7 @@ use avicuna_pipeline::daemon::Streams;
 use tokio::time::Instant;
 
 use self::connection::{Address, Connection};
-use super::{Outcome, Sink, State, TellError, Trouble};
+use super::{Receipt, Sink, State, TellError, Trouble};
 use crate::history::{Told, What};
 use crate::rulebook::Rulebook;
 
@@ -139,12 +139,12 @@ impl Broker {
 }
 
 impl Sink for Broker {
-    async fn deliver(&mut self, told: &Told) -> Result<Outcome, Trouble> {
+    async fn deliver(&mut self, told: &Told) -> Result<Receipt, Trouble> {
         let told = self.tell(self.post(told)).await;
         if told.is_err() {
             self.connection = None;
         }
-        told.map(|()| Outcome::Delivered)
+        told.map(|()| Receipt::Delivered)
     }
 
     async fn idle(&mut self) -> Trouble {

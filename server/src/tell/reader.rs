@@ -2,49 +2,12 @@
 
 use std::sync::Arc;
 
-use avicuna_pipeline::config::RecordKind;
-
-use super::State;
+use super::state::State;
+use super::wanted::Wanted;
 use crate::history::{History, HistoryError, Listener, Told, query};
 
 /// Records that nobody wants are kept as passed in steps of so many; a restart may look at so many again.
 const STEP: i64 = 256;
-
-/// Which records a sink wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// The sink's name.
-    pub sink: String,
-    kinds: Vec<RecordKind>,
-    rules: Vec<String>,
-    streams: Vec<String>,
-}
-
-impl Wanted {
-    pub fn new(sink: &str, kinds: &[RecordKind], rules: &[String], streams: &[String]) -> Self {
-        Self {
-            sink: sink.to_owned(),
-            kinds: kinds.to_vec(),
-            rules: rules.to_vec(),
-            streams: streams.to_vec(),
-        }
-    }
-
-    pub fn takes(&self, told: &Told) -> bool {
-        let among = |list: &[String], one: &str| list.is_empty() || list.iter().any(|name| name == one);
-        let aimed = |alert: &crate::history::Aim| {
-            among(&self.rules, &alert.rule) && among(&alert.targets, &self.sink)
-        };
-        self.kinds.contains(&told.what.kind())
-            && among(&self.streams, &told.stream)
-            && told.alert.as_ref().is_none_or(aimed)
-    }
-
-    /// The topics of the kinds.
-    pub fn topics(&self) -> Vec<&'static str> {
-        self.kinds.iter().map(|kind| kind.topic()).collect()
-    }
-}
 
 /// Reads what a sink wants, and keeps how far it is.
 #[derive(Debug)]

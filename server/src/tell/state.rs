@@ -7,8 +7,8 @@ use avicuna_pipeline::timeline::UtcTime;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Outcome;
-use super::reader::Wanted;
+use super::Receipt;
+use super::wanted::Wanted;
 use crate::history::{History, HistoryError, query};
 
 /// What kind of sink it is.
@@ -131,15 +131,15 @@ impl State {
     }
 
     /// Its receiver answered for a record.
-    pub(super) fn answered(&self, outcome: &Outcome) {
+    pub(super) fn answered(&self, outcome: &Receipt) {
         self.up();
         let mut inner = self.lock();
         match outcome {
-            Outcome::Delivered => {
+            Receipt::Delivered => {
                 inner.delivered += 1;
                 inner.refuses = false;
             }
-            Outcome::Refused(reason) => {
+            Receipt::Refused(reason) => {
                 inner.refused += 1;
                 let again = inner.refuses && inner.refusal.as_deref() == Some(reason);
                 if again {

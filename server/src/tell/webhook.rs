@@ -12,7 +12,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, StatusCode, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::{Outcome, Sink, TellError, Trouble, cloud_event, template};
+use super::{Receipt, Sink, TellError, Trouble, cloud_event, template};
 use crate::history::Told;
 
 /// Bytes of an answer that are told on.
@@ -82,10 +82,10 @@ fn roots() -> RootCerts {
 }
 
 impl Sink for Webhook {
-    async fn deliver(&mut self, told: &Told) -> Result<Outcome, Trouble> {
+    async fn deliver(&mut self, told: &Told) -> Result<Receipt, Trouble> {
         let letter = match self.inner.letter(told) {
             Ok(letter) => letter,
-            Err(reason) => return Ok(Outcome::Refused(reason)),
+            Err(reason) => return Ok(Receipt::Refused(reason)),
         };
         let inner = self.inner.clone();
         let posted = tokio::task::spawn_blocking(move || inner.post(&letter)).await;
@@ -114,7 +114,7 @@ impl Inner {
         })
     }
 
-    fn post(&self, letter: &Letter) -> Result<Outcome, Trouble> {
+    fn post(&self, letter: &Letter) -> Result<Receipt, Trouble> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut request = self
             .agent
@@ -147,13 +147,13 @@ impl Inner {
 }
 
 /// What an answer means.
-fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Result<Outcome, Trouble> {
+fn judge(status: StatusCode, headers: &HeaderMap, said: &str) -> Result<Receipt, Trouble> {
     let line = said.lines().next().unwrap_or_default().trim();
     let reason = if line.is_empty() { status.to_string() } else { format!("{status}: {line}") };
     match status.as_u16() {
-        200..300 => Ok(Outcome::Delivered),
+        200..300 => Ok(Receipt::Delivered),
         408 | 425 | 429 | 500.. => Err(Trouble { reason, after: retry_after(headers) }),
-        _ => Ok(Outcome::Refused(reason)),
+        _ => Ok(Receipt::Refused(reason)),
     }
 }
 
@@ -206,13 +206,13 @@ mod tests {
         let judged =
             |status: u16| judge(StatusCode::from_u16(status).expect("a status"), &no_headers, "why\nmore");
         for status in [200, 202, 204] {
-            assert_eq!(judged(status), Ok(Outcome::Delivered));
+            assert_eq!(judged(status), Ok(Receipt::Delivered));
         }
         for status in [408, 425, 429, 500, 503, 599] {
             assert!(judged(status).is_err(), "{status}");
         }
         for status in [301, 400, 401, 404, 410, 422] {
-            let Ok(Outcome::Refused(reason)) = judged(status) else { panic!("{status}") };
+            let Ok(Receipt::Refused(reason)) = judged(status) else { panic!("{status}") };
             assert!(reason.starts_with(&status.to_string()) && reason.ends_with(": why"), "{reason}");
         }
         let with = |value: &str| {

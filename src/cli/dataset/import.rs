@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use avicuna_corpus::import::{self, Dataset, Files, Imported, Names, Settings};
-use avicuna_corpus::{CATALOGUE, MediaCheck, ReadOptions, Skipped, Split, by_reason};
-use avicuna_models::vocabulary::Vocabulary;
+use avicuna_corpus::import::{self, Dataset, Imported, Settings};
+use avicuna_corpus::{CATALOGUE, MediaCheck, ReadOptions, Split};
 use clap::Args;
 
-use super::source::SKIPPED;
+use super::lists::{Lists, tell};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -35,43 +34,6 @@ pub struct Arguments {
     /// The corpus directory to write.
     #[arg(long)]
     out: PathBuf,
-}
-
-/// The annotations of a dataset, and what its labels are called.
-#[derive(Debug, Args)]
-pub(super) struct Lists {
-    /// The annotations of --dataset.
-    #[arg(long, value_name = "FILE")]
-    pub(super) list: Option<PathBuf>,
-    /// The second file: AudioSet's mid_to_display_name.tsv, LLP's AVVP_eval_visual.csv; without it, looked for beside the list.
-    #[arg(long, value_name = "FILE")]
-    second_list: Option<PathBuf>,
-    /// Call labels as this vocabulary does.
-    #[arg(long, value_name = "FILE", default_value = "assets/models/avicuna-natural/vocabulary.toml")]
-    vocabulary: PathBuf,
-    /// Keep the dataset's own labels, in small letters.
-    #[arg(long)]
-    own_labels: bool,
-}
-
-impl Lists {
-    pub(super) fn names(&self) -> Result<Names> {
-        Ok(if self.own_labels { Names::own() } else { Names::of(Vocabulary::load(&self.vocabulary)?) })
-    }
-
-    /// What a dataset holds, with its labels' names.
-    pub(super) fn read(
-        &self,
-        dataset: Dataset,
-        media: &std::path::Path,
-        names: &Names,
-        options: &ReadOptions,
-    ) -> Result<Imported> {
-        let list =
-            self.list.as_deref().with_context(|| format!("name the annotations of {dataset} with --list"))?;
-        let files = Files { list, second: self.second_list.as_deref(), media };
-        Ok(import::read(dataset, files, names, options)?)
-    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
@@ -102,18 +64,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             println!("{} is complete", out.display());
         }
     }
-    Ok(())
-}
-
-/// Says what was left out, and lists it in `out`.
-pub(super) fn tell(skipped: &[Skipped], out: &std::path::Path) -> Result<()> {
-    if !skipped.is_empty() {
-        println!("{} were left out, see {SKIPPED}:", skipped.len());
-        for (reason, count) in by_reason(skipped) {
-            println!("  {count:6}  {reason}");
-        }
-    }
-    let lines: Result<Vec<String>, _> = skipped.iter().map(serde_json::to_string).collect();
-    std::fs::write(out.join(SKIPPED), lines?.into_iter().map(|line| line + "\n").collect::<String>())?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use avicuna_corpus::pu_valor::build::Settings;
 use avicuna_corpus::{Catalogue, MediaCheck, ReadOptions, Split, packaged};
 use clap::{Args, ValueEnum};
 
-use super::import::{Lists, tell};
+use super::lists::{Lists, tell};
 use super::media::Packaged;
 
 /// One list of clips, and which of them to use.
@@ -64,9 +64,6 @@ enum Preset {
     /// 48 things that look and sound, from tuxpaint-stamps-default.
     Packaged,
 }
-
-/// What was left out is listed here.
-pub(super) const SKIPPED: &str = "skipped.jsonl";
 
 impl Source {
     /// The clips of the split. What was left out is said, and listed in `out`.

@@ -143,15 +143,15 @@ fn table(what: What, rows: &[Row]) -> Table {
     for Row { name, report } in rows {
         let GroundingReport { all, by_modality, absence_accuracy, .. } = &report.grounding;
         let senses = |wanted| by_modality.get(&wanted).map(|part| part.f1.middle);
-        use avicuna_evaluation::truth::Senses;
+        use avicuna_evaluation::truth::QueryModality;
         let figures = [
             Some(all.union_miou),
             Some(all.f1.low),
             Some(all.f1.middle),
             Some(all.f1.high),
             Some(all.count_f1),
-            senses(Senses::Audio),
-            senses(Senses::Visual),
+            senses(QueryModality::Audio),
+            senses(QueryModality::Visual),
             *absence_accuracy,
             report.detection.as_ref().map(|detection| detection.average),
         ];

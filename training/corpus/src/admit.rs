@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Catalogue, Clip, CorpusError, SHORTEST, Sense, Skipped, Split};
+use super::{Catalogue, Clip, CorpusError, Modality, SHORTEST, Skipped, Split};
 use crate::media::{MediaError, Probe, probe};
 
 /// How closely media files are looked at.
@@ -50,7 +50,7 @@ pub(super) struct Record {
     pub stems: Vec<String>,
     pub duration: Option<f64>,
     pub label: Option<String>,
-    pub modality: Option<Sense>,
+    pub modality: Option<Modality>,
     pub split: Option<Split>,
     pub tags: Vec<String>,
 }
@@ -164,7 +164,7 @@ impl Admission<'_> {
         let mut tags = record.tags;
         let sense = match probe {
             Some(probe) => perceived(&probe, &mut tags)?,
-            None => Sense::Both,
+            None => Modality::Both,
         };
         let known = record.duration.or(probe.map(|probe| probe.seconds));
         let duration = known.unwrap_or(self.options.duration);
@@ -213,7 +213,7 @@ impl Admission<'_> {
 const SILENCE: f32 = 1e-3;
 
 /// Which sense a file appeals to; says in `tags` what is missing.
-fn perceived(probe: &Probe, tags: &mut Vec<String>) -> Result<Sense, String> {
+fn perceived(probe: &Probe, tags: &mut Vec<String>) -> Result<Modality, String> {
     let heard = probe.peak.is_some_and(|peak| peak > SILENCE);
     if !heard {
         tags.push(if probe.peak.is_some() { "silent" } else { "no audio" }.to_owned());
@@ -222,9 +222,9 @@ fn perceived(probe: &Probe, tags: &mut Vec<String>) -> Result<Sense, String> {
         tags.push("no video".to_owned());
     }
     match (probe.sight, heard) {
-        (true, true) => Ok(Sense::Both),
-        (true, false) => Ok(Sense::Visual),
-        (false, true) => Ok(Sense::Audio),
+        (true, true) => Ok(Modality::Both),
+        (true, false) => Ok(Modality::Visual),
+        (false, true) => Ok(Modality::Audio),
         (false, false) => Err("there is nothing to see or hear".to_owned()),
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use avicuna_models::whole;
 use serde_json::{Value, json};
 
-use super::{CATALOGUE, Catalogue, Clip, CorpusError, Sense, Split};
+use super::{CATALOGUE, Catalogue, Clip, CorpusError, Modality, Split};
 use crate::pu_valor::annotations::{Annotation, Annotations, VERSION, Video};
 use crate::pu_valor::dialogue::small;
 use crate::pu_valor::queries::{Evidence, Kind, Query};
 use crate::pu_valor::statistics::{Counter, Statistics};
 use crate::pu_valor::{Gap, Segment, Timeline};
-use avicuna_models::whole;
 
 /// What a corpus directory is written of.
 pub(super) struct Directory<'a> {
@@ -69,7 +69,7 @@ impl Directory<'_> {
             duration: timeline.duration,
             caption: format!("A video with {what}."),
             label: None,
-            modality: Sense::Both,
+            modality: Modality::Both,
             split: self.split,
             tags: vec![self.preset.to_owned()],
         }
@@ -104,7 +104,7 @@ pub(super) fn segment(
     clip: &str,
     label: &str,
     caption: &str,
-    modality: Sense,
+    modality: Modality,
     [start, end]: [f64; 2],
 ) -> Segment {
     let milli = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn pieces_are_joined_and_gaps_lie_between() {
-        let one = |label: &str, start: f64, end: f64| segment("x", label, "X.", Sense::Audio, [start, end]);
+        let one =
+            |label: &str, start: f64, end: f64| segment("x", label, "X.", Modality::Audio, [start, end]);
         let all = vec![one("a", 5.0, 6.0), one("b", 1.0, 9.0), one("a", 2.0, 4.5), one("a", 7.0, 8.0)];
         let spans = |hole: f64| -> Vec<(f64, f64)> {
             let timeline = timeline("v", 10.0, all.clone(), hole);

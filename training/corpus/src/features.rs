@@ -16,6 +16,7 @@
 mod decode;
 pub(crate) mod files;
 mod npy;
+mod read;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,8 @@ use avicuna_models::vocabulary::{Vocabulary, VocabularyError};
 use self::decode::{Decoded, decode};
 use self::files::Store;
 pub use self::files::{Description, EncoderDescription, Format};
-pub use self::rows::{Modality, Rows, RowsError};
+pub use self::read::{RowsError, called};
+pub use self::rows::Rows;
 use crate::{Clip, Skipped};
 
 /// A file to make features of.

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use avicuna_models::whole;
 use serde::de::DeserializeOwned;
 
 use super::{Catalogue, Clip, CorpusError};
-use avicuna_models::whole;
 
 /// See [`Catalogue::read`].
 pub(super) fn read(path: &Path) -> Result<Catalogue, CorpusError> {
@@ -83,7 +83,7 @@ pub(super) fn write(clips: &[Clip], path: &Path) -> Result<(), CorpusError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Sense, Split};
+    use super::super::{Modality, Split};
     use super::*;
 
     fn clip(id: &str, media: &Path) -> Clip {
@@ -93,7 +93,7 @@ mod tests {
             duration: 10.0,
             caption: "A dog barks.".to_owned(),
             label: Some("a dog".to_owned()),
-            modality: Sense::Both,
+            modality: Modality::Both,
             split: Split::Test,
             tags: Vec::new(),
         }

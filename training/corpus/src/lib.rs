@@ -30,7 +30,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub use avicuna_pipeline::record::Modality as Sense;
+pub use avicuna_pipeline::stream::Modality;
 use serde::{Deserialize, Serialize};
 
 pub use self::admit::{MediaCheck, ReadOptions};
@@ -102,7 +102,7 @@ pub struct Clip {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Which sense the event appears to.
-    pub modality: Sense,
+    pub modality: Modality,
     /// What it may be used for.
     pub split: Split,
     /// Anything else that is known of it.

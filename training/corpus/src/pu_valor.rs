@@ -16,16 +16,18 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Sense;
+use crate::Modality;
 
 pub mod annotations;
 pub mod build;
+pub mod caption;
 mod card;
 pub mod dialogue;
 pub mod groups;
 mod place;
 pub mod queries;
 pub mod record;
+mod settings;
 mod sources;
 pub mod statistics;
 #[cfg(test)]
@@ -63,7 +65,7 @@ pub struct Segment {
     /// What happens, in a sentence.
     pub caption: String,
     /// Whether it can be seen, heard or both.
-    pub modality: Sense,
+    pub modality: Modality,
     /// Seconds of the video.
     pub start: f64,
     /// Seconds of the video.
@@ -84,7 +86,7 @@ pub struct Gap {
 impl Segment {
     /// What questions call the event: its label, or else its caption as a phrase.
     pub fn event(&self) -> String {
-        self.label.clone().unwrap_or_else(|| dialogue::phrase(&self.caption))
+        self.label.clone().unwrap_or_else(|| caption::phrase(&self.caption))
     }
 
     /// What two segments share when they show the same event.

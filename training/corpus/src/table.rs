@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::admit::{Record, admit};
-use super::{Catalogue, CorpusError, ReadOptions, Sense, Split, jsonl};
+use super::{Catalogue, CorpusError, Modality, ReadOptions, Split, jsonl};
 
 /// Reads a table; its ending, `.csv` or anything else for JSON lines, says which kind it is.
 ///
@@ -29,7 +29,7 @@ struct Line {
     media: Option<PathBuf>,
     duration: Option<f64>,
     label: Option<String>,
-    modality: Option<Sense>,
+    modality: Option<Modality>,
     split: Option<Split>,
     #[serde(default)]
     tags: Vec<String>,
@@ -134,7 +134,7 @@ mod tests {
                 ("A dog, barking", 2, 10.0)
             );
             assert_eq!(second.media, folder.path().join("b.wav"));
-            assert_eq!((second.modality, second.duration), (Sense::Audio, 4.5));
+            assert_eq!((second.modality, second.duration), (Modality::Audio, 4.5));
             assert_eq!(read.skipped.len(), 1);
             assert_eq!(read.skipped[0].reason, "shorter than 1 s: 0.4 s");
         }

@@ -10,7 +10,7 @@ use avicuna_corpus::natural::{self, NaturalError, Options, Recipe};
 use avicuna_corpus::pu_valor::Timeline;
 use avicuna_corpus::pu_valor::annotations::Annotations;
 use avicuna_corpus::pu_valor::queries::{Kind, Query};
-use avicuna_corpus::{Catalogue, Sense, Split};
+use avicuna_corpus::{Catalogue, Modality, Split};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use support::{clip_of_halves, watch};
@@ -141,7 +141,7 @@ fn scenes_sound_where_the_truth_says_and_are_the_same_again() {
         let watched = watch(&first.join("videos").join(format!("{}.mp4", timeline.id)));
         assert!((watched.seconds() - 40.0).abs() < 0.2, "{} s", watched.seconds());
         let heard = |time: f64| {
-            let audible = timeline.segments.iter().filter(|segment| segment.modality != Sense::Visual);
+            let audible = timeline.segments.iter().filter(|segment| segment.modality != Modality::Visual);
             audible.into_iter().any(|segment| segment.start - 0.1 < time && time < segment.end + 0.1)
         };
         for (time, loud) in &watched.heard {
@@ -149,12 +149,12 @@ fn scenes_sound_where_the_truth_says_and_are_the_same_again() {
         }
         for segment in &timeline.segments {
             seen.push((segment.event(), segment.modality));
-            if segment.modality != Sense::Visual {
+            if segment.modality != Modality::Visual {
                 let begins = watched.heard.iter().find(|(time, loud)| *loud && *time > segment.start - 0.1);
                 let begins = begins.map_or(f64::NAN, |(time, _)| *time);
                 assert!((begins - segment.start).abs() < 0.15, "{segment:?} begins at {begins} s");
             }
-            if segment.modality != Sense::Audio {
+            if segment.modality != Modality::Audio {
                 let middle = (segment.start + segment.end) / 2.0;
                 let shown =
                     watched.shown.iter().min_by(|a, b| (a.0 - middle).abs().total_cmp(&(b.0 - middle).abs()));
@@ -174,7 +174,7 @@ fn scenes_sound_where_the_truth_says_and_are_the_same_again() {
         );
     }
     for label in ["a beep", "a horn", "a fan"] {
-        assert!(seen.contains(&(label.to_owned(), Sense::Audio)), "{label}: {seen:?}");
+        assert!(seen.contains(&(label.to_owned(), Modality::Audio)), "{label}: {seen:?}");
     }
     let card = fs::read_to_string(first.join("CARD.md")).expect("a card");
     assert!(card.contains("Tones. CC0. <https://example.org/tones>") && card.contains("beep__1-1-A"));

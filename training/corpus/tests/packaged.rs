@@ -12,7 +12,7 @@ use avicuna_corpus::features::{self, Encoders, Media};
 use avicuna_corpus::packaged::{self, Options, Scenery};
 use avicuna_corpus::pu_valor::{Segment, Timeline};
 use avicuna_corpus::render::{self, AudioScaling, Background, RenderError, RenderOptions};
-use avicuna_corpus::{Clip, MediaCheck, ReadOptions, Sense, Split};
+use avicuna_corpus::{Clip, MediaCheck, Modality, ReadOptions, Split};
 use avicuna_models::encoder::DeviceChoice;
 use support::{Watched, clip_of_halves, watch};
 
@@ -124,7 +124,7 @@ fn halves(folder: &Path) -> Vec<Clip> {
             duration: seconds,
             caption: format!("Clip {id}."),
             label: None,
-            modality: Sense::Both,
+            modality: Modality::Both,
             split: Split::Train,
             tags: Vec::new(),
         }
@@ -190,9 +190,9 @@ fn lists_say_what_their_media_are() {
     let found: Vec<_> =
         read.clips.iter().map(|clip| (clip.id.as_str(), clip.modality, clip.tags.join(","))).collect();
     let expected = [
-        ("whole", Sense::Both, String::new()),
-        ("deaf", Sense::Visual, "no audio".to_owned()),
-        ("blind", Sense::Audio, "no video".to_owned()),
+        ("whole", Modality::Both, String::new()),
+        ("deaf", Modality::Visual, "no audio".to_owned()),
+        ("blind", Modality::Audio, "no video".to_owned()),
     ];
     assert_eq!(found, expected);
     assert!((read.clips[0].duration - 4.0).abs() < 0.1 && (read.clips[1].duration - 2.0).abs() < 0.1);

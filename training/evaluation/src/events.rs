@@ -8,10 +8,10 @@ use avicuna_models::manifest::PromptSpec;
 use avicuna_models::slots::Slot;
 use avicuna_pipeline::answer::{Localization, label_key};
 use avicuna_pipeline::config::StreamConfig;
-use avicuna_pipeline::record::{EventRecord, Latency, Modality, Phase};
+use avicuna_pipeline::record::{EventRecord, Latency, Phase};
+use avicuna_pipeline::stream::{Modality, WindowId};
 use avicuna_pipeline::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
 use avicuna_pipeline::track::{Seen, TrackConfig, Tracker, WindowFacts};
-use avicuna_pipeline::window::WindowId;
 use serde::{Deserialize, Serialize};
 
 use super::segment::Segment;
@@ -185,7 +185,7 @@ fn facts(watched: &Watched, window: &Window) -> WindowFacts {
 
 #[cfg(test)]
 mod tests {
-    use avicuna_pipeline::record::Presence;
+    use avicuna_pipeline::stream::Presence;
 
     use super::*;
     use crate::watch::Said;

@@ -16,7 +16,7 @@
 
 pub mod single;
 
-use avicuna_pipeline::record::Modality;
+use avicuna_pipeline::stream::Modality;
 use serde::Serialize;
 
 use super::segment::{self, Segment};

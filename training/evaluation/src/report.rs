@@ -12,7 +12,7 @@ use super::detection::{MeanAveragePrecision, mean_average_precision};
 use super::events::Merging;
 use super::grounding::{Answered, Grounding, absence_accuracy, measure};
 use super::predictions::Predictions;
-use super::truth::{Corpus, Kind, Senses};
+use super::truth::{Corpus, Kind, QueryModality};
 use super::watch::{Settings, Watched};
 
 /// Everything that was measured.
@@ -61,7 +61,7 @@ pub struct GroundingReport {
     /// Those whose event happens once, and several times.
     pub by_kind: BTreeMap<Kind, Grounding>,
     /// By how the event can be noticed.
-    pub by_modality: BTreeMap<Senses, Grounding>,
+    pub by_modality: BTreeMap<QueryModality, Grounding>,
     /// Queries whose event does not happen.
     pub absent: usize,
     /// The share of them with nothing found.
@@ -114,10 +114,11 @@ impl GroundingReport {
             let of = pairs().filter(|(query, _)| query.kind == kind).map(|(_, answered)| answered);
             (kind, measure(of))
         });
-        let senses = [Senses::Both, Senses::Audio, Senses::Visual, Senses::Mixed].map(|senses| {
-            let of = pairs().filter(|(query, _)| query.modality == senses).map(|(_, answered)| answered);
-            (senses, measure(of))
-        });
+        let senses = [QueryModality::Both, QueryModality::Audio, QueryModality::Visual, QueryModality::Mixed]
+            .map(|senses| {
+                let of = pairs().filter(|(query, _)| query.modality == senses).map(|(_, answered)| answered);
+                (senses, measure(of))
+            });
         Self {
             all: measure(answered.iter()),
             by_kind: kinds.into_iter().filter(|(_, part)| part.queries > 0).collect(),
@@ -134,10 +135,10 @@ impl GroundingReport {
         });
         let senses = self.by_modality.iter().map(|(senses, part)| {
             let name = match senses {
-                Senses::Both => "seen and heard",
-                Senses::Audio => "only heard",
-                Senses::Visual => "only seen",
-                Senses::Mixed => "now so, now otherwise",
+                QueryModality::Both => "seen and heard",
+                QueryModality::Audio => "only heard",
+                QueryModality::Visual => "only seen",
+                QueryModality::Mixed => "now so, now otherwise",
             };
             (name, part)
         });

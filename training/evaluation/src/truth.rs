@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use avicuna_pipeline::record::Modality;
+use avicuna_pipeline::stream::Modality;
 use serde::{Deserialize, Serialize};
 
 use super::detection::Occurrence;
@@ -117,7 +117,7 @@ pub struct Query {
     /// How often.
     pub kind: Kind,
     /// How it can be noticed.
-    pub modality: Senses,
+    pub modality: QueryModality,
 }
 
 /// How often the event of a query happens.
@@ -135,7 +135,7 @@ pub enum Kind {
 /// How the event of a query can be noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Senses {
+pub enum QueryModality {
     /// Seen and heard.
     Both,
     /// Only heard.
@@ -157,7 +157,7 @@ impl Kind {
     }
 }
 
-impl Senses {
+impl QueryModality {
     /// As in files.
     pub fn name(self) -> &'static str {
         match self {
@@ -239,10 +239,10 @@ impl Corpus {
         };
         let found = self.videos.get(&query.video)?.annotations.iter().find(same);
         let whole = match query.modality {
-            Senses::Both => Some(Modality::Both),
-            Senses::Audio => Some(Modality::Audio),
-            Senses::Visual => Some(Modality::Visual),
-            Senses::Mixed => None,
+            QueryModality::Both => Some(Modality::Both),
+            QueryModality::Audio => Some(Modality::Audio),
+            QueryModality::Visual => Some(Modality::Visual),
+            QueryModality::Mixed => None,
         };
         found.and_then(|annotation| annotation.modality).or(whole)
     }

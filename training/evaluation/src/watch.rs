@@ -12,13 +12,13 @@ use avicuna_models::evidence::Evidence;
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_models::manifest::{FILE_NAME, Manifest, sha256_of};
 use avicuna_pipeline::answer::{self, Asked, Inquiry, Reader, Reading, Voices};
-use avicuna_pipeline::config::{Config, Loaded, Places, StreamConfig};
+use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::control::Control;
-use avicuna_pipeline::daemon::{self, Heard, Plan, Record};
-use avicuna_pipeline::record::{ErrorKind, Modality, Presence};
-use avicuna_pipeline::schedule::ScheduleConfig;
+use avicuna_pipeline::record::ErrorKind;
 use avicuna_pipeline::source::End;
+use avicuna_pipeline::stream::{Modality, Presence};
 use avicuna_pipeline::timeline::StreamTime;
+use avicuna_pipeline::watching::{self, Heard, Plan, Record};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -178,20 +178,14 @@ impl Watcher {
         let plan = self.plan(video, media, labels)?;
         let inquiries = self.reader.inquiries(&plan.questions, &self.localizer);
         let started = Instant::now();
-        let schedule = ScheduleConfig {
-            max_batch: 4,
-            linger: Duration::from_millis(20),
-            queue_per_stream: 4,
-            shed: Default::default(),
-        };
         let show = |record: &Record| {
             if let Record::Coverage { record, .. } = record {
                 at(record.end.stream);
             }
         };
         let (localizer, control) = (self.localizer.clone(), Arc::new(Control::new()));
-        let watching = daemon::watch(plan, localizer, schedule, control, show, CancellationToken::new());
-        let daemon::Watched { records, heard, end } = self.runtime.block_on(watching);
+        let watching = watching::watch(plan, localizer, control, show, CancellationToken::new());
+        let watching::Watched { records, heard, end } = self.runtime.block_on(watching);
         let mut watched = Watched {
             video: video.to_owned(),
             media: checksum,
@@ -224,9 +218,7 @@ impl Watcher {
             video: self.settings.video,
             ..StreamConfig::new(video, uri)
         };
-        let config = Config { stream: vec![stream], ..Config::default() };
-        let plans = daemon::plan(&Loaded { config, places: Places::default() }, self.manifest())?;
-        Ok(plans.into_iter().next().expect("one stream has one plan"))
+        Ok(Plan::of(&stream, self.manifest())?)
     }
 
     fn window(&self, inquiries: &[Inquiry], heard: &Heard) -> Window {

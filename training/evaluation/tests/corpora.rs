@@ -5,8 +5,8 @@ use std::path::Path;
 
 use avicuna_corpus::pu_valor::annotations::{Annotation, Annotations, VERSION, Video};
 use avicuna_corpus::pu_valor::queries::{self, Evidence, Query};
-use avicuna_corpus::{Sense, Split};
-use avicuna_evaluation::truth::{Corpus, Kind, Senses};
+use avicuna_corpus::{Modality, Split};
+use avicuna_evaluation::truth::{Corpus, Kind, QueryModality};
 use serde::Serialize;
 
 fn write(path: &Path, value: &impl Serialize) {
@@ -16,7 +16,7 @@ fn write(path: &Path, value: &impl Serialize) {
 #[test]
 fn a_written_corpus_is_read() {
     let folder = tempfile::tempdir().expect("a folder");
-    let spans = [([1.0, 3.0], Sense::Audio), ([4.0, 9.5], Sense::Both)];
+    let spans = [([1.0, 3.0], Modality::Audio), ([4.0, 9.5], Modality::Both)];
     let annotation =
         |(segment, modality)| Annotation { segment, label: "a dog".to_owned(), label_id: 0, modality };
     let video = Video { duration: 20.0, subset: Split::Test, annotations: spans.map(annotation).to_vec() };
@@ -44,10 +44,10 @@ fn a_written_corpus_is_read() {
     let corpus = Corpus::read(folder.path(), None).expect("a corpus");
     let read: Vec<_> = corpus.of("v0").map(|query| (query.kind, query.modality)).collect();
     let expected = [
-        (Kind::Multi, Senses::Mixed),
-        (Kind::Absent, Senses::Both),
-        (Kind::Single, Senses::Audio),
-        (Kind::Single, Senses::Visual),
+        (Kind::Multi, QueryModality::Mixed),
+        (Kind::Absent, QueryModality::Both),
+        (Kind::Single, QueryModality::Audio),
+        (Kind::Single, QueryModality::Visual),
     ];
     assert_eq!(read, expected);
     for (query, written) in corpus.of("v0").zip(&asked) {

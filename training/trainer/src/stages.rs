@@ -24,4 +24,4 @@ mod words;
 
 pub use error::TrainError;
 pub use journal::Entry;
-pub use run::{Options, Outcome, Progress, Signal, train};
+pub use run::{Options, Progress, Signal, Trained, train};

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use avicuna_corpus::features::{Modality, Rows};
+use avicuna_corpus::features::{Rows, called};
 use avicuna_models::checkpoint::{Released, import};
 use avicuna_models::llm::{Llm, Lora, Precision};
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_models::manifest::Manifest;
 use avicuna_models::tensors::read_tensors;
 use avicuna_models::tokenizer::Tokenizer;
+use avicuna_pipeline::stream::Medium;
 use avicuna_trainer::stages::config::Config;
-use avicuna_trainer::stages::{Options, Outcome, Progress, Signal, TrainError, train};
+use avicuna_trainer::stages::{Options, Progress, Signal, TrainError, Trained, train};
 use candle_core::{DType, Device, Tensor};
 
 mod tiny;
@@ -23,7 +24,7 @@ fn run(
     stage: u8,
     out: &Path,
     (resume, steps): (bool, Option<u64>),
-) -> Result<Outcome, TrainError> {
+) -> Result<Trained, TrainError> {
     let options = Options { stage, out: out.to_owned(), resume, steps };
     train(config, &options, &mut |_| Signal::Continue)
 }
@@ -282,12 +283,12 @@ fn one_step_is_the_same_from_both_formats_of_features() -> Anything {
             let features = tiny.corpus().join("features");
             for clip in 0..6 {
                 let id = format!("c{clip}");
-                let tensor = |modality: Modality| -> Result<(String, Tensor), Box<dyn std::error::Error>> {
-                    let rows = Rows::read(&features, modality, &id)?.ok_or("no rows")?;
+                let tensor = |medium: Medium| -> Result<(String, Tensor), Box<dyn std::error::Error>> {
+                    let rows = Rows::read(&features, medium, &id)?.ok_or("no rows")?;
                     let shape = (rows.len(), rows.dim);
-                    Ok((modality.name().to_owned(), Tensor::from_vec(rows.values, shape, &Device::Cpu)?))
+                    Ok((called(medium).to_owned(), Tensor::from_vec(rows.values, shape, &Device::Cpu)?))
                 };
-                let both = HashMap::from([tensor(Modality::Visual)?, tensor(Modality::Audio)?]);
+                let both = HashMap::from([tensor(Medium::Video)?, tensor(Medium::Audio)?]);
                 candle_core::safetensors::save(&both, features.join(format!("{id}.safetensors")))?;
             }
             std::fs::remove_dir_all(features.join("visual"))?;

@@ -4,7 +4,7 @@
 use avicuna_models::manifest::EvidenceSpec;
 use avicuna_models::vocabulary::Vocabulary;
 
-use crate::record::Modality;
+use crate::stream::Modality;
 
 /// That something happens in a part of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,10 +8,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Session, TICK};
-use crate::sink::Sink;
-use crate::sink::courier::{Failure, Note};
-use crate::sink::lane::{End, PAUSE, PAUSE_MAX};
+use super::{End, Session, TICK};
+use crate::sink::courier::Sink;
+use crate::sink::lane::{PAUSE, PAUSE_MAX};
+use crate::sink::report::{Failure, Note};
 
 /// How long the sink may be silent with messages in flight: with a complaint of the client, and without.
 const SILENCE_AFTER_COMPLAINT: Duration = Duration::from_secs(2);

@@ -11,7 +11,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::Worker;
 use super::wire::{self, Message};
-use crate::source::{SourceConfig, SourceEvent};
+use crate::source::config::SourceConfig;
+use crate::source::event::SourceEvent;
 
 /// How often its memory is looked at, and whether it still speaks.
 const LOOK: Duration = Duration::from_secs(1);

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::source::event::{Losses, SourceEvent, TimedAudio, TimedFrame};
 use crate::source::failure::Failure;
-use crate::source::{Losses, SourceEvent, TimedAudio, TimedFrame};
 use crate::timeline::{ClockAnchor, ClockQuality, GridIndex, StreamTime, UtcTime};
 
 /// Moves what each child says to where the stream is. The first child's times are the stream's; those of a later one are moved by a

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::source::SourceEvent;
+use crate::source::event::SourceEvent;
 
 /// What a child says.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -64,8 +64,8 @@ mod tests {
     use avicuna_models::sample::RgbFrame;
 
     use super::*;
+    use crate::source::event::{End, TimedAudio, TimedFrame};
     use crate::source::failure::{Failure, Kind};
-    use crate::source::{End, TimedAudio, TimedFrame};
     use crate::timeline::{GridIndex, StreamTime, UtcTime};
 
     #[tokio::test]

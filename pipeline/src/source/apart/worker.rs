@@ -11,7 +11,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::wire::{self, Message};
-use crate::source::{SourceConfig, SourceEvent, spawn};
+use crate::source::config::SourceConfig;
+use crate::source::event::SourceEvent;
+use crate::source::spawn;
 
 /// Events of the source that wait to be written.
 const QUEUE: usize = 16;

@@ -13,7 +13,7 @@ fn stamp(pts: i64, wall: i64) -> Stamp {
 fn play(timeline: &mut Timeline, from: i64, to: i64, wall: i64) -> Vec<Placed> {
     let mut placed = Vec::new();
     for pts in (from..to).step_by(40 * MS as usize) {
-        for track in [Track::Video, Track::Audio] {
+        for track in [Medium::Video, Medium::Audio] {
             placed.push(timeline.place(track, &stamp(pts, wall + pts - from)));
         }
     }
@@ -50,8 +50,8 @@ fn a_live_source_starts_at_zero_and_a_file_keeps_its_times() {
 #[test]
 fn samples_from_before_the_first_one_are_late() {
     let mut live = Timeline::new(Rules::LIVE);
-    live.place(Track::Video, &stamp(10 * SECOND, 0));
-    assert_eq!(live.place(Track::Audio, &stamp(9 * SECOND, MS)), Placed::Late);
+    live.place(Medium::Video, &stamp(10 * SECOND, 0));
+    assert_eq!(live.place(Medium::Audio, &stamp(9 * SECOND, MS)), Placed::Late);
 }
 
 #[test]
@@ -96,12 +96,12 @@ fn a_live_source_that_is_not_there_at_first_begins_with_an_outage() {
 fn the_source_clock_measures_an_outage_if_it_can_be_trusted() {
     let ntp = |pts: i64, wall: i64, ntp: i64| Stamp { ntp: Some(ntp), ..stamp(pts, wall) };
     let mut live = Timeline::new(Rules::LIVE);
-    live.place(Track::Video, &ntp(0, 0, 1000 * SECOND));
+    live.place(Medium::Video, &ntp(0, 0, 1000 * SECOND));
     live.lost();
-    let placed = live.place(Track::Video, &ntp(0, 6 * SECOND, 1005 * SECOND));
+    let placed = live.place(Medium::Video, &ntp(0, 6 * SECOND, 1005 * SECOND));
     assert!(matches!(placed, Placed::At { stream, .. } if stream == StreamTime(5 * SECOND)));
     live.lost();
-    let placed = live.place(Track::Video, &ntp(0, 8 * SECOND, SECOND));
+    let placed = live.place(Medium::Video, &ntp(0, 8 * SECOND, SECOND));
     assert!(
         matches!(placed, Placed::At { stream, .. } if stream == StreamTime(7040 * MS)),
         "a camera that restarted its clock falls back to the wall: {placed:?}"
@@ -153,11 +153,11 @@ fn a_sender_that_was_away_and_restarted_its_stamps_leaves_a_hole() {
 #[test]
 fn a_track_that_was_silent_while_the_other_went_on_has_not_jumped() {
     let mut live = Timeline::new(Rules::LIVE);
-    live.place(Track::Audio, &stamp(0, 0));
+    live.place(Medium::Audio, &stamp(0, 0));
     for pts in (0..60 * SECOND).step_by(40 * MS as usize) {
-        live.place(Track::Video, &stamp(pts, pts));
+        live.place(Medium::Video, &stamp(pts, pts));
     }
-    let placed = live.place(Track::Audio, &stamp(60 * SECOND, 60 * SECOND));
+    let placed = live.place(Medium::Audio, &stamp(60 * SECOND, 60 * SECOND));
     assert_eq!(placed, Placed::At { stream: StreamTime(60 * SECOND), restart: false, hole: None });
 }
 
@@ -165,9 +165,9 @@ fn a_track_that_was_silent_while_the_other_went_on_has_not_jumped() {
 fn reordered_frames_are_late_and_overlapping_sound_is_not() {
     let mut live = Timeline::new(Rules::LIVE);
     play(&mut live, 0, SECOND, 0);
-    assert_eq!(live.place(Track::Video, &stamp(900 * MS, SECOND)), Placed::Late);
-    assert_eq!(live.place(Track::Audio, &stamp(900 * MS, SECOND)), Placed::Late);
-    let placed = live.place(Track::Audio, &stamp(980 * MS, SECOND));
+    assert_eq!(live.place(Medium::Video, &stamp(900 * MS, SECOND)), Placed::Late);
+    assert_eq!(live.place(Medium::Audio, &stamp(900 * MS, SECOND)), Placed::Late);
+    let placed = live.place(Medium::Audio, &stamp(980 * MS, SECOND));
     assert!(matches!(placed, Placed::At { .. }), "its second half is new: {placed:?}");
 }
 
@@ -211,7 +211,7 @@ proptest! {
             }
             pts = (pts + step * MS).max(0);
             wall += elapsed * MS;
-            let track = if video { Track::Video } else { Track::Audio };
+            let track = if video { Medium::Video } else { Medium::Audio };
             if let Placed::At { stream, hole, .. } = timeline.place(track, &stamp(pts, wall)) {
                 if video {
                     prop_assert!(last[1].is_none_or(|before| before < stream));

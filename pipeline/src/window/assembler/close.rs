@@ -8,9 +8,10 @@ use avicuna_models::sample::{AudioClip, EncodeOnce};
 
 use super::super::missing::{self, Missing};
 use super::super::notes::Clock;
-use super::super::{Closed, Slots, Window, WindowId};
+use super::super::{Closed, Slots, Window};
 use super::{Assembler, Clip};
-use crate::timeline::{StreamTime, Track, UtcTime};
+use crate::stream::{Medium, WindowId};
+use crate::timeline::{StreamTime, UtcTime};
 
 impl Assembler {
     /// Closes all windows before index `until`.
@@ -31,11 +32,11 @@ impl Assembler {
     /// When the first thing held at or after `start` is from.
     fn first_held(&self, start: i64) -> i64 {
         let shape = &self.shape;
-        let frame = self.frames.range(shape.slot(Track::Video, start)..).next();
-        let clip = self.clips.range(shape.slot(Track::Audio, start)..).next();
+        let frame = self.frames.range(shape.slot(Medium::Video, start)..).next();
+        let clip = self.clips.range(shape.slot(Medium::Audio, start)..).next();
         let sample = self.sound.first_after(self.sound.number(start));
-        let frame = frame.map(|(at, _)| shape.slot_start(Track::Video, *at));
-        let clip = clip.map(|(slot, _)| shape.slot_start(Track::Audio, *slot));
+        let frame = frame.map(|(at, _)| shape.slot_start(Medium::Video, *at));
+        let clip = clip.map(|(slot, _)| shape.slot_start(Medium::Audio, *slot));
         let sample = sample.map(|number| self.sound.nanos(number));
         [frame, clip, sample].into_iter().flatten().min().unwrap_or(i64::MAX)
     }
@@ -77,11 +78,11 @@ impl Assembler {
         let (start, end) = (self.shape.start(self.next), self.shape.end(self.next));
         self.cut(end);
         let mut newest = None;
-        let visual = self.slots(Track::Video, start, &self.frames, &mut newest, |frame| {
+        let visual = self.slots(Medium::Video, start, &self.frames, &mut newest, |frame| {
             (&frame.cell, Some(frame.capture))
         });
         let audio =
-            self.slots(Track::Audio, start, &self.clips, &mut newest, |clip| (&clip.cell, clip.capture));
+            self.slots(Medium::Audio, start, &self.clips, &mut newest, |clip| (&clip.cell, clip.capture));
         if visual.filled() + audio.filled() == 0 {
             return None;
         }
@@ -104,10 +105,11 @@ impl Assembler {
 
     /// Cuts the clips of the slots before `end` that no window has shown.
     fn cut(&mut self, end: i64) {
-        if self.shape.counts[Track::Audio as usize] == 0 {
+        if self.shape.counts[Medium::Audio as usize] == 0 {
             return;
         }
-        let (first, last) = (self.shape.slot(Track::Audio, self.settled), self.shape.slot(Track::Audio, end));
+        let (first, last) =
+            (self.shape.slot(Medium::Audio, self.settled), self.shape.slot(Medium::Audio, end));
         for slot in first..last {
             if self.heard(slot) {
                 let (samples, capture) = self.sound.cut(self.clip_from(slot), self.shape.clip_samples);
@@ -119,7 +121,7 @@ impl Assembler {
 
     fn slots<H, I>(
         &self,
-        track: Track,
+        track: Medium,
         start: i64,
         held: &BTreeMap<i64, H>,
         newest: &mut Option<UtcTime>,
@@ -152,11 +154,11 @@ impl Assembler {
     /// Forgets what no window to come needs.
     pub(super) fn prune(&mut self) {
         let start = self.shape.start(self.next);
-        self.frames = self.frames.split_off(&self.shape.slot(Track::Video, start));
-        self.clips = self.clips.split_off(&self.shape.slot(Track::Audio, start));
-        if self.shape.counts[Track::Audio as usize] > 0 {
-            let slot = self.shape.slot(Track::Audio, self.settled);
-            let own = self.sound.number(self.shape.slot_start(Track::Audio, slot));
+        self.frames = self.frames.split_off(&self.shape.slot(Medium::Video, start));
+        self.clips = self.clips.split_off(&self.shape.slot(Medium::Audio, start));
+        if self.shape.counts[Medium::Audio as usize] > 0 {
+            let slot = self.shape.slot(Medium::Audio, self.settled);
+            let own = self.sound.number(self.shape.slot_start(Medium::Audio, slot));
             self.sound.prune(self.clip_from(slot).min(own));
         }
         self.clocks.prune(StreamTime(start));

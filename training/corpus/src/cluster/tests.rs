@@ -154,7 +154,7 @@ fn clip(id: &str, label: Option<&str>, caption: &str) -> Clip {
         duration: 10.0,
         caption: caption.into(),
         label: label.map(str::to_owned),
-        modality: crate::Sense::Both,
+        modality: crate::Modality::Both,
         split: crate::Split::Train,
         tags: Vec::new(),
     }

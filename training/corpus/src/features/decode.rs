@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use avicuna_models::manifest::Manifest;
 use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
-use avicuna_pipeline::config::{Config, Loaded, Places, StreamConfig};
-use avicuna_pipeline::daemon::{self, Plan};
+use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::source::{self, End, SourceEvent};
+use avicuna_pipeline::watching::Plan;
 use avicuna_pipeline::window::{Assembler, Closed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -83,10 +83,7 @@ fn plan(media: &Media, manifest: &Manifest) -> Result<Plan, String> {
     // Nothing is asked; a model that cannot be asked everything is fine too.
     stream.detect = false;
     stream.stall_timeout = STUCK;
-    let loaded =
-        Loaded { config: Config { stream: vec![stream], ..Config::default() }, places: Places::default() };
-    let plans = daemon::plan(&loaded, manifest).map_err(|error| error.to_string())?;
-    plans.into_iter().next().ok_or_else(|| "it has no plan".to_owned())
+    Plan::of(&stream, manifest).map_err(|error| error.to_string())
 }
 
 /// The samples of a window with their rows in the whole file.

@@ -8,10 +8,12 @@ use std::str::FromStr;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Modality, Rows};
+use super::read::called;
+use super::rows::Rows;
 use super::{FeaturesError, npy};
 use crate::Skipped;
 use avicuna_models::whole;
+use avicuna_pipeline::stream::Medium;
 
 /// What files are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,7 +69,7 @@ struct Note {
 }
 
 /// By their place in [`Store::write`]'s tables.
-const MODALITIES: [Modality; 2] = [Modality::Visual, Modality::Audio];
+const MEDIA: [Medium; 2] = [Medium::Video, Medium::Audio];
 
 const NOTE: &str = "features.json";
 
@@ -88,8 +90,8 @@ impl Store {
             let path = path.to_owned();
             |source| FeaturesError::File { path, source }
         };
-        for modality in MODALITIES {
-            let folder = if format == Format::Npy { folder.join(modality.name()) } else { folder.to_owned() };
+        for medium in MEDIA {
+            let folder = if format == Format::Npy { folder.join(called(medium)) } else { folder.to_owned() };
             fs::create_dir_all(&folder).map_err(file(&folder))?;
         }
         let note = folder.join(NOTE);
@@ -123,7 +125,7 @@ impl Store {
 
     fn path(&self, id: &str, modality: usize) -> PathBuf {
         match self.format {
-            Format::Npy => self.folder.join(MODALITIES[modality].name()).join(format!("{id}.npy")),
+            Format::Npy => self.folder.join(called(MEDIA[modality])).join(format!("{id}.npy")),
             Format::Safetensors => self.folder.join(format!("{id}.safetensors")),
         }
     }
@@ -135,10 +137,10 @@ impl Store {
         };
         if self.format == Format::Safetensors {
             return self.finished(self.path(id, 0), |part| {
-                let named = MODALITIES
+                let named = MEDIA
                     .into_iter()
                     .zip(tables)
-                    .filter_map(|(modality, table)| Some((modality.name().to_owned(), table.as_ref()?)));
+                    .filter_map(|(medium, table)| Some((called(medium).to_owned(), table.as_ref()?)));
                 let tensors = named.map(|(name, table)| Ok((name, tensor(table)?)));
                 let tensors = tensors.collect::<candle_core::Result<std::collections::HashMap<_, _>>>()?;
                 candle_core::safetensors::save(&tensors, part)
@@ -234,14 +236,10 @@ mod tests {
             store.write("deaf", &[table(3), None]).expect("written");
             assert!(store.has("x") && !store.has("y"));
             let read = |modality, id| Rows::read(folder.path(), modality, id).expect("right");
-            assert_eq!(read(Modality::Visual, "x"), table(3), "{format:?}");
-            assert_eq!(read(Modality::Audio, "x"), table(2), "{format:?}");
-            assert_eq!(read(Modality::Visual, "deaf"), table(3), "{format:?}");
-            assert_eq!(
-                (read(Modality::Audio, "deaf"), read(Modality::Audio, "y")),
-                (None, None),
-                "{format:?}"
-            );
+            assert_eq!(read(Medium::Video, "x"), table(3), "{format:?}");
+            assert_eq!(read(Medium::Audio, "x"), table(2), "{format:?}");
+            assert_eq!(read(Medium::Video, "deaf"), table(3), "{format:?}");
+            assert_eq!((read(Medium::Audio, "deaf"), read(Medium::Audio, "y")), (None, None), "{format:?}");
         }
     }
 
@@ -253,7 +251,7 @@ mod tests {
         let path = folder.path().join("x.safetensors");
         let bytes = fs::read(&path).expect("read");
         fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
-        let error = Rows::read(folder.path(), Modality::Audio, "x").expect_err("it is cut off").to_string();
+        let error = Rows::read(folder.path(), Medium::Audio, "x").expect_err("it is cut off").to_string();
         assert!(error.contains("x.safetensors: it is no safetensors file of features"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Names;
 use super::sheet::{Header, rows};
 use super::videos::{Collector, Videos};
-use crate::{CorpusError, ReadOptions, Sense};
+use crate::{CorpusError, Modality, ReadOptions};
 
 /// Seconds of a segment.
 const SECONDS: f64 = 10.0;
@@ -33,7 +33,7 @@ pub(super) fn read(
             row.wrong("segment_id", format!("\"{id}\" is not a video's id, `_` and milliseconds"))
         })?;
         videos.video(id, stems, SECONDS, options.split);
-        videos.event(id, name, Sense::Audio, start, end);
+        videos.event(id, name, Modality::Audio, start, end);
     }
     videos.finish(list)
 }
@@ -93,7 +93,10 @@ mod tests {
         assert_eq!((first.id.as_str(), first.duration), ("aB-_9cdEfGh_30000", 10.0));
         assert_eq!(first.media, folder.path().join("YaB-_9cdEfGh_30.000_40.000.wav"));
         let [dog] = &first.events[..] else { panic!("{first:?}") };
-        assert_eq!((dog.label.as_str(), dog.modality, dog.start, dog.end), ("a dog", Sense::Audio, 0.0, 2.5));
+        assert_eq!(
+            (dog.label.as_str(), dog.modality, dog.start, dog.end),
+            ("a dog", Modality::Audio, 0.0, 2.5)
+        );
         assert_eq!(second.events[0].label, "kazoo band");
         let reasons: Vec<&str> = read.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
         assert_eq!(reasons[..2], ["never told: White noise", "no span of time: Dog from 5 to 5 s"]);

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::sheet::{Header, rows};
 use super::{Names, sentence};
 use crate::admit::{Candidates, Record};
-use crate::{Catalogue, CorpusError, ReadOptions, Sense};
+use crate::{Catalogue, CorpusError, Modality, ReadOptions};
 
 pub(super) fn read(
     list: &Path,
@@ -30,7 +30,7 @@ pub(super) fn read(
             id: id.to_owned(),
             caption: sentence(&label),
             label: Some(label),
-            modality: Some(Sense::Both),
+            modality: Some(Modality::Both),
             ..Record::default()
         });
     }
@@ -68,7 +68,7 @@ mod tests {
         });
         let [bell, dog] = &read.clips[..] else { panic!("{read:?}") };
         assert_eq!((bell.label.as_deref(), bell.caption.as_str()), (Some("a church bell"), "A church bell."));
-        assert_eq!((dog.label.as_deref(), dog.modality), (Some("a dog"), Sense::Both));
+        assert_eq!((dog.label.as_deref(), dog.modality), (Some("a dog"), Modality::Both));
         let reasons: Vec<&str> = read.skipped_by_reason().into_iter().map(|(reason, _)| reason).collect();
         assert_eq!(reasons, ["no media file", "the event does not fill the clip"]);
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Names;
 use super::sheet::{Header, rows};
 use super::videos::{Collector, Videos};
-use crate::{CorpusError, ReadOptions, Sense};
+use crate::{CorpusError, Modality, ReadOptions};
 
 pub(super) fn read(
     list: &Path,
@@ -22,7 +22,7 @@ pub(super) fn read(
         let nothing = ["onset", "offset", "event_label"].iter().all(|field| row.text(field).is_empty());
         if !nothing {
             let (start, end) = (row.seconds("onset")?, row.seconds("offset")?);
-            videos.event(id, row.filled("event_label")?, Sense::Audio, start, end);
+            videos.event(id, row.filled("event_label")?, Modality::Audio, start, end);
         }
     }
     videos.finish(list)

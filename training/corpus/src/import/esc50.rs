@@ -6,7 +6,7 @@ use std::path::Path;
 use super::sheet::{Header, rows};
 use super::{Names, sentence};
 use crate::admit::{Candidates, Record};
-use crate::{Catalogue, CorpusError, ReadOptions, Sense, Split};
+use crate::{Catalogue, CorpusError, Modality, ReadOptions, Split};
 
 /// Seconds of a clip.
 const SECONDS: f64 = 5.0;
@@ -34,7 +34,7 @@ pub(super) fn read(
             caption: sentence(&label),
             duration: Some(SECONDS),
             label: Some(label),
-            modality: Some(Sense::Audio),
+            modality: Some(Modality::Audio),
             split: Some(split),
             ..Record::default()
         });
@@ -71,9 +71,9 @@ mod tests {
             .map(|c| (c.label.as_deref().unwrap_or(""), c.split, c.duration, c.modality))
             .collect();
         let expected = [
-            ("a dog", Split::Train, 5.0, Sense::Audio),
-            ("a dog", Split::Test, 5.0, Sense::Audio),
-            ("pouring water", Split::Validation, 5.0, Sense::Audio),
+            ("a dog", Split::Train, 5.0, Modality::Audio),
+            ("a dog", Split::Test, 5.0, Modality::Audio),
+            ("pouring water", Split::Validation, 5.0, Modality::Audio),
         ];
         assert_eq!(found, expected);
         assert_eq!(read.skipped_by_reason(), [("no media file", 1)]);

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Names;
 use super::sheet::{Header, rows};
 use super::videos::{Collector, Videos};
-use crate::{CorpusError, ReadOptions, Sense};
+use crate::{CorpusError, Modality, ReadOptions};
 
 /// Letters of a video's id; a file name goes on with its first and last second.
 const ID: usize = 11;
@@ -50,19 +50,19 @@ fn marked(list: &Path) -> Result<Marked, CorpusError> {
 }
 
 /// What is heard and seen, only heard, and only seen, piece by piece in the order of time.
-fn senses(heard: &[[f64; 2]], seen: &[[f64; 2]]) -> Vec<(Sense, [f64; 2])> {
+fn senses(heard: &[[f64; 2]], seen: &[[f64; 2]]) -> Vec<(Modality, [f64; 2])> {
     let mut cuts: Vec<f64> = heard.iter().chain(seen).flatten().copied().collect();
     cuts.sort_by(f64::total_cmp);
     cuts.dedup();
     let inside =
         |spans: &[[f64; 2]], middle: f64| spans.iter().any(|[start, end]| *start < middle && middle < *end);
-    let mut pieces: Vec<(Sense, [f64; 2])> = Vec::new();
+    let mut pieces: Vec<(Modality, [f64; 2])> = Vec::new();
     for cut in cuts.windows(2) {
         let middle = (cut[0] + cut[1]) / 2.0;
         let sense = match (inside(heard, middle), inside(seen, middle)) {
-            (true, true) => Sense::Both,
-            (true, false) => Sense::Audio,
-            (false, true) => Sense::Visual,
+            (true, true) => Modality::Both,
+            (true, false) => Modality::Audio,
+            (false, true) => Modality::Visual,
             (false, false) => continue,
         };
         match pieces.last_mut() {
@@ -104,13 +104,13 @@ mod tests {
         let events: Vec<_> =
             first.events.iter().map(|e| (e.label.as_str(), e.modality, e.start, e.end)).collect();
         let expected = [
-            ("a dog", Sense::Audio, 0.0, 4.0),
-            ("a dog", Sense::Both, 4.0, 6.0),
-            ("a dog", Sense::Visual, 6.0, 9.0),
-            ("a person speaks", Sense::Audio, 1.0, 3.0),
+            ("a dog", Modality::Audio, 0.0, 4.0),
+            ("a dog", Modality::Both, 4.0, 6.0),
+            ("a dog", Modality::Visual, 6.0, 9.0),
+            ("a person speaks", Modality::Audio, 1.0, 3.0),
         ];
         assert_eq!(events, expected);
-        assert!(second.media.ends_with("bcdefghijkl.mp4") && second.events[0].modality == Sense::Visual);
+        assert!(second.media.ends_with("bcdefghijkl.mp4") && second.events[0].modality == Modality::Visual);
         assert_eq!(read.skipped.len(), 1);
     }
 

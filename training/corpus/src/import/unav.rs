@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::Names;
 use super::videos::{Collector, Videos};
-use crate::{CorpusError, ReadOptions, Sense, Split, jsonl};
+use crate::{CorpusError, Modality, ReadOptions, Split, jsonl};
 
 #[derive(Deserialize)]
 struct Document {
@@ -57,7 +57,7 @@ pub(super) fn read(
         };
         videos.video(&id, vec![id.clone()], video.duration, split);
         for Annotation { segment: [start, end], label } in video.annotations {
-            videos.event(&id, &label, Sense::Both, start.max(0.0), end);
+            videos.event(&id, &label, Modality::Both, start.max(0.0), end);
         }
     }
     videos.finish(list)
@@ -91,7 +91,10 @@ mod tests {
         assert_eq!((abc.split, abc.duration, def.split), (Split::Train, 41.5, Split::Validation));
         let events: Vec<_> =
             abc.events.iter().map(|e| (e.label.as_str(), e.modality, e.start, e.end)).collect();
-        assert_eq!(events, [("a dog", Sense::Both, 0.0, 3.5), ("playing darts", Sense::Both, 10.0, 12.0)]);
+        assert_eq!(
+            events,
+            [("a dog", Modality::Both, 0.0, 3.5), ("playing darts", Modality::Both, 10.0, 12.0)]
+        );
         assert!(read.skipped[0].id == "ghi" && read.skipped[0].reason.starts_with("no media file"));
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::sheet::{Header, rows};
 use super::{Names, sentence};
 use crate::admit::{Candidates, Record};
-use crate::{Catalogue, CorpusError, ReadOptions, Sense, Split};
+use crate::{Catalogue, CorpusError, Modality, ReadOptions, Split};
 
 pub(super) fn read(
     list: &Path,
@@ -27,7 +27,7 @@ pub(super) fn read(
             id,
             caption: sentence(&label),
             label: Some(label),
-            modality: Some(Sense::Both),
+            modality: Some(Modality::Both),
             split: Some(split),
             ..Record::default()
         });

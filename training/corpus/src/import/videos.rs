@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Names;
 use crate::admit::{self, MediaCheck};
-use crate::{CorpusError, ReadOptions, Sense, Skipped, Split};
+use crate::{CorpusError, Modality, ReadOptions, Skipped, Split};
 
 /// Videos, and what was left out of them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -37,7 +37,7 @@ pub struct Happening {
     /// What it is called here.
     pub label: String,
     /// Whether it was marked by eye, by ear or both.
-    pub modality: Sense,
+    pub modality: Modality,
     /// Seconds.
     pub start: f64,
     /// Seconds.
@@ -73,7 +73,7 @@ impl<'a> Collector<'a> {
     }
 
     /// Adds an event to a video that is known. What ends after its video makes the video longer.
-    pub fn event(&mut self, id: &str, label: &str, modality: Sense, start: f64, end: f64) {
+    pub fn event(&mut self, id: &str, label: &str, modality: Modality, start: f64, end: f64) {
         let mut skip = |reason: String| self.skipped.push(Skipped { id: id.to_owned(), reason });
         let Some(phrase) = self.names.phrase(label) else {
             return skip(format!("never told: {label}"));

@@ -9,7 +9,7 @@ use crate::media::RATE;
 use crate::packaged::Dice;
 use crate::pu_valor::queries::{self, Query};
 use crate::pu_valor::{PuValorError, Segment, Sources, Timeline};
-use crate::{Sense, directory};
+use crate::{Modality, directory};
 
 /// Seconds: what is seen for less between two events is not told.
 const GLIMPSE: f64 = 0.5;
@@ -23,12 +23,12 @@ pub(super) fn timeline(scene: &Scene, recipe: &Recipe) -> Timeline {
         let (label, caption, sense) = match event.what {
             What::Sound(class) => {
                 let sound = &recipe.sounds[class];
-                (&sound.label, &sound.caption, Sense::Audio)
+                (&sound.label, &sound.caption, Modality::Audio)
             }
             What::Film(film) => {
                 let part = &recipe.videos[film.video].parts[film.part];
                 films.push([event.start, event.end()]);
-                (&part.label, &part.caption, Sense::Both)
+                (&part.label, &part.caption, Modality::Both)
             }
         };
         for span in event.performance.spans() {
@@ -49,7 +49,7 @@ pub(super) fn timeline(scene: &Scene, recipe: &Recipe) -> Timeline {
             for shown in without(shown, &films) {
                 if shown[1] - shown[0] >= GLIMPSE {
                     let Part { label, caption, .. } = part;
-                    segments.push(directory::segment(clip, label, caption, Sense::Visual, shown));
+                    segments.push(directory::segment(clip, label, caption, Modality::Visual, shown));
                 }
             }
         }

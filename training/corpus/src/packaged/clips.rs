@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use avicuna_models::whole;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,7 @@ use super::scene::Scene;
 use super::stamps::{Class, FOLDER, Stamps};
 use super::{HEIGHT, WIDTH};
 use crate::media::{Encoder, Quality, RATE, Shape};
-use crate::{CATALOGUE, Catalogue, Clip, CorpusError, Sense, Split, jsonl};
-use avicuna_models::whole;
+use crate::{CATALOGUE, Catalogue, Clip, CorpusError, Modality, Split, jsonl};
 
 /// Seconds of every clip.
 const SECONDS: f64 = 10.0;
@@ -110,14 +110,14 @@ fn check_made(dir: &Path, options: &Options) -> Result<(), CorpusError> {
 }
 
 /// One clip that is to be made.
-struct Plan<'a> {
+struct ClipPlan<'a> {
     id: String,
     class: &'a Class,
-    sense: Sense,
+    sense: Modality,
     family: Family,
 }
 
-fn plans<'a>(stamps: &'a Stamps, options: &Options) -> Result<Vec<Plan<'a>>, CorpusError> {
+fn plans<'a>(stamps: &'a Stamps, options: &Options) -> Result<Vec<ClipPlan<'a>>, CorpusError> {
     let known = |label: &String| stamps.classes().iter().any(|class| class.label == *label);
     if let Some(label) = options.labels.iter().find(|label| !known(label)) {
         let labels = stamps.classes().iter().map(|class| class.label.clone()).collect();
@@ -128,12 +128,12 @@ fn plans<'a>(stamps: &'a Stamps, options: &Options) -> Result<Vec<Plan<'a>>, Cor
         let id = format!("{}-{}-{number:03}", class.slug(), options.split);
         let mut dice = Dice::new(options.seed, &id);
         let sense = match dice.uniform(0.0, 1.0) {
-            share if share < 0.6 => Sense::Both,
-            share if share < 0.8 => Sense::Audio,
-            _ => Sense::Visual,
+            share if share < 0.6 => Modality::Both,
+            share if share < 0.8 => Modality::Audio,
+            _ => Modality::Visual,
         };
         let family = Scene::family(options.seed, &id, options.split);
-        Plan { id, class, sense, family }
+        ClipPlan { id, class, sense, family }
     };
     let classes = stamps.classes().iter().filter(wanted);
     Ok(classes
@@ -141,13 +141,9 @@ fn plans<'a>(stamps: &'a Stamps, options: &Options) -> Result<Vec<Plan<'a>>, Cor
         .collect())
 }
 
-impl Plan<'_> {
+impl ClipPlan<'_> {
     fn clip(&self, folder: &Path, options: &Options) -> Clip {
-        let sense = match self.sense {
-            Sense::Both => "both",
-            Sense::Audio => "audio",
-            Sense::Visual => "visual",
-        };
+        let sense = self.sense.name();
         Clip {
             id: self.id.clone(),
             media: folder.join(format!("{}.mp4", self.id)),
@@ -165,15 +161,15 @@ impl Plan<'_> {
         let (label, does, place) = (&self.class.label, &self.class.does, self.family.phrase());
         let mut dice = Dice::new(options.seed, &format!("{}/caption", self.id));
         let sentence = match (self.sense, dice.index(3)) {
-            (Sense::Both, 0) => format!("{label} {does} in front of {place}."),
-            (Sense::Both, 1) => format!("{label} that {does} moves about before {place}."),
-            (Sense::Both, _) => format!("{label} can be seen before {place}, and {does}."),
-            (Sense::Audio, 0) => format!("{label} {does} out of sight; only {place} can be seen."),
-            (Sense::Audio, 1) => format!("{label} that cannot be seen {does}."),
-            (Sense::Audio, _) => format!("{label} {does} somewhere, with {place} in view."),
-            (Sense::Visual, 0) => format!("{label} moves without a sound in front of {place}."),
-            (Sense::Visual, 1) => format!("{label} can be seen, but not heard, before {place}."),
-            (Sense::Visual, _) => format!("{label} moves about silently before {place}."),
+            (Modality::Both, 0) => format!("{label} {does} in front of {place}."),
+            (Modality::Both, 1) => format!("{label} that {does} moves about before {place}."),
+            (Modality::Both, _) => format!("{label} can be seen before {place}, and {does}."),
+            (Modality::Audio, 0) => format!("{label} {does} out of sight; only {place} can be seen."),
+            (Modality::Audio, 1) => format!("{label} that cannot be seen {does}."),
+            (Modality::Audio, _) => format!("{label} {does} somewhere, with {place} in view."),
+            (Modality::Visual, 0) => format!("{label} moves without a sound in front of {place}."),
+            (Modality::Visual, 1) => format!("{label} can be seen, but not heard, before {place}."),
+            (Modality::Visual, _) => format!("{label} moves about silently before {place}."),
         };
         let mut letters = sentence.chars();
         let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
@@ -218,7 +214,7 @@ mod tests {
         assert_eq!(ids.len(), clips.len());
         let share =
             |sense| clips.iter().filter(|clip| clip.modality == sense).count() as f64 / clips.len() as f64;
-        for (sense, wanted) in [(Sense::Both, 0.6), (Sense::Audio, 0.2), (Sense::Visual, 0.2)] {
+        for (sense, wanted) in [(Modality::Both, 0.6), (Modality::Audio, 0.2), (Modality::Visual, 0.2)] {
             assert!((share(sense) - wanted).abs() < 0.04, "{sense:?}: {}", share(sense));
         }
         for clip in &clips {

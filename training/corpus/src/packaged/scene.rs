@@ -9,7 +9,7 @@ use super::noise::{Bed, bed};
 use super::sprite::{Canvas, sprite};
 use super::stamps::{Class, Stamps};
 use super::{HEIGHT, PackagedError, WIDTH};
-use crate::{Sense, Split};
+use crate::{Modality, Split};
 
 /// A cut-out that moves over the scene.
 struct Actor {
@@ -57,17 +57,17 @@ impl Scene {
         seed: u64,
         id: &str,
         count: usize,
-        event: Option<(&Class, Sense)>,
+        event: Option<(&Class, Modality)>,
         stamps: &Stamps,
         split: Split,
     ) -> Result<Self, PackagedError> {
         let mut dice = picture_dice(seed, id);
         let backdrop = Backdrop::new(&mut dice, stamps, split)?;
-        let seen = event.filter(|(_, sense)| *sense != Sense::Audio);
+        let seen = event.filter(|(_, sense)| *sense != Modality::Audio);
         let actor = seen.map(|(class, _)| Actor::new(class, &mut dice, stamps, split)).transpose()?;
         let mut dice = Dice::new(seed, &format!("{id}/sound"));
         let Bed { samples: mut sound, .. } = bed(count, &mut dice, stamps, split)?;
-        if let Some((class, _)) = event.filter(|(_, sense)| *sense != Sense::Visual) {
+        if let Some((class, _)) = event.filter(|(_, sense)| *sense != Modality::Visual) {
             let heard = performance(&stamps.effect(class)?, count, &mut dice);
             sound.iter_mut().zip(heard).for_each(|(sample, heard)| *sample += heard);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Timeline;
-use crate::{Clip, Sense, Split};
+use crate::{Clip, Modality, Split};
 
 /// `annotations.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct Annotation {
     /// The place of the label in the sorted list of all labels of the catalogue.
     pub label_id: usize,
     /// Whether it can be seen, heard or both.
-    pub modality: Sense,
+    pub modality: Modality,
 }
 
 /// The numbers of labels.

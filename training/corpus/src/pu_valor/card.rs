@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::build::Settings;
+use super::settings::Settings;
 use super::statistics::Statistics;
 
 /// `CARD.md`: what the corpus is, how it was made, and what it holds.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dialogue::{Scene, small};
 use super::{Sources, Timeline};
-use crate::Sense;
+use crate::Modality;
 
 /// One question. An element of `queries.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,12 +52,12 @@ pub enum Evidence {
     Mixed,
 }
 
-impl From<Sense> for Evidence {
-    fn from(sense: Sense) -> Self {
+impl From<Modality> for Evidence {
+    fn from(sense: Modality) -> Self {
         match sense {
-            Sense::Both => Self::Both,
-            Sense::Audio => Self::Audio,
-            Sense::Visual => Self::Visual,
+            Modality::Both => Self::Both,
+            Modality::Audio => Self::Audio,
+            Modality::Visual => Self::Visual,
         }
     }
 }

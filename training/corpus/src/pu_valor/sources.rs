@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{PuValorError, Timeline, dialogue};
+use super::caption::phrase;
+use super::{PuValorError, Timeline};
 use crate::Clip;
 
 /// Looks clips up by their ids, and knows the cluster of each.
@@ -72,7 +73,7 @@ const TRIES: usize = 32;
 
 impl Event<'_> {
     fn name(&self) -> String {
-        if self.labelled { self.key.to_owned() } else { dialogue::phrase(self.key) }
+        if self.labelled { self.key.to_owned() } else { phrase(self.key) }
     }
 }
 

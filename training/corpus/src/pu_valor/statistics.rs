@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Group, PuValorError, Scaling, Sizes, Sources, Timeline, dialogue, queries, timeline};
 use crate::seeded;
-use crate::{Clip, Sense, Split};
+use crate::{Clip, Modality, Split};
 
 /// `statistics.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,9 +128,9 @@ impl Counter {
             remember(&mut self.events, segment.key());
             *self.segments.entry(segment.seconds()).or_default() += 1;
             match segment.modality {
-                Sense::Both => self.modalities.both += 1,
-                Sense::Audio => self.modalities.audio += 1,
-                Sense::Visual => self.modalities.visual += 1,
+                Modality::Both => self.modalities.both += 1,
+                Modality::Audio => self.modalities.audio += 1,
+                Modality::Visual => self.modalities.visual += 1,
             }
             let again = timeline.segments[..index].iter().any(|earlier| earlier.key() == segment.key());
             self.repeats += usize::from(again);
@@ -202,7 +202,7 @@ pub fn paper(groups: usize, variants: u32, seed: u64) -> Result<Statistics, PuVa
         duration: 10.0,
         caption: format!("event {index}"),
         label: None,
-        modality: Sense::Both,
+        modality: Modality::Both,
         split: Split::Train,
         tags: Vec::new(),
     };

@@ -15,9 +15,9 @@ fn clips(clusters: usize, events: usize, labels: bool) -> (Vec<Clip>, Clusters) 
         caption: format!("A thing of kind {index} goes on."),
         label: labels.then(|| format!("a thing {index}")),
         modality: match index {
-            index if index % 3 == 2 => Sense::Audio,
-            index if index % 5 == 4 => Sense::Visual,
-            _ => Sense::Both,
+            index if index % 3 == 2 => Modality::Audio,
+            index if index % 5 == 4 => Modality::Visual,
+            _ => Modality::Both,
         },
         split: Split::Train,
         tags: Vec::new(),

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::scene::{Event, Part};
 use super::*;
-use crate::Sense;
+use crate::Modality;
 
 /// Phrases with their group, classes of AudioSet, ImageNet and COCO, and what they are or are seen with.
 type Row = (&'static str, &'static str, [&'static [&'static str]; 3], &'static str);
@@ -176,10 +176,10 @@ fn who_is_seen_while_speaking_is_seen_and_heard() {
     let timeline = truth::timeline("x", &scene, &world, &seen, &heard);
     let told: Vec<_> = timeline.segments.iter().map(|s| (s.caption.as_str(), s.start, s.modality)).collect();
     let expected = [
-        ("a person", 10.0, Sense::Visual),
-        ("a person speaks", 12.0, Sense::Both),
-        ("a person speaks", 19.0, Sense::Audio),
-        ("a person speaks", 30.0, Sense::Audio),
+        ("a person", 10.0, Modality::Visual),
+        ("a person speaks", 12.0, Modality::Both),
+        ("a person speaks", 19.0, Modality::Audio),
+        ("a person speaks", 30.0, Modality::Audio),
     ];
     assert_eq!(told, expected);
     let gaps: Vec<_> = timeline.gaps.iter().map(|gap| (gap.start, gap.end)).collect();
@@ -201,12 +201,12 @@ proptest! {
             for segment in &timeline.segments {
                 let part = Part { start: segment.start, end: segment.end, on: Vec::new() };
                 let thing = thing(world.things, &segment.caption);
-                let sense = |columns: &things::Columns, table: &Table, not: Sense| {
+                let sense = |columns: &things::Columns, table: &Table, not: Modality| {
                     let column = columns.of[thing].filter(|_| segment.modality != not)?;
                     Some(truth::mean(table, column, &part))
                 };
-                let seen = sense(&world.things.seen, seen, Sense::Audio);
-                let heard = sense(&world.things.heard, heard, Sense::Visual);
+                let seen = sense(&world.things.seen, seen, Modality::Audio);
+                let heard = sense(&world.things.heard, heard, Modality::Visual);
                 // Sight and sound of one event may be apart by a share of it.
                 let surest = seen.unwrap_or(0.0).max(heard.unwrap_or(0.0));
                 if surest < 0.6 * settings.levels.told {

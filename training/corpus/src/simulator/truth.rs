@@ -4,7 +4,7 @@ use super::STEP;
 use super::encode::Table;
 use super::scene::{Event, Part, Scene};
 use super::world::World;
-use crate::Sense;
+use crate::Modality;
 use crate::pu_valor::{Gap, Segment, Timeline};
 
 /// The share of a sound during which its maker is seen, from which on both are one event that is seen and heard.
@@ -54,9 +54,9 @@ fn segment(event: &Event, all: &[Event], world: &World<'_>) -> Segment {
         label: Some(thing.text.clone()),
         caption: thing.text.clone(),
         modality: match event.seen {
-            _ if both => Sense::Both,
-            Some(_) => Sense::Visual,
-            None => Sense::Audio,
+            _ if both => Modality::Both,
+            Some(_) => Modality::Visual,
+            None => Modality::Audio,
         },
         start,
         end,

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use avicuna_corpus::features::called;
 use avicuna_models::checkpoint::read_projector;
 use avicuna_models::llm::LlmError;
 use avicuna_models::tensors::{Named, read_tensors};
+use avicuna_pipeline::stream::Medium;
 use rand::RngExt;
 
 use super::TrainError;
-use super::features::Sense;
 use super::source::random;
 use crate::decoder::{Parameter, Projection};
 
@@ -20,17 +21,17 @@ pub(super) struct Adapters {
 }
 
 impl Adapters {
-    pub(super) fn of(&self, sense: Sense) -> Option<&Projection> {
+    pub(super) fn of(&self, sense: Medium) -> Option<&Projection> {
         match sense {
-            Sense::Visual => self.vision.as_ref(),
-            Sense::Audio => self.audio.as_ref(),
+            Medium::Video => self.vision.as_ref(),
+            Medium::Audio => self.audio.as_ref(),
         }
     }
 
-    pub(super) fn of_mut(&mut self, sense: Sense) -> &mut Option<Projection> {
+    pub(super) fn of_mut(&mut self, sense: Medium) -> &mut Option<Projection> {
         match sense {
-            Sense::Visual => &mut self.vision,
-            Sense::Audio => &mut self.audio,
+            Medium::Video => &mut self.vision,
+            Medium::Audio => &mut self.audio,
         }
     }
 
@@ -40,7 +41,7 @@ impl Adapters {
     }
 
     /// Their tensors as the reference names them; `prefix` is what its kind of file puts before.
-    pub(super) fn projectors(&self, prefix: &str, sense: Sense) -> Vec<Named<'_>> {
+    pub(super) fn projectors(&self, prefix: &str, sense: Medium) -> Vec<Named<'_>> {
         tensors(&format!("{prefix}{}", projector(sense)), self.of(sense))
     }
 }
@@ -54,23 +55,23 @@ fn tensors<'a>(name: &str, adapter: Option<&'a Projection>) -> Vec<Named<'a>> {
 }
 
 /// The reference's name of an adapter.
-pub(super) fn projector(sense: Sense) -> &'static str {
+pub(super) fn projector(sense: Medium) -> &'static str {
     match sense {
-        Sense::Visual => "mm_projector",
-        Sense::Audio => "mm_projector_a",
+        Medium::Video => "mm_projector",
+        Medium::Audio => "mm_projector_a",
     }
 }
 
 /// An adapter of given values.
 pub(super) fn adapter(
-    sense: Sense,
+    sense: Medium,
     [hidden, dim]: [usize; 2],
     weight: Vec<f32>,
     bias: Vec<f32>,
 ) -> Projection {
     let name = match sense {
-        Sense::Visual => "vision",
-        Sense::Audio => "audio",
+        Medium::Video => "vision",
+        Medium::Audio => "audio",
     };
     Projection {
         weight: Parameter::new(format!("{name}.weight"), [hidden, dim], weight),
@@ -79,19 +80,19 @@ pub(super) fn adapter(
 }
 
 /// One that starts uniform within `1 / sqrt(dim)` of 0.
-pub(super) fn drawn(sense: Sense, shape: [usize; 2], seed: u64) -> Projection {
+pub(super) fn drawn(sense: Medium, shape: [usize; 2], seed: u64) -> Projection {
     let bound = 1.0 / (shape[1] as f32).sqrt();
-    let mut random = random(seed, &["adapter", sense.name()]);
+    let mut random = random(seed, &["adapter", called(sense)]);
     let mut values = |count: usize| (0..count).map(|_| random.random_range(-bound..bound)).collect();
     let (weight, bias) = (values(shape[0] * shape[1]), values(shape[0]));
     adapter(sense, shape, weight, bias)
 }
 
 /// One that a file holds, under a model directory's or the reference's names. `None`: it holds none for this sense.
-pub(super) fn read(sense: Sense, path: &Path, shape: [usize; 2]) -> Result<Option<Projection>, TrainError> {
+pub(super) fn read(sense: Medium, path: &Path, shape: [usize; 2]) -> Result<Option<Projection>, TrainError> {
     let own = match sense {
-        Sense::Visual => "vision",
-        Sense::Audio => "audio",
+        Medium::Video => "vision",
+        Medium::Audio => "audio",
     };
     let tensors = read_tensors(path)?;
     let (weight, bias) = match (tensors.get(&format!("{own}.weight")), tensors.get(&format!("{own}.bias"))) {
@@ -108,7 +109,7 @@ pub(super) fn read(sense: Sense, path: &Path, shape: [usize; 2]) -> Result<Optio
     if weight.dims() != shape || bias.dims() != [shape[0]] {
         let reason = format!(
             "its {} adapter is {:?}; from the manifest's encoder to this LLM it must be {shape:?}",
-            sense.name(),
+            called(sense),
             weight.dims()
         );
         return Err(TrainError::run(path, reason));

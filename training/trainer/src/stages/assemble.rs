@@ -3,16 +3,16 @@
 use avicuna_models::interleave::{Interleaver, Item};
 use avicuna_models::prompt::Template;
 use avicuna_models::tokenizer::{Specials, Tokenizer};
+use avicuna_pipeline::stream::Medium;
 
 use super::TrainError;
 use super::adapters::Adapters;
-use super::features::Sense;
 use super::source::Sample;
 use crate::decoder::{Batch, Layout, Target, Trainable};
 use crate::labels::{Fidelity, Token, supervise};
 
 /// Makes sequences.
-pub(super) struct Assembler {
+pub(super) struct SampleAssembler {
     pub(super) tokenizer: Tokenizer,
     pub(super) template: Template,
     /// `None`: every row that there is, in its order, as captions have it.
@@ -63,7 +63,7 @@ struct Features {
     rows: Vec<usize>,
 }
 
-impl Assembler {
+impl SampleAssembler {
     /// The sequence of a sample. Its conversations share everything up to the end of the audio-visual sequence.
     pub(super) fn sequence(&self, sample: &Sample) -> Result<Sequence, TrainError> {
         let video = self.video(sample)?;
@@ -186,7 +186,7 @@ impl Assembled {
             assembled.batch.targets.extend(sequence.targets.iter().map(moved));
             assembled.batch.sequences.push(sequence.layout.clone());
         }
-        for (sense, features) in [(Sense::Visual, &assembled.visual), (Sense::Audio, &assembled.audio)] {
+        for (sense, features) in [(Medium::Video, &assembled.visual), (Medium::Audio, &assembled.audio)] {
             let Some(adapter) = adapters.of(sense).filter(|_| !features.rows.is_empty()) else { continue };
             let projected = adapter.project(&features.values);
             for (row, projected) in features.rows.iter().zip(projected.chunks_exact(hidden)) {
@@ -202,10 +202,10 @@ impl Assembled {
     }
 
     /// Hands the gradient of the batch's rows to an adapter.
-    pub(super) fn teach(&self, adapters: &mut Adapters, sense: Sense, rows: &[f32]) {
+    pub(super) fn teach(&self, adapters: &mut Adapters, sense: Medium, rows: &[f32]) {
         let features = match sense {
-            Sense::Visual => &self.visual,
-            Sense::Audio => &self.audio,
+            Medium::Video => &self.visual,
+            Medium::Audio => &self.audio,
         };
         let Some(adapter) = adapters.of_mut(sense) else { return };
         let hidden = adapter.weight.shape[0];

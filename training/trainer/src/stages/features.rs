@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-pub(super) use avicuna_corpus::features::Modality as Sense;
-use avicuna_corpus::features::Rows;
+use avicuna_corpus::features::{Rows, called};
+use avicuna_pipeline::stream::Medium;
 use serde::Deserialize;
 
 use super::TrainError;
@@ -50,39 +50,39 @@ impl Features {
     }
 
     /// Whether the model has the sense.
-    pub(super) fn wanted(&self, sense: Sense) -> bool {
+    pub(super) fn wanted(&self, sense: Medium) -> bool {
         self.dim(sense).is_some()
     }
 
     /// Seconds from one row to the next, where the features say so.
-    pub(super) fn step(&self, sense: Sense) -> Option<f64> {
+    pub(super) fn step(&self, sense: Medium) -> Option<f64> {
         let step = match sense {
-            Sense::Visual => &self.steps.vision,
-            Sense::Audio => &self.steps.audio,
+            Medium::Video => &self.steps.vision,
+            Medium::Audio => &self.steps.audio,
         };
         step.as_ref().map(|step| step.step_seconds).filter(|step| *step > 0.0)
     }
 
     /// The file for the video or clip `id`.
-    pub(super) fn path(&self, sense: Sense, id: &str) -> PathBuf {
+    pub(super) fn path(&self, sense: Medium, id: &str) -> PathBuf {
         Rows::path(&self.folder, sense, id)
     }
 
     /// The rows of a video or clip; `None` without a file, or without the sense.
-    pub(super) fn rows(&self, sense: Sense, id: &str) -> Result<Option<Rows>, TrainError> {
+    pub(super) fn rows(&self, sense: Medium, id: &str) -> Result<Option<Rows>, TrainError> {
         let Some(dim) = self.dim(sense) else { return Ok(None) };
         let Some(rows) = Rows::read(&self.folder, sense, id)? else { return Ok(None) };
         if rows.dim != dim {
             let found = rows.dim;
             let reason =
-                format!("its rows are {found} wide, the manifest's {} encoder gives {dim}", sense.name());
+                format!("its rows are {found} wide, the manifest's {} encoder gives {dim}", called(sense));
             return Err(TrainError::malformed(&self.path(sense, id), reason));
         }
         Ok(Some(rows))
     }
 
     /// [`Self::rows`], which must be there if the model has the sense.
-    pub(super) fn needed(&self, sense: Sense, id: &str, sample: &str) -> Result<Option<Rows>, TrainError> {
+    pub(super) fn needed(&self, sense: Medium, id: &str, sample: &str) -> Result<Option<Rows>, TrainError> {
         let rows = self.rows(sense, id)?;
         if rows.is_none() && self.wanted(sense) {
             return Err(TrainError::MissingFeatures { id: sample.to_owned(), path: self.path(sense, id) });
@@ -90,10 +90,10 @@ impl Features {
         Ok(rows)
     }
 
-    fn dim(&self, sense: Sense) -> Option<usize> {
+    fn dim(&self, sense: Medium) -> Option<usize> {
         match sense {
-            Sense::Visual => self.visual,
-            Sense::Audio => self.audio,
+            Medium::Video => self.visual,
+            Medium::Audio => self.audio,
         }
     }
 }

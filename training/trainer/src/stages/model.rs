@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use avicuna_corpus::features::called;
 use avicuna_models::checkpoint::read_lora;
 use avicuna_models::interleave::Interleaver;
 use avicuna_models::llm::{Config as LlmConfig, Lora, LoraWeights, open};
 use avicuna_models::manifest::{Manifest, cache_dir};
 use avicuna_models::tokenizer::Tokenizer;
 use avicuna_models::vocabulary::{Vocabulary, VocabularyError};
+use avicuna_pipeline::stream::Medium;
 
 use super::TrainError;
 use super::adapters::{self, Adapters};
 use super::config::{Config, Dtype, Form, LoraSettings, Part, Stage, Start};
-use super::features::Sense;
 use super::optimizer::Share;
-use super::output::{folder, projector_file};
 use super::source::Source;
 use super::words::{self, Directions, Named};
 use crate::decoder::{Parameter, Products, Trainable};
@@ -27,13 +27,13 @@ pub(super) struct Model {
 }
 
 /// What is known before the weights are read.
-pub(super) struct Plan {
+pub(super) struct Blueprint {
     pub(super) manifest: Manifest,
     /// The LLM's file or folder.
     pub(super) base: PathBuf,
 }
 
-impl Plan {
+impl Blueprint {
     /// Reads the manifest of `config` and finds the LLM.
     pub(super) fn new(config: &Config) -> Result<Self, TrainError> {
         let path = &config.model.manifest;
@@ -48,10 +48,10 @@ impl Plan {
     }
 
     /// The width of an encoder's embeddings; `None`: the model lacks the sense.
-    pub(super) fn dim(&self, sense: Sense) -> Option<usize> {
+    pub(super) fn dim(&self, sense: Medium) -> Option<usize> {
         match sense {
-            Sense::Visual => self.manifest.vision.as_ref().map(|vision| vision.dim),
-            Sense::Audio => self.manifest.audio.as_ref().map(|audio| audio.dim),
+            Medium::Video => self.manifest.vision.as_ref().map(|vision| vision.dim),
+            Medium::Audio => self.manifest.audio.as_ref().map(|audio| audio.dim),
         }
     }
 
@@ -104,7 +104,7 @@ impl Plan {
         let LlmConfig { hidden, .. } = *llm.config();
         let stage = config.stage(number)?;
         let mut directions = None;
-        let mut of = |sense: Sense| -> Result<Option<_>, TrainError> {
+        let mut of = |sense: Medium| -> Result<Option<_>, TrainError> {
             let Some(dim) = self.dim(sense) else { return Ok(None) };
             let shape = [hidden, dim];
             // The latest stage that trained it.
@@ -114,10 +114,10 @@ impl Plan {
                     return adapters::read(sense, &path, shape);
                 }
             }
-            let part = if sense == Sense::Visual { Part::Vision } else { Part::Audio };
+            let part = if sense == Medium::Video { Part::Vision } else { Part::Audio };
             match &config.model.adapters {
                 Start::File(path) => {
-                    let missing = || TrainError::run(path, format!("it has no {} adapter", sense.name()));
+                    let missing = || TrainError::run(path, format!("it has no {} adapter", called(sense)));
                     adapters::read(sense, path, shape)?.ok_or_else(missing).map(Some)
                 }
                 Start::Vocabulary => {
@@ -142,7 +142,7 @@ impl Plan {
                         directions = Some(Directions::new(llm, tokenizer)?);
                     }
                     let directions = directions.as_mut().expect("it was just made");
-                    let named = config.model.words.as_ref().filter(|_| sense == Sense::Visual);
+                    let named = config.model.words.as_ref().filter(|_| sense == Medium::Video);
                     let named = named.map(|words| Named::read(&words.labels, words.share)).transpose()?;
                     words::start(sense, shape, source, directions, named.as_ref(), config.seed).map(Some)
                 }
@@ -150,14 +150,14 @@ impl Plan {
                     &folder(out, number),
                     format!(
                         "stage {number} does not train the {} adapter, and no stage before it did; train stage {} first, or name a file in `model.adapters`",
-                        sense.name(),
-                        if sense == Sense::Visual { 1 } else { 2 }
+                        called(sense),
+                        if sense == Medium::Video { 1 } else { 2 }
                     ),
                 )),
                 _ => Ok(Some(adapters::drawn(sense, shape, config.seed))),
             }
         };
-        Ok(Adapters { vision: of(Sense::Visual)?, audio: of(Sense::Audio)? })
+        Ok(Adapters { vision: of(Medium::Video)?, audio: of(Medium::Audio)? })
     }
 }
 
@@ -167,6 +167,19 @@ pub(super) fn vocabulary(manifest: &Manifest) -> Result<Option<Vocabulary>, Trai
     let path = manifest.locate("vocabulary", file, &cache_dir()?)?;
     let read = |error: VocabularyError| TrainError::malformed(&path, error.to_string());
     Vocabulary::load(&path).map(Some).map_err(read)
+}
+
+/// The folder of a stage.
+pub(super) fn folder(out: &Path, stage: u8) -> PathBuf {
+    out.join(format!("stage{stage}"))
+}
+
+/// The file of an adapter in a stage's folder, named as the reference names it.
+pub(super) fn projector_file(sense: Medium) -> &'static str {
+    match sense {
+        Medium::Video => "mm_projector.safetensors",
+        Medium::Audio => "mm_projector_a.safetensors",
+    }
 }
 
 /// The LoRAs of the stages before `number`, in their order.

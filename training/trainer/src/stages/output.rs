@@ -17,31 +17,18 @@ use std::path::{Path, PathBuf};
 use avicuna_models::llm::{LlmError, LoraWeights};
 use avicuna_models::manifest::{self, Manifest, sha256_of};
 use avicuna_models::tensors::{Named, Stored, write_tensors};
+use avicuna_pipeline::stream::Medium;
 use toml::{Table, Value};
 
 use super::TrainError;
 use super::config::{Config, Part};
-use super::features::Sense;
-use super::model::{Model, Plan, before};
+use super::model::{Blueprint, Model, before, folder, projector_file};
 use crate::lora::joined;
 use crate::peft::{PeftConfig, write_lora, write_others};
 
-/// The folder of a stage.
-pub(super) fn folder(out: &Path, stage: u8) -> PathBuf {
-    out.join(format!("stage{stage}"))
-}
-
-/// The file of an adapter in a stage's folder, named as the reference names it.
-pub(super) fn projector_file(sense: Sense) -> &'static str {
-    match sense {
-        Sense::Visual => "mm_projector.safetensors",
-        Sense::Audio => "mm_projector_a.safetensors",
-    }
-}
-
 /// Writes everything; returns the model directory.
 pub(super) fn write(
-    plan: &Plan,
+    plan: &Blueprint,
     config: &Config,
     number: u8,
     out: &Path,
@@ -51,7 +38,7 @@ pub(super) fn write(
     let folder = folder(out, number);
     let header = || HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let mut others = Vec::new();
-    for (part, sense) in [(Part::Vision, Sense::Visual), (Part::Audio, Sense::Audio)] {
+    for (part, sense) in [(Part::Vision, Medium::Video), (Part::Audio, Medium::Audio)] {
         if stage.trains(part) || stage.trains(Part::Lora) {
             let tensors = model.adapters.projectors("model.", sense);
             if !tensors.is_empty() {
@@ -84,7 +71,7 @@ pub(super) fn write(
 
 /// A model directory with everything up to stage `number`: adapters, and all LoRAs as one.
 fn model_dir(
-    plan: &Plan,
+    plan: &Blueprint,
     config: &Config,
     number: u8,
     out: &Path,

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use avicuna_corpus::features::Rows;
-use avicuna_corpus::{CATALOGUE, Sense as Modality};
+use avicuna_corpus::{CATALOGUE, Modality};
+use avicuna_pipeline::stream::Medium;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
 use super::TrainError;
 use super::config::{Form, Timing};
-use super::features::{Features, Sense};
+use super::features::Features;
 use super::source::{Sample, Source};
 use crate::labels::VIDEO;
 use crate::resample::{self, Rule, Split, SubVideo};
@@ -75,8 +76,8 @@ impl Records {
                 .map_err(|e| TrainError::malformed(&path, format!("line {}: {e}", number + 1)))?;
             let there = match clip.modality {
                 Modality::Both => true,
-                Modality::Visual => features.wanted(Sense::Visual),
-                Modality::Audio => features.wanted(Sense::Audio),
+                Modality::Visual => features.wanted(Medium::Video),
+                Modality::Audio => features.wanted(Medium::Audio),
             };
             if there {
                 let turn = |from: &str, value: String| Turn { from: from.to_owned(), value };
@@ -155,9 +156,9 @@ impl Records {
             let rows = self.features.rows(sense, &record.id)?.unwrap_or_default();
             Ok((0..rows.len()).map(|row| Some(rows.row(row).to_vec())).collect())
         };
-        let (visual, audio) = (all(Sense::Visual)?, all(Sense::Audio)?);
+        let (visual, audio) = (all(Medium::Video)?, all(Medium::Audio)?);
         if visual.is_empty() && audio.is_empty() {
-            let sense = if self.features.wanted(Sense::Visual) { Sense::Visual } else { Sense::Audio };
+            let sense = if self.features.wanted(Medium::Video) { Medium::Video } else { Medium::Audio };
             let path = self.features.path(sense, &record.id);
             return Err(TrainError::MissingFeatures { id: record.id.clone(), path });
         }
@@ -170,7 +171,7 @@ impl Records {
     /// A whole video that has features of its own. `None`: it has none.
     fn whole(&self, record: &Record) -> Result<Option<Sample>, TrainError> {
         let own = |sense| self.features.rows(sense, &record.id);
-        let (visual, audio) = (own(Sense::Visual)?, own(Sense::Audio)?);
+        let (visual, audio) = (own(Medium::Video)?, own(Medium::Audio)?);
         if visual.is_none() && audio.is_none() {
             return Ok(None);
         }
@@ -194,7 +195,7 @@ impl Records {
         let rows = |sense| -> Result<Vec<Option<Rows>>, TrainError> {
             sub_videos.iter().map(|clip| self.features.needed(sense, clip, &record.id)).collect()
         };
-        let (seen, heard) = (rows(Sense::Visual)?, rows(Sense::Audio)?);
+        let (seen, heard) = (rows(Medium::Video)?, rows(Medium::Audio)?);
         let subs: Vec<SubVideo> = scale
             .iter()
             .zip(seen.iter().zip(&heard))
@@ -237,7 +238,7 @@ impl Source for Records {
             return Ok(sample);
         }
         if record.meta.sub_videos.is_empty() {
-            let path = self.features.path(Sense::Visual, &record.id);
+            let path = self.features.path(Medium::Video, &record.id);
             return Err(TrainError::MissingFeatures { id: record.id.clone(), path });
         }
         self.joined(record)

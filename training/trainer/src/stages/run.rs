@@ -5,18 +5,19 @@ use std::time::Instant;
 
 use avicuna_corpus::pu_valor::Timeline;
 use avicuna_models::prompt::Template;
+use avicuna_pipeline::stream::Medium;
 use rand::Rng;
 use rayon::prelude::*;
 
-use super::assemble::{Assembled, Assembler, Sequence};
+use super::assemble::{Assembled, SampleAssembler, Sequence};
 use super::checkpoint::{self, State};
 use super::config::{Config, Form, Missing, Part, Stage};
-use super::features::{Features, Sense};
+use super::features::Features;
 use super::journal::{Entry, Journal};
-use super::model::{self, Model, Plan};
+use super::model::{self, Blueprint, Model, folder};
 use super::optimizer::{self, AdamW, Share};
 use super::order::{of_epoch, steps};
-use super::output::{self, folder};
+use super::output;
 use super::records::Records;
 use super::source::{Joined, Sample, Source, random};
 use super::windows::Windows;
@@ -71,7 +72,7 @@ pub enum Signal {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct Trained {
     /// Steps that were made over all calls.
     pub steps: u64,
     /// Steps of the whole stage.
@@ -94,15 +95,15 @@ pub fn train(
     config: &Config,
     options: &Options,
     watch: &mut dyn FnMut(Progress<'_>) -> Signal,
-) -> Result<Outcome, TrainError> {
+) -> Result<Trained, TrainError> {
     let stage = config.stage(options.stage)?;
-    let plan = Plan::new(config)?;
+    let plan = Blueprint::new(config)?;
     let source = source(&plan, stage)?;
     let (model, tokenizer) = plan.load(config, options.stage, &options.out, &source)?;
     let template = if stage.form == Form::Captions { Template::Plain } else { plan.manifest.prompt.template };
     let longest = stage.max_length.min(model.llm.config().context);
     let interleaver = plan.interleaver(stage.form)?;
-    let assembler = Assembler { tokenizer, template, interleaver, longest };
+    let assembler = SampleAssembler { tokenizer, template, interleaver, longest };
     let mut run = Run::new(config, options, stage, &source, (model, assembler))?;
     let all = steps(source.len(), stage.batch * stage.accumulation, stage.epochs);
     let learning = run.model.learning(stage).iter().map(|p| p.values.len()).sum();
@@ -124,11 +125,11 @@ pub fn train(
     let ended = run.state.at.done == all;
     let model = ended.then(|| output::write(&plan, config, options.stage, &options.out, &run.model));
     let State { at, skipped, cut, .. } = run.state;
-    Ok(Outcome { steps: at.done, of: all, loss, skipped, cut, model: model.transpose()? })
+    Ok(Trained { steps: at.done, of: all, loss, skipped, cut, model: model.transpose()? })
 }
 
 /// The samples of all folders of a stage.
-fn source(plan: &Plan, stage: &Stage) -> Result<Joined, TrainError> {
+fn source(plan: &Blueprint, stage: &Stage) -> Result<Joined, TrainError> {
     let window = plan.manifest.window;
     let split = Split { visual: window.visual_tokens, audio: window.audio_tokens };
     // Only windows ask what is a kind of what.
@@ -136,10 +137,10 @@ fn source(plan: &Plan, stage: &Stage) -> Result<Joined, TrainError> {
     let mut sources: Vec<Box<dyn Source + Send + Sync>> = Vec::new();
     for corpus in &stage.data {
         // A caption is learned from with the sense that the stage aligns.
-        let dim = |part: Part, sense: Sense| {
+        let dim = |part: Part, sense: Medium| {
             plan.dim(sense).filter(|_| stage.form != Form::Captions || stage.trains(part))
         };
-        let (visual, audio) = (dim(Part::Vision, Sense::Visual), dim(Part::Audio, Sense::Audio));
+        let (visual, audio) = (dim(Part::Vision, Medium::Video), dim(Part::Audio, Medium::Audio));
         let features = Features::open(corpus, visual, audio)?;
         sources.push(match (&stage.form, &stage.windows) {
             (Form::Windows, settings) => {
@@ -168,7 +169,7 @@ struct Run<'a> {
     stage: &'a Stage,
     source: &'a Joined,
     folder: PathBuf,
-    assembler: Assembler,
+    assembler: SampleAssembler,
     model: Model,
     optimizer: AdamW,
     shares: Vec<Share>,
@@ -193,7 +194,7 @@ impl<'a> Run<'a> {
         options: &Options,
         stage: &'a Stage,
         source: &'a Joined,
-        (mut model, assembler): (Model, Assembler),
+        (mut model, assembler): (Model, SampleAssembler),
     ) -> Result<Self, TrainError> {
         let folder = folder(&options.out, options.stage);
         std::fs::create_dir_all(&folder).map_err(|e| TrainError::write(&folder, e))?;
@@ -357,7 +358,7 @@ impl<'a> Run<'a> {
             key: random(self.config.seed, &["dropout", &step, &part.to_string()]).next_u64(),
         };
         let learned = llm.learn(&assembled.batch, passing)?;
-        for (part, sense) in [(Part::Vision, Sense::Visual), (Part::Audio, Sense::Audio)] {
+        for (part, sense) in [(Part::Vision, Medium::Video), (Part::Audio, Medium::Audio)] {
             if self.stage.trains(part) {
                 assembled.teach(adapters, sense, &learned.rows);
             }

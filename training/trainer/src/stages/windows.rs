@@ -9,20 +9,21 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use avicuna_corpus::Sense as Modality;
+use avicuna_corpus::Modality;
 use avicuna_corpus::features::Rows;
 use avicuna_corpus::pu_valor::{Segment, Timeline};
 use avicuna_models::manifest::{PromptSpec, WindowSpec};
 use avicuna_models::prompt::Template;
 use avicuna_models::slots::Slot;
 use avicuna_models::vocabulary::Vocabulary;
+use avicuna_pipeline::stream::Medium;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::TrainError;
 use super::config::Windows as Settings;
-use super::features::{Features, Sense};
+use super::features::Features;
 use super::source::{Sample, Source};
 use crate::labels::VIDEO;
 
@@ -125,7 +126,7 @@ impl Windows {
     }
 
     /// The features of the tokens of one sense.
-    fn tokens(&self, view: View<'_>, sense: Sense) -> Result<Vec<Option<Vec<f32>>>, TrainError> {
+    fn tokens(&self, view: View<'_>, sense: Medium) -> Result<Vec<Option<Vec<f32>>>, TrainError> {
         let View { timeline, start } = view;
         let count = self.count(sense);
         if let Some(rows) = self.features.rows(sense, &timeline.id)? {
@@ -149,10 +150,10 @@ impl Windows {
         Ok(self.times(start, count).map(row).collect())
     }
 
-    fn count(&self, sense: Sense) -> usize {
+    fn count(&self, sense: Medium) -> usize {
         match sense {
-            Sense::Visual => self.window.visual_tokens,
-            Sense::Audio => self.window.audio_tokens,
+            Medium::Video => self.window.visual_tokens,
+            Medium::Audio => self.window.audio_tokens,
         }
     }
 
@@ -231,10 +232,11 @@ impl Windows {
 impl Event {
     fn senses(&self) -> &'static str {
         match (self.seen, self.heard) {
-            (true, true) => "seen and heard",
-            (true, false) => "seen",
-            _ => "heard",
+            (true, true) => Modality::Both,
+            (true, false) => Modality::Visual,
+            _ => Modality::Audio,
         }
+        .said()
     }
 }
 
@@ -265,8 +267,8 @@ impl Source for Windows {
         // Not drawn where it is not wanted, so that a seed's windows are what they were.
         let other = self.settings.other_sound > 0.0 && random.random_bool(self.settings.other_sound);
         let other = if other { self.other_sound(look, random) } else { None };
-        let mut visual = self.tokens(look, Sense::Visual)?;
-        let mut audio = self.tokens(other.unwrap_or(look), Sense::Audio)?;
+        let mut visual = self.tokens(look, Medium::Video)?;
+        let mut audio = self.tokens(other.unwrap_or(look), Medium::Audio)?;
         let (mut sees, mut hears) = (!visual.is_empty(), !audio.is_empty());
         if sees && hears && random.random_bool(self.settings.drop_sense) {
             let blind = random.random_bool(0.5);

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use avicuna_corpus::features::called;
 use avicuna_models::tokenizer::{Specials, Tokenizer};
 use avicuna_models::vocabulary::Vocabulary;
+use avicuna_pipeline::stream::Medium;
 
 use super::TrainError;
 use super::adapters::adapter;
-use super::features::Sense;
 use super::source::{Sample, Source, random};
 use crate::decoder::{Projection, Trainable};
 
@@ -62,7 +63,7 @@ impl<'a> Directions<'a> {
     }
 
     /// What a token that shows `texts` should look like.
-    fn token(&mut self, texts: &[String], sense: Sense) -> Result<Vec<f32>, TrainError> {
+    fn token(&mut self, texts: &[String], sense: Medium) -> Result<Vec<f32>, TrainError> {
         let mut out = vec![0.0; self.llm.config().hidden];
         let mut add =
             |word: &[f32], share: f32| out.iter_mut().zip(word).for_each(|(out, x)| *out += share * x);
@@ -82,19 +83,19 @@ const CERTAIN: f32 = 1.3;
 
 /// An adapter of shape (hidden, phrases) that says the phrases themselves, each as loud as the evidence for it.
 pub(super) fn phrases(
-    sense: Sense,
+    sense: Medium,
     [hidden, dim]: [usize; 2],
     vocabulary: &Vocabulary,
     directions: &mut Directions<'_>,
 ) -> Result<Projection, TrainError> {
-    let columns = if sense == Sense::Visual { vocabulary.seen() } else { vocabulary.heard() };
+    let columns = if sense == Medium::Video { vocabulary.seen() } else { vocabulary.heard() };
     if columns.len() != dim {
         return Err(TrainError::run(
             Path::new("model.adapters"),
             format!(
                 "\"vocabulary\" needs embeddings that are the evidence for its {} phrases; {} ones have {dim} values",
                 columns.len(),
-                sense.name()
+                called(sense)
             ),
         ));
     }
@@ -109,8 +110,8 @@ pub(super) fn phrases(
 }
 
 /// The word for what a sense gives.
-fn kind(sense: Sense) -> &'static str {
-    if sense == Sense::Visual { "picture" } else { "sound" }
+fn kind(sense: Medium) -> &'static str {
+    if sense == Medium::Video { "picture" } else { "sound" }
 }
 
 /// Names of the last columns of a feature, which are probabilities.
@@ -130,7 +131,7 @@ impl Named {
 
 /// An adapter of `shape` (hidden, dim) that starts at words.
 pub(super) fn start(
-    sense: Sense,
+    sense: Medium,
     [hidden, dim]: [usize; 2],
     source: &dyn Source,
     directions: &mut Directions<'_>,
@@ -171,7 +172,7 @@ pub(super) fn start(
 /// A feature and what it shows.
 type Example = (Vec<f32>, Vec<String>);
 
-fn examples(sense: Sense, source: &dyn Source, seed: u64) -> Result<Vec<Example>, TrainError> {
+fn examples(sense: Medium, source: &dyn Source, seed: u64) -> Result<Vec<Example>, TrainError> {
     let mut examples = Vec::new();
     for turn in 0..source.len().min(SAMPLES) {
         // Spread over all of them, whatever their order.
@@ -184,12 +185,12 @@ fn examples(sense: Sense, source: &dyn Source, seed: u64) -> Result<Vec<Example>
             Err(error) => return Err(error),
         };
         let Sample { visual, audio, seen, heard, .. } = sample;
-        let (tokens, texts) = if sense == Sense::Visual { (visual, seen) } else { (audio, heard) };
+        let (tokens, texts) = if sense == Medium::Video { (visual, seen) } else { (audio, heard) };
         examples.extend(tokens.into_iter().zip(texts).filter_map(|(token, texts)| Some((token?, texts))));
     }
     if examples.is_empty() {
         return Err(TrainError::Empty {
-            folders: format!("the stage's `data`, with {} features and words for them", sense.name()),
+            folders: format!("the stage's `data`, with {} features and words for them", called(sense)),
             hint: "use adapters = \"random\", or data that tells what its features show: `captions` or `windows`".into(),
         });
     }

@@ -8,8 +8,9 @@ use super::wording::{
     CAPTION, CAPTION_HEARD, CAPTION_SEEN, DENSE, FIRST, GROUND, HEAR, LONGER, LONGEST, NEVER, NEXT, PREVIOUS,
     SEE, UNHEARD, UNSEEN,
 };
-use super::{Dialogue, Happening, Kind, Scene, closed, fill, intervals, perceived, sentence, times};
-use crate::Sense;
+use super::{Dialogue, Happening, Kind, Scene, fill, intervals, perceived, times};
+use crate::Modality;
+use crate::pu_valor::caption::{closed, sentence};
 
 /// Draws the name of an event that the video does not have.
 pub(super) type Absent<'a> = dyn FnMut(&mut ChaCha8Rng) -> Option<String> + 'a;
@@ -26,7 +27,7 @@ pub(super) fn write(
     let mut asked = asked.into_iter().cycle();
     let mut dialogues: Vec<Dialogue> = Vec::with_capacity(count);
     if count > 0 {
-        dialogues.extend(asked.next().map(|event| ground(event, scene, Sense::Both, rng)));
+        dialogues.extend(asked.next().map(|event| ground(event, scene, Modality::Both, rng)));
     }
     while dialogues.len() < count {
         let before = dialogues.len();
@@ -35,8 +36,8 @@ pub(super) fn write(
         for kind in kinds {
             let written = match kind {
                 Kind::Single | Kind::Multi => asked.next().map(|event| {
-                    let sense = [Sense::Both, Sense::Audio, Sense::Visual].choose(rng).copied();
-                    ground(event, scene, sense.unwrap_or(Sense::Both), rng)
+                    let sense = [Modality::Both, Modality::Audio, Modality::Visual].choose(rng).copied();
+                    ground(event, scene, sense.unwrap_or(Modality::Both), rng)
                 }),
                 Kind::Absent => absent(rng).map(|event| never(&event, rng)),
                 Kind::Caption => Some(caption(scene, rng)),
@@ -55,12 +56,12 @@ pub(super) fn write(
 }
 
 /// When it happens, can be heard or can be seen.
-fn ground(event: &Happening<'_>, scene: &Scene<'_>, sense: Sense, rng: &mut ChaCha8Rng) -> Dialogue {
+fn ground(event: &Happening<'_>, scene: &Scene<'_>, sense: Modality, rng: &mut ChaCha8Rng) -> Dialogue {
     let name = event.first.event();
     let (templates, nowhere): (&[&str], &[&str]) = match sense {
-        Sense::Both => (&GROUND, &NEVER),
-        Sense::Audio => (&HEAR, &UNHEARD),
-        Sense::Visual => (&SEE, &UNSEEN),
+        Modality::Both => (&GROUND, &NEVER),
+        Modality::Audio => (&HEAR, &UNHEARD),
+        Modality::Visual => (&SEE, &UNSEEN),
     };
     let found: Vec<usize> = event
         .segments
@@ -87,9 +88,9 @@ fn caption(scene: &Scene<'_>, rng: &mut ChaCha8Rng) -> Dialogue {
     let index = rng.random_range(0..scene.timeline.segments.len());
     let segment = scene.segment(index);
     let templates: &[&str] = match segment.modality {
-        Sense::Both => &CAPTION,
-        Sense::Audio => &CAPTION_HEARD,
-        Sense::Visual => &CAPTION_SEEN,
+        Modality::Both => &CAPTION,
+        Modality::Audio => &CAPTION_HEARD,
+        Modality::Visual => &CAPTION_SEEN,
     };
     let question = fill(templates, &[("{times}", &times(index))], rng);
     Dialogue { kind: Kind::Caption, question, answer: sentence(&segment.caption) }

@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::paper::Absent;
 use super::{Dialogue, Kind, Scene};
-use crate::Sense;
+use crate::Modality;
+use crate::pu_valor::caption::closed;
 
 /// Asks for everything that happens.
 pub const DETECT: &str = "What happens, and when?";
@@ -26,15 +27,6 @@ pub fn ground_question(event: &str) -> String {
     format!("At which intervals in the video can we observe {event}, in terms of both visuals and audio?")
 }
 
-/// `seen and heard`, `seen` or `heard`.
-pub fn evidence(modality: Sense) -> &'static str {
-    match modality {
-        Sense::Both => "seen and heard",
-        Sense::Visual => "seen",
-        Sense::Audio => "heard",
-    }
-}
-
 /// One event of an answer: from when, to when (two digits or tokens), what, and which senses tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
@@ -45,21 +37,21 @@ pub struct Told {
     /// The event's name.
     pub event: String,
     /// Which senses tell.
-    pub modality: Sense,
+    pub modality: Modality,
 }
 
 /// `From 20 to 55, a dog, seen and heard. From 60 to 80, a violin, heard.`
 pub fn detect_answer(told: &[Told]) -> String {
-    let tell = |t: &Told| format!("From {} to {}, {}, {}.", t.start, t.end, t.event, evidence(t.modality));
+    let tell = |t: &Told| format!("From {} to {}, {}, {}.", t.start, t.end, t.event, t.modality.said());
     let sentences: Vec<String> = told.iter().map(tell).collect();
     if sentences.is_empty() { NOTHING.into() } else { sentences.join(" ") }
 }
 
 /// `From 20 to 55, seen and heard, and from 57 to 99, heard.`
 pub fn ground_answer(told: &[Told]) -> String {
-    let tell = |t: &Told| format!("from {} to {}, {}", t.start, t.end, evidence(t.modality));
+    let tell = |t: &Told| format!("from {} to {}, {}", t.start, t.end, t.modality.said());
     let parts: Vec<String> = told.iter().map(tell).collect();
-    if parts.is_empty() { ABSENT.into() } else { super::closed(&parts.join(", and ")) }
+    if parts.is_empty() { ABSENT.into() } else { closed(&parts.join(", and ")) }
 }
 
 /// Repeats one detection and three groundings, one of them absent, until there are `count`.

@@ -199,14 +199,14 @@ fn the_small_set_speaks_as_the_small_model_was_taught() -> Result<(), PuValorErr
         event: event.into(),
         modality,
     };
-    let both = told("20", "55", "a dog", Sense::Both);
-    let heard = told("60", "80", "a violin", Sense::Audio);
+    let both = told("20", "55", "a dog", Modality::Both);
+    let heard = told("60", "80", "a violin", Modality::Audio);
     assert_eq!(
         small::detect_answer(&[both.clone(), heard.clone()]),
         "From 20 to 55, a dog, seen and heard. From 60 to 80, a violin, heard."
     );
     assert_eq!(
-        small::ground_answer(&[both, told("57", "99", "a dog", Sense::Audio)]),
+        small::ground_answer(&[both, told("57", "99", "a dog", Modality::Audio)]),
         "From 20 to 55, seen and heard, and from 57 to 99, heard."
     );
     assert_eq!(small::detect_answer(&[]), "Nothing happens.");
@@ -233,13 +233,13 @@ fn all_kinds_of_dialogues_are_written() -> Result<(), PuValorError> {
 
 #[test]
 fn captions_become_parts_of_sentences_and_sentences() {
-    let phrase = dialogue::phrase;
+    let phrase = caption::phrase;
     assert_eq!(phrase("A man  plays the guitar."), "a man plays the guitar");
     assert_eq!(phrase("Anna sings!"), "Anna sings");
     assert_eq!(phrase(" The end </s> of <s0> it. "), "the end /s of s0 it");
-    assert_eq!(dialogue::sentence("élan is shown"), "Élan is shown.");
-    assert_eq!(dialogue::sentence("Is it?"), "Is it?");
-    assert_eq!(dialogue::sentence("  "), "");
+    assert_eq!(caption::sentence("élan is shown"), "Élan is shown.");
+    assert_eq!(caption::sentence("Is it?"), "Is it?");
+    assert_eq!(caption::sentence("  "), "");
 }
 
 #[test]

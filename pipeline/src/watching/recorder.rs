@@ -5,52 +5,20 @@ use std::sync::Arc;
 use avicuna_models::localizer::{LocalizerError, WindowAnswer};
 
 use super::record::Record;
+use super::settled::{Fate, Settled};
 use crate::answer::{self, Asked, Inquiry, Reader, Voices};
-use crate::control::StreamMetrics;
-use crate::coverage::{Held, Ledger, LedgerConfig, Outcome, Span};
+use crate::coverage::{Coverage, Held, Ledger, LedgerConfig, Span};
 use crate::outbox::Whole;
 use crate::record::{
-    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Instant, Latency, Phase, Run,
-    WindowFate, WindowRecord,
+    Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Run, WindowFate, WindowRecord,
 };
+use crate::stream::StreamId;
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::{Seen, TrackConfig, Tracker, WindowFacts};
-use crate::window::StreamId;
-
-/// What became of one window, or of several that held nothing.
-#[derive(Debug)]
-pub(super) enum Fate {
-    /// The model answered.
-    Answered(WindowAnswer),
-    /// The model could not.
-    Failed(LocalizerError),
-    /// It was given up for lack of time.
-    Shed(&'static str),
-    /// There was nothing in it.
-    Blind {
-        /// How many windows.
-        windows: u64,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// A window and what became of it.
-#[derive(Debug)]
-pub(super) struct Settled {
-    /// Which; of several blind ones `end` is the end of the last.
-    pub facts: WindowFacts,
-    /// Where it really ends: before `facts.end` when the stream ended inside it.
-    pub until: StreamTime,
-    /// Why something was missing in it.
-    pub missing: Option<String>,
-    /// What became of it.
-    pub fate: Fate,
-}
 
 /// Makes a stream's records.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub struct Recorder {
     stream: StreamId,
     inquiries: Vec<Inquiry>,
     reader: Arc<Reader>,
@@ -65,8 +33,6 @@ pub(super) struct Recorder {
     /// Made with the first window.
     tracker: Option<Tracker>,
     ledger: Ledger,
-    /// What became of windows, until it is taken.
-    windows: Vec<WindowRecord>,
 }
 
 impl Recorder {
@@ -90,7 +56,6 @@ impl Recorder {
             is_disturbed: false,
             tracker: None,
             ledger,
-            windows: Vec::new(),
         }
     }
 
@@ -114,7 +79,7 @@ impl Recorder {
     }
 
     /// The run, if it has told all of a recording for the first time.
-    pub fn whole(&self) -> Option<Whole> {
+    pub(crate) fn whole(&self) -> Option<Whole> {
         match self.run {
             Some(Run::Replay { interruptions }) if !self.live && !self.repeats && !self.is_disturbed => {
                 Some(Whole { recording: self.stream.to_string(), interruptions })
@@ -128,8 +93,8 @@ impl Recorder {
         !(self.repeats && self.is_disturbed)
     }
 
-    /// Takes the next window. Windows come in the order of their index.
-    pub fn settle(&mut self, settled: Settled, metrics: &StreamMetrics<'_>) -> Vec<Record> {
+    /// Takes the next window: what is told of it, and all that became of it. Windows come in the order of their index.
+    pub fn settle(&mut self, settled: Settled) -> (Vec<Record>, WindowRecord) {
         let Settled { facts, until, missing, fate } = settled;
         let span = Span { start: facts.start, end: facts.end, until, anchor: facts.anchor };
         let held = Held { audio: facts.audio, video: facts.visual, missing };
@@ -138,59 +103,46 @@ impl Recorder {
         let mut window = window_record(&facts, told, reason);
         let (outcome, events) = match fate {
             Fate::Answered(answer) => {
-                metrics.windows("answered", 1);
-                let localizations = self.read(&answer, &facts, metrics, &mut records, &mut window.answers);
+                let localizations = self.read(&answer, &facts, &mut records, &mut window.answers);
                 let tracker = self.tracker(&facts);
-                (Outcome::Watched(held), tracker.observe(&Seen { window: facts, localizations }))
+                (Coverage::Watched(held), tracker.observe(&Seen { window: facts, localizations }))
             }
             Fate::Failed(error) => {
-                metrics.windows("failed", 1);
                 self.disturb();
                 let message = format!("window {}: {error}", facts.id);
-                records.push(self.error(kind(&error), message, None, metrics));
+                records.push(self.error(kind(&error), message, None));
                 let reason = format!("failed: {error}");
-                (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
+                (Coverage::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
             Fate::Shed(reason) => {
-                metrics.windows("shed", 1);
                 self.disturb();
                 let reason = format!("shed: {reason}");
-                (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
+                (Coverage::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
-            Fate::Blind { windows, reason } => {
-                metrics.windows("blind", windows);
+            Fate::Blind { windows: _, reason } => {
                 let held = Held::nothing(reason.clone());
                 let reason = format!("blind: {reason}");
-                (Outcome::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
+                (Coverage::NotWatched { held, reason }, self.tracker(&facts).blind(facts.start, facts.end))
             }
         };
-        self.windows.push(window);
-        self.add_events(events, metrics, &mut records);
+        self.add_events(events, &mut records);
         let spans = self.ledger.settle(span, outcome);
         self.add_coverage(spans, &mut records);
-        records
-    }
-
-    /// What became of the windows since the last call.
-    pub fn take_windows(&mut self) -> Vec<WindowRecord> {
-        std::mem::take(&mut self.windows)
+        (records, window)
     }
 
     /// The stream is over at `end`.
-    pub fn finish(&mut self, end: StreamTime, metrics: &StreamMetrics<'_>) -> Vec<Record> {
+    pub fn finish(&mut self, end: StreamTime) -> Vec<Record> {
         let mut records = Vec::new();
         let events = self.tracker.as_mut().map(|tracker| tracker.finish(end)).unwrap_or_default();
-        self.add_events(events, metrics, &mut records);
+        self.add_events(events, &mut records);
         let spans = self.ledger.finish(end);
         self.add_coverage(spans, &mut records);
         records
     }
 
-    fn add_events(&self, events: Vec<EventRecord>, metrics: &StreamMetrics<'_>, records: &mut Vec<Record>) {
-        for event in events.into_iter().filter(|_| self.tells()) {
-            metrics.event(phase(event.phase));
-            records.push(Record::Event(event));
-        }
+    fn add_events(&self, events: Vec<EventRecord>, records: &mut Vec<Record>) {
+        records.extend(events.into_iter().filter(|_| self.tells()).map(Record::Event));
     }
 
     fn add_coverage(&self, spans: Vec<CoverageRecord>, records: &mut Vec<Record>) {
@@ -200,14 +152,7 @@ impl Recorder {
     }
 
     /// An error record of this stream.
-    pub fn error(
-        &self,
-        kind: ErrorKind,
-        message: impl Into<String>,
-        detail: Option<String>,
-        metrics: &StreamMetrics<'_>,
-    ) -> Record {
-        metrics.error(kind);
+    pub fn error(&self, kind: ErrorKind, message: impl Into<String>, detail: Option<String>) -> Record {
         Record::Error(ErrorRecord::new(&self.stream, UtcTime::now(), kind, message, detail))
     }
 
@@ -215,7 +160,6 @@ impl Recorder {
         &self,
         answer: &WindowAnswer,
         facts: &WindowFacts,
-        metrics: &StreamMetrics<'_>,
         records: &mut Vec<Record>,
         told: &mut Vec<Answered>,
     ) -> Vec<answer::Localization> {
@@ -233,18 +177,12 @@ impl Recorder {
             });
             localizations.extend(reading.localizations);
             if !reading.unparsed.is_empty() {
-                metrics.unparsed();
                 let message = format!(
                     "window {}: a part of the answer to {} follows no rule",
                     facts.id,
                     shown(&inquiry.asked)
                 );
-                records.push(self.error(
-                    ErrorKind::Parse,
-                    message,
-                    Some(reading.unparsed.join("\n")),
-                    metrics,
-                ));
+                records.push(self.error(ErrorKind::Parse, message, Some(reading.unparsed.join("\n"))));
             }
         }
         localizations
@@ -274,24 +212,12 @@ impl Recorder {
     }
 }
 
-impl Fate {
-    /// In the words of a window's record; `missing` is what an answered one lacked.
-    fn told(&self, missing: Option<&str>) -> (WindowFate, Option<String>) {
-        match self {
-            Self::Answered(_) => (WindowFate::Answered, missing.map(str::to_owned)),
-            Self::Failed(error) => (WindowFate::Failed, Some(error.to_string())),
-            Self::Shed(reason) => (WindowFate::Shed, Some((*reason).to_owned())),
-            Self::Blind { reason, .. } => (WindowFate::Blind, Some(reason.clone())),
-        }
-    }
-}
-
 fn window_record(facts: &WindowFacts, fate: WindowFate, reason: Option<String>) -> WindowRecord {
     WindowRecord {
         id: facts.id.to_string(),
         stream_id: facts.id.stream.to_string(),
-        start: Instant::new(facts.start, facts.anchor),
-        end: Instant::new(facts.end, facts.anchor),
+        start: facts.anchor.instant(facts.start),
+        end: facts.anchor.instant(facts.end),
         fate,
         reason,
         audio: facts.audio,
@@ -307,31 +233,11 @@ fn shown(asked: &Asked) -> String {
     }
 }
 
-fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Started => "started",
-        Phase::Updated => "updated",
-        Phase::Ended => "ended",
-    }
-}
-
 /// What kind of trouble a failure of the model is.
 fn kind(error: &LocalizerError) -> ErrorKind {
     if matches!(error, LocalizerError::Encoder(_) | LocalizerError::Sample { .. }) {
         ErrorKind::Encode
     } else {
         ErrorKind::Llm
-    }
-}
-
-/// The times of a window's record: `decode` before it was closed, the model's, and everything since.
-pub(super) fn latency(decode: f64, answer: Option<&WindowAnswer>, closed: std::time::Instant) -> Latency {
-    let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
-    let timing = answer.map(|answer| &answer.timing);
-    Latency {
-        decode,
-        encode: timing.map_or(0.0, |timing| ms(timing.encode)),
-        llm: timing.map_or(0.0, |timing| ms(timing.llm)),
-        total: ms(closed.elapsed()),
     }
 }

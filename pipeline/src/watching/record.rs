@@ -22,7 +22,7 @@ pub enum Record {
 
 impl Record {
     /// As it goes into the outbox.
-    pub(super) fn message(&self) -> Message {
+    pub(crate) fn message(&self) -> Message {
         match self {
             Self::Event(event) => event.message(),
             Self::Coverage { record, run } => record.message(*run),
@@ -32,7 +32,7 @@ impl Record {
 }
 
 /// For the message of an event's first record: its stream, and the seconds from the capture of its start to `at`.
-pub(super) fn onset(message: &Message, at: UtcTime) -> Option<(String, f64)> {
+pub(crate) fn onset(message: &Message, at: UtcTime) -> Option<(String, f64)> {
     if message.topic != Topic::Events {
         return None;
     }

@@ -1,4 +1,4 @@
-//! One stream watched to its end without outbox and sink: what `avicuna localize` does.
+//! One stream watched to its end without outbox and sink: what `avicuna localize` and the evaluation do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,6 @@ use avicuna_models::localizer::Localizer;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ask::Asker;
 use super::engine::Engine;
 use super::model;
 use super::plan::Plan;
@@ -17,6 +16,9 @@ use super::stream::Heard;
 use crate::control::Control;
 use crate::schedule::ScheduleConfig;
 use crate::source::End;
+
+/// Windows that wait for the model: there is one stream, and a batch is full with them.
+const QUEUE: usize = 4;
 
 /// What was seen and heard.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +36,6 @@ pub struct Watched {
 pub async fn watch(
     plan: Plan,
     localizer: impl Into<Arc<Localizer>>,
-    schedule: ScheduleConfig,
     control: Arc<Control>,
     mut on_record: impl FnMut(&Record),
     stop: CancellationToken,
@@ -44,11 +45,10 @@ pub async fn watch(
     let mut engine = Engine::start(
         vec![plan],
         model::of(localizer.into()),
-        schedule,
+        ScheduleConfig { queue_per_stream: QUEUE, ..ScheduleConfig::default() },
         control,
         publisher,
         Some(said),
-        &Asker::default(),
     );
     let mut records = Vec::new();
     let collect = async {

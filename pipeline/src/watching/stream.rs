@@ -3,24 +3,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use avicuna_models::localizer::{Question, WindowAnswer};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ask::Recall;
 use super::model::Answered;
 use super::plan::{ModelFacts, Plan};
 use super::publisher::{Parcel, Publisher};
+use super::recall::Recall;
 use super::record::Record;
-use super::recorder::{Fate, Recorder, Settled, latency};
-use crate::control::{Control, StreamBoard, StreamMetrics, StreamState};
+use super::recorder::Recorder;
+use super::settled::{Fate, Pending, Settled};
+use crate::control::{Control, StreamBoard, StreamMetrics};
 use crate::outbox::Whole;
-use crate::record::{ErrorKind, Latency, Presence, StreamPhase, StreamRecord};
+use crate::record::{ErrorKind, StreamPhase, StreamRecord, WindowRecord};
 use crate::schedule::{Job, Scheduler};
 use crate::source::failure::{Failure, Kind};
 use crate::source::{End, SourceEvent};
+use crate::stream::StreamState;
 use crate::timeline::{StreamTime, UtcTime};
 use crate::track::{InOrder, WindowFacts};
 use crate::window::{Assembler, Closed, SpecError, Window};
@@ -32,7 +33,7 @@ const STOPPING: &str = "the daemon was stopped before the model came to it";
 
 /// What all streams share.
 #[derive(Debug, Clone)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     pub control: Arc<Control>,
     pub scheduler: Scheduler,
     pub publisher: Publisher,
@@ -54,19 +55,9 @@ pub struct Heard {
     pub answer: WindowAnswer,
 }
 
-/// A window that the model has not answered yet.
-#[derive(Debug)]
-struct Pending {
-    facts: WindowFacts,
-    until: StreamTime,
-    missing: Option<String>,
-    last_capture: UtcTime,
-    closed: Instant,
-}
-
 /// A stream being watched.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     shared: Shared,
     plan: Plan,
     questions: Vec<Question>,
@@ -84,6 +75,8 @@ pub(super) struct Stream {
     told: Option<StreamPhase>,
     /// States to be told.
     states: Vec<StreamRecord>,
+    /// What became of windows, to be told.
+    windows: Vec<WindowRecord>,
     /// Its recorder knows which run this is.
     has_begun: bool,
 }
@@ -91,10 +84,9 @@ pub(super) struct Stream {
 impl Stream {
     /// A stream that has not begun.
     pub fn new(plan: Plan, shared: Shared) -> Result<Self, SpecError> {
-        let max_new_tokens = shared.model.max_new_tokens;
         let inquiries = (shared.model.inquire)(&plan.questions);
-        let texts = inquiries.iter().map(|inquiry| inquiry.text.clone());
-        let questions = texts.map(|text| Question { text, max_new_tokens }).collect();
+        let questions =
+            inquiries.iter().map(|inquiry| inquiry.question(shared.model.max_new_tokens)).collect();
         let reader = shared.model.reader.clone();
         let recorder = Recorder::new(plan.stream.clone(), inquiries, reader, plan.track, plan.live);
         Ok(Self {
@@ -108,6 +100,7 @@ impl Stream {
             trouble: None,
             told: None,
             states: Vec::new(),
+            windows: Vec::new(),
             has_begun: false,
             shared,
             plan,
@@ -147,7 +140,7 @@ impl Stream {
     pub async fn fail(&mut self, failure: &Failure) {
         let message = failure.to_string();
         tracing::error!(stream = %self.plan.stream, message, "a stream failed; others go on");
-        let record = self.recorder.error(ErrorKind::Source, message.clone(), None, &self.metrics());
+        let record = self.recorder.error(ErrorKind::Source, message.clone(), None);
         self.ended = Some(End::Failed(failure.clone()));
         self.publish(vec![record]).await;
         self.finish("the stream failed").await;
@@ -164,9 +157,8 @@ impl Stream {
         for index in outstanding {
             records.extend(self.settle(index, Fate::Shed(reason)));
         }
-        let metrics = self.shared.control.metrics.stream(self.plan.stream.as_str());
-        records.extend(self.recorder.finish(self.end, &metrics));
-        metrics.up(false);
+        records.extend(self.recorder.finish(self.end));
+        self.metrics().up(false);
         self.send(records, self.recorder.whole()).await;
     }
 
@@ -250,7 +242,7 @@ impl Stream {
             Kind::Decode | Kind::Truncated => ErrorKind::Decode,
             _ => ErrorKind::Source,
         };
-        vec![self.recorder.error(kind, failure.to_string(), None, &self.metrics())]
+        vec![self.recorder.error(kind, failure.to_string(), None)]
     }
 
     /// Hands a window to the model; of a live stream, windows may be shed to make room, of others it waits for room.
@@ -258,7 +250,7 @@ impl Stream {
         let index = window.id.index;
         self.end = self.end.max(window.until);
         self.order.expect(index);
-        self.pending.insert(index, self.pending(&window));
+        self.pending.insert(index, Pending::new(&window, self.shared.model.name.clone()));
         self.shared.recall.remember(&window, self.plan.recall);
         let job = Job { window, questions: self.questions.clone(), live: self.plan.live, behind: false };
         let submitted = tokio::select! {
@@ -283,63 +275,33 @@ impl Stream {
     /// Something became of a window; the records of all that can be settled now, in order.
     fn settle(&mut self, index: u64, fate: Fate) -> Vec<Record> {
         let Some(pending) = self.pending.remove(&index) else { return Vec::new() };
-        let Pending { mut facts, until, missing, last_capture, closed } = pending;
-        let answer = if let Fate::Answered(answer) = &fate { Some(answer) } else { None };
-        facts.latency = latency(facts.latency.decode, answer, closed);
-        if let (Some(heard), Some(answer)) = (&self.shared.heard, answer) {
+        self.metrics().lag(pending.lag());
+        let settled = pending.settled(fate);
+        if let (Some(heard), Fate::Answered(answer)) = (&self.shared.heard, &settled.fate) {
             // Who does not listen any more wants no more.
-            let _over = heard.send(Heard { window: facts.clone(), answer: answer.clone() });
+            let _over = heard.send(Heard { window: settled.facts.clone(), answer: answer.clone() });
         }
-        // A file read faster than it plays has capture times to come.
-        self.metrics().lag(UtcTime::now().seconds_since(last_capture).max(0.0));
-        self.in_order(index, Settled { facts, until, missing, fate })
+        self.in_order(index, settled)
     }
 
     fn blind(&mut self, closed: Closed) -> Vec<Record> {
-        let Closed::Blind { id, windows, start, end, anchor, clock, reason, closed } = closed else {
-            return Vec::new();
-        };
-        let index = id.index;
-        self.end = self.end.max(end);
-        let facts = WindowFacts {
-            id,
-            start,
-            end,
-            anchor,
-            clock,
-            av_offset_ms: None,
-            audio: Presence::Missing,
-            visual: Presence::Missing,
-            held: Vec::new(),
-            latency: latency(0.0, None, closed),
-            model: self.shared.model.name.clone(),
-        };
+        let Some(settled) = Settled::blind(closed, self.shared.model.name.clone()) else { return Vec::new() };
+        let index = settled.facts.id.index;
+        self.end = self.end.max(settled.until);
         self.order.expect(index);
-        self.in_order(
-            index,
-            Settled { facts, until: end, missing: None, fate: Fate::Blind { windows, reason } },
-        )
+        self.in_order(index, settled)
     }
 
     fn in_order(&mut self, index: u64, settled: Settled) -> Vec<Record> {
-        let metrics = self.shared.control.metrics.stream(self.plan.stream.as_str());
-        let settled = self.order.settle(index, settled);
-        settled.into_iter().flat_map(|settled| self.recorder.settle(settled, &metrics)).collect()
-    }
-
-    fn pending(&self, window: &Window) -> Pending {
-        let mut reasons: Vec<&str> =
-            [&window.visual.reason, &window.audio.reason].into_iter().flatten().map(String::as_str).collect();
-        reasons.dedup();
-        let decode = (UtcTime::now().seconds_since(window.last_capture) * 1e3).max(0.0);
-        let latency = Latency { decode, ..Latency::default() };
-        Pending {
-            facts: WindowFacts::of(window, latency, self.shared.model.name.clone()),
-            until: window.until,
-            missing: (!reasons.is_empty()).then(|| reasons.join("; ")),
-            last_capture: window.last_capture,
-            closed: window.closed,
+        let mut records = Vec::new();
+        for settled in self.order.settle(index, settled) {
+            let (fate, windows) = settled.fate.counted();
+            self.metrics().windows(fate, windows);
+            let (told, window) = self.recorder.settle(settled);
+            records.extend(told);
+            self.windows.push(window);
         }
+        records
     }
 
     async fn publish(&mut self, records: Vec<Record>) {
@@ -347,12 +309,29 @@ impl Stream {
     }
 
     async fn send(&mut self, records: Vec<Record>, whole: Option<Whole>) {
-        let windows = self.recorder.take_windows();
+        self.count(&records);
+        let windows = std::mem::take(&mut self.windows);
         let streams = std::mem::take(&mut self.states);
         let parcel = Parcel { records, repeats: self.recorder.repeats(), whole, windows, streams };
         if !self.shared.publisher.send(parcel).await {
             // The daemon ends for the same reason and says why.
             tracing::debug!(stream = %self.plan.stream, "nobody takes records any more");
+        }
+    }
+
+    fn count(&self, records: &[Record]) {
+        let metrics = self.metrics();
+        for record in records {
+            match record {
+                Record::Event(event) => metrics.event(event.phase),
+                Record::Error(error) => {
+                    metrics.error(error.kind);
+                    if error.kind == ErrorKind::Parse {
+                        metrics.unparsed();
+                    }
+                }
+                Record::Coverage { .. } => {}
+            }
         }
     }
 

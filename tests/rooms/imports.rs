@@ -1,32 +1,30 @@
-//! The rooms of this crate: which module imports which, and that no way along imports leads back.
+//! Which module of a crate imports which, as its sources say it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::root;
+
 /// A module by its names from the crate's root on.
-type Module = Vec<String>;
+pub type Module = Vec<String>;
 
 /// The modules of one folder, with those beside them that they import and a file that does.
-type Graph = BTreeMap<String, BTreeMap<String, PathBuf>>;
-
-fn src() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
+pub type Graph = BTreeMap<String, BTreeMap<String, PathBuf>>;
 
 /// All sources with their modules, but for tests in files of their own.
-fn sources() -> Vec<(PathBuf, Module)> {
-    let mut folders = vec![src()];
+fn sources(src: &Path) -> Vec<(PathBuf, Module)> {
+    let mut folders = vec![src.to_owned()];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder of sources") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() {
+            if path.is_dir() && !path.ends_with("tests") {
                 folders.push(path);
             } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
-                let below = path.strip_prefix(src()).expect("it is below").with_extension("");
+                let below = path.strip_prefix(src).expect("it is below").with_extension("");
                 let mut module: Module =
                     below.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-                if module.last().is_some_and(|name| name == "mod" || name == "lib") {
+                if module.last().is_some_and(|name| ["mod", "lib", "main"].contains(&name.as_str())) {
                     module.pop();
                 }
                 found.push((path, module));
@@ -97,8 +95,23 @@ fn tree<'a>(text: &'a str, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>
     rest
 }
 
-/// The module that `path` in `module` names, or is in.
-fn target(path: &[String], module: &[String], known: &BTreeSet<Module>) -> Module {
+/// What a module hands on from those inside it: a name, and where it is from.
+type HandedOn = BTreeMap<Module, BTreeMap<String, Vec<String>>>;
+
+/// The names that `code` takes from modules inside its own.
+fn handed_on(code: &str) -> BTreeMap<String, Vec<String>> {
+    let mut names = Vec::new();
+    for line in ["use ", "pub use ", "pub(crate) use ", "pub(super) use "] {
+        for (at, _) in code.match_indices(&format!("\n{line}")) {
+            tree(&code[at + 1 + line.len()..], &mut Vec::new(), &mut names);
+        }
+    }
+    let own = |path: Vec<String>| path.into_iter().filter(|name| name != "self").collect::<Vec<_>>();
+    names.into_iter().map(own).filter_map(|path| Some((path.last()?.clone(), path))).collect()
+}
+
+/// The module that `path` in `module` names, or is in: where a thing is defined, though a module above hands it on.
+fn target(path: &[String], module: &[String], known: &BTreeSet<Module>, handed: &HandedOn) -> Module {
     let mut target = module.to_vec();
     for name in path {
         match name.as_str() {
@@ -109,25 +122,37 @@ fn target(path: &[String], module: &[String], known: &BTreeSet<Module>) -> Modul
             "self" => {}
             name => {
                 target.push(name.to_owned());
-                if !known.contains(&target) {
-                    target.pop();
-                    break;
+                if known.contains(&target) {
+                    continue;
                 }
+                target.pop();
+                let from = handed.get(&target).and_then(|names| names.get(name));
+                let inside = |path: &&Vec<String>| {
+                    path.len() > 1 && known.contains(&[&target[..], &path[..1]].concat())
+                };
+                return match from.filter(inside) {
+                    Some(from) => self::target(from, &target, known, handed),
+                    None => target,
+                };
             }
         }
     }
     target
 }
 
-/// For each folder, by its module, which of the modules in it import which.
-fn graphs() -> BTreeMap<Module, Graph> {
-    let sources = sources();
-    let known: BTreeSet<Module> = sources.iter().map(|(_, module)| module.clone()).collect();
+/// For each folder of `src`, by its module, which of the modules in it import which.
+pub fn graphs(src: &Path) -> BTreeMap<Module, Graph> {
+    let read = |(path, module)| {
+        let text = std::fs::read_to_string(&path).expect("a source");
+        (path, module, code(&text))
+    };
+    let sources: Vec<(PathBuf, Module, String)> = sources(src).into_iter().map(read).collect();
+    let known: BTreeSet<Module> = sources.iter().map(|(_, module, _)| module.clone()).collect();
+    let handed = sources.iter().map(|(_, module, code)| (module.clone(), handed_on(code))).collect();
     let mut graphs: BTreeMap<Module, Graph> = BTreeMap::new();
-    for (path, module) in &sources {
-        let text = std::fs::read_to_string(path).expect("a source");
-        for named in paths(&code(&text)) {
-            let target = target(&named, module, &known);
+    for (path, module, code) in &sources {
+        for named in paths(code) {
+            let target = target(&named, module, &known, &handed);
             let shared = module.iter().zip(&target).take_while(|(a, b)| a == b).count();
             // A module and those inside it are one room.
             let (Some(from), Some(to)) = (module.get(shared), target.get(shared)) else { continue };
@@ -138,8 +163,14 @@ fn graphs() -> BTreeMap<Module, Graph> {
     graphs
 }
 
+/// The modules at the root of `src`.
+pub fn rooms(src: &Path) -> BTreeSet<String> {
+    let sources = sources(src).into_iter();
+    sources.filter_map(|(_, module)| (module.len() == 1).then(|| module[0].clone())).collect()
+}
+
 /// A way along imports from `from` to `to`, both included.
-fn way(graph: &Graph, from: &str, to: &str) -> Option<Vec<String>> {
+pub fn way(graph: &Graph, from: &str, to: &str) -> Option<Vec<String>> {
     let mut before: BTreeMap<&str, &str> = BTreeMap::new();
     let mut open = vec![from];
     while let Some(at) = open.pop() {
@@ -168,51 +199,13 @@ fn way(graph: &Graph, from: &str, to: &str) -> Option<Vec<String>> {
 }
 
 /// A way with the files that make it.
-fn told(graph: &Graph, way: &[String]) -> String {
+pub fn told(graph: &Graph, way: &[String]) -> String {
     let mut told = way.first().cloned().unwrap_or_default();
     for pair in way.windows(2) {
-        let file = graph[&pair[0]][&pair[1]].strip_prefix(src()).expect("it is below").display();
+        let file = graph[&pair[0]][&pair[1]].strip_prefix(root()).expect("it is below").display();
         told += &format!(" -> {} ({file})", pair[1]);
     }
     told
-}
-
-#[test]
-fn no_way_along_imports_leads_back() {
-    let mut circles = Vec::new();
-    for (folder, graph) in graphs() {
-        for module in graph.keys() {
-            if let Some(way) = way(&graph, module, module) {
-                circles.push(format!("src/{}: {}", folder.join("/"), told(&graph, &way)));
-            }
-        }
-    }
-    assert!(circles.is_empty(), "modules import each other in a circle:\n{}", circles.join("\n"));
-}
-
-#[test]
-fn rooms_know_nothing_of_what_lies_above_them() {
-    let graphs = graphs();
-    let graph = &graphs[&Vec::new()];
-    for (below, above) in [
-        ("tensors", "checkpoint"),
-        ("tensors", "fetch"),
-        ("manifest", "fetch"),
-        ("manifest", "localizer"),
-        ("llm", "checkpoint"),
-        ("llm", "fetch"),
-        ("llm", "localizer"),
-        ("checkpoint", "fetch"),
-    ] {
-        if let Some(way) = way(graph, below, above) {
-            panic!("{below} must not know {above}: {}", told(graph, &way));
-        }
-    }
-    for (module, imported) in
-        [("fetch", "manifest"), ("checkpoint", "manifest"), ("checkpoint", "tensors"), ("llm", "tensors")]
-    {
-        assert!(graph[module].contains_key(imported), "{module} imports {imported}, which was not seen");
-    }
 }
 
 #[test]
@@ -232,10 +225,25 @@ fn imports_are_read_in_every_form() {
         .map(|(from, to)| (from.to_owned(), to.to_owned()))
         .into_iter()
         .fold(Graph::new(), |mut graph, (from, to)| {
-            graph.entry(from).or_default().insert(to, src().join("x.rs"));
+            graph.entry(from).or_default().insert(to, root().join("x.rs"));
             graph
         });
     let circle = way(&graph, "a", "a").expect("there is one");
     assert_eq!(told(&graph, &circle), "a -> b (x.rs) -> c (x.rs) -> a (x.rs)");
     assert_eq!(way(&graph, "d", "a"), None);
+}
+
+#[test]
+fn what_is_handed_on_is_traced_to_where_it_is_defined() {
+    let module = |path: &str| path.split("::").map(str::to_owned).collect::<Module>();
+    let known = ["a", "a::b", "a::b::c", "a::d"].map(module).into_iter().collect();
+    let handed = HandedOn::from([
+        (module("a"), handed_on("\nmod b;\npub use self::b::{One, Two};\nuse std::fmt;")),
+        (module("a::b"), handed_on("\npub use c::Two;")),
+    ]);
+    let target = |path: &str| target(&module(path), &module("a::d"), &known, &handed).join("::");
+    assert_eq!(target("super::One"), "a::b");
+    assert_eq!(target("super::Two"), "a::b::c");
+    assert_eq!(target("super::Three"), "a");
+    assert_eq!(target("super::fmt"), "a");
 }

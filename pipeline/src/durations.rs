@@ -7,26 +7,26 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serializer};
 
 /// Reads a duration; the message says how one is written.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let parsed = SpanParser::new().parse_unsigned_duration(text.trim());
     parsed.map_err(|_| format!("\"{text}\" is no duration; write it as \"20s\", \"500ms\" or \"1m 30s\""))
 }
 
 /// Writes a duration so that [`parse`] reads it back.
-pub(super) fn print(duration: &Duration) -> String {
+pub(crate) fn print(duration: &Duration) -> String {
     SpanPrinter::new().unsigned_duration_to_string(duration)
 }
 
-pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&print(duration))
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 /// For durations that need not be there.
-pub(super) mod optional {
+pub(crate) mod optional {
     use super::*;
 
     pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {

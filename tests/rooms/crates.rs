@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::root;
+
 /// A crate's folder, its name, and all that it may import of this workspace. A crate imports only what stands above it.
-const ROOMS: [(&str, &str, &[&str]); 8] = [
+pub const ROOMS: [(&str, &str, &[&str]); 8] = [
     ("models", "avicuna-models", &[]),
     ("pipeline", "avicuna-pipeline", &["avicuna-models"]),
     ("plugins", "gst-plugin-avicuna", &["avicuna-models", "avicuna-pipeline"]),
@@ -34,10 +36,6 @@ const ROOMS: [(&str, &str, &[&str]); 8] = [
 
 /// Where cargo looks for sources in a crate's folder.
 const SOURCES: [&str; 5] = ["src", "tests", "examples", "benches", "build.rs"];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn manifest(folder: &str) -> Table {
     let path = root().join(folder).join("Cargo.toml");

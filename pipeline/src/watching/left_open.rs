@@ -6,7 +6,7 @@ use crate::outbox::{Message, Outbox, OutboxError};
 use crate::record::{EventRecord, Phase};
 
 /// An `ended` for each, with the times that consumers know. Blocks on the disk.
-pub(super) fn ends(outbox: &Outbox) -> Result<Vec<Record>, OutboxError> {
+pub(crate) fn ends(outbox: &Outbox) -> Result<Vec<Record>, OutboxError> {
     let ends: Vec<Record> = outbox.left_open()?.iter().filter_map(end).map(Record::Event).collect();
     if !ends.is_empty() {
         tracing::info!(events = ends.len(), "an earlier run left events open; they are ended now");

@@ -7,13 +7,14 @@ use tempfile::TempDir;
 
 use super::super::left_open;
 use super::super::publisher::Parcel;
-use super::super::recorder::{Fate, Recorder, Settled};
+use super::super::recorder::Recorder;
+use super::super::settled::{Fate, Settled};
 use super::*;
 use crate::outbox::{Begun, Message, Outbox, OutboxConfig, Topic};
-use crate::record::{Latency, Presence, Run};
+use crate::record::{Latency, Run};
+use crate::stream::{Presence, WindowId};
 use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
 use crate::track::WindowFacts;
-use crate::window::WindowId;
 
 /// Of windows 20 s long.
 const HOP: Duration = Duration::from_secs(5);
@@ -89,8 +90,6 @@ fn recorder() -> Recorder {
 
 /// One run of the recording, as the daemon makes it: every window's records are stored together.
 fn go(outbox: &Outbox, recording: &[Said], course: Course) -> Run {
-    let control = Control::new();
-    let metrics = control.metrics.stream("gate");
     let store = |parcel: Parcel| {
         let messages: Vec<Message> = parcel.messages().collect();
         let appended = outbox.append_last(&messages, parcel.whole.into_iter().collect()).expect("stored");
@@ -107,7 +106,7 @@ fn go(outbox: &Outbox, recording: &[Said], course: Course) -> Run {
     for (index, said) in recording[..windows].iter().enumerate() {
         let facts = window(index);
         let settled = Settled { until: facts.end, facts, missing: None, fate: fate(said) };
-        store(Parcel { records: recorder.settle(settled, &metrics), repeats, ..Parcel::default() });
+        store(Parcel { records: recorder.settle(settled).0, repeats, ..Parcel::default() });
     }
     let end = windows.checked_sub(1).map_or(StreamTime::ZERO, |last| window(last).end);
     match course {
@@ -115,7 +114,7 @@ fn go(outbox: &Outbox, recording: &[Said], course: Course) -> Run {
         Course::Stopped(_) => recorder.disturb(),
         Course::Whole | Course::KilledAtTheEnd => {}
     }
-    let records = recorder.finish(end, &metrics);
+    let records = recorder.finish(end);
     store(Parcel { records, repeats, whole: recorder.whole(), ..Parcel::default() });
     run
 }

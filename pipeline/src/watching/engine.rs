@@ -10,19 +10,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::ask::{Asker, Recall};
 use super::model::{self, Answer, Answered, Routes};
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
+use super::recall::Recall;
 use super::stream::{Heard, Shared, Stream};
 use crate::control::Control;
 use crate::schedule::{ScheduleConfig, Scheduler};
+use crate::source::End;
 use crate::source::failure::{Failure, Kind};
-use crate::source::{self, End};
-use crate::window::StreamId;
+use crate::stream::StreamId;
 
-/// Events of one source that wait for its stream's task.
-pub(super) const SOURCE_QUEUE: usize = 64;
 /// How long the model's last call may take once nobody waits for it.
 const LAST_CALL: Duration = Duration::from_secs(5);
 
@@ -37,7 +35,7 @@ pub struct Ended {
 
 /// What an engine is told while it runs.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Watch another stream. One of this id must not run.
     Watch(Box<Plan>),
     /// Watch a stream no longer.
@@ -53,7 +51,7 @@ pub(super) enum Command {
 
 /// What an engine is to watch.
 #[derive(Debug)]
-pub(super) struct Orders {
+pub(crate) struct Orders {
     /// From the start.
     pub plans: Vec<Plan>,
     /// And from then on.
@@ -65,6 +63,19 @@ impl From<Vec<Plan>> for Orders {
     fn from(plans: Vec<Plan>) -> Self {
         Self { plans, commands: mpsc::channel(1).1 }
     }
+}
+
+/// The model of a running engine, and what it has seen last.
+#[derive(Debug, Clone)]
+pub(crate) struct Respondent {
+    /// Where windows wait for it.
+    pub scheduler: Scheduler,
+    /// Where its answers go.
+    pub routes: Routes,
+    /// What is known of it.
+    pub facts: Arc<ModelFacts>,
+    /// The windows of streams that are remembered.
+    pub recall: Recall,
 }
 
 /// The reins of a running stream.
@@ -80,7 +91,7 @@ struct Reins {
 
 /// Everything that runs for the streams.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(crate) struct Engine {
     shared: Shared,
     routes: Routes,
     commands: mpsc::Receiver<Command>,
@@ -105,7 +116,6 @@ impl Engine {
         control: Arc<Control>,
         publisher: Publisher,
         heard: Option<mpsc::UnboundedSender<Heard>>,
-        asker: &Asker,
     ) -> Self {
         let Orders { plans, commands } = orders.into();
         let (scheduler, routes) = (Scheduler::new(schedule), Routes::default());
@@ -118,7 +128,6 @@ impl Engine {
             heard,
             recall: Recall::default(),
         };
-        asker.serve(scheduler.clone(), routes.clone(), shared.model.clone(), shared.recall.clone());
         let (ways, runtime) = (routes.clone(), tokio::runtime::Handle::current());
         let model_gone = CancellationToken::new();
         let gone = model_gone.clone().drop_guard();
@@ -166,6 +175,12 @@ impl Engine {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Its model, for questions beside those of the streams.
+    pub fn respondent(&self) -> Respondent {
+        let Shared { scheduler, model, recall, .. } = self.shared.clone();
+        Respondent { scheduler, routes: self.routes.clone(), facts: model, recall }
     }
 
     /// Comes back when the model's thread is gone though nobody told it to end.
@@ -266,19 +281,15 @@ async fn watch(
     answers: mpsc::UnboundedReceiver<Answered>,
     stop: CancellationToken,
 ) -> Ended {
-    let (id, config, apart) = (plan.stream.clone(), plan.source.clone(), plan.apart.clone());
-    let mut stream = match Stream::new(plan, shared) {
+    let id = plan.stream.clone();
+    let mut stream = match Stream::new(plan.clone(), shared) {
         Ok(stream) => stream,
         Err(error) => {
             let failure = Failure::new(Kind::Internal, error.to_string());
             return Ended { stream: id, end: End::Failed(failure) };
         }
     };
-    let (sender, events) = mpsc::channel(SOURCE_QUEUE);
-    let source = match apart {
-        Some(worker) => source::apart::spawn(worker, config, sender, stop),
-        None => source::spawn(config, sender, stop),
-    };
+    let (events, source) = plan.open(stop);
     let end = match AssertUnwindSafe(stream.run(events, answers)).catch_unwind().await {
         Ok(end) => end,
         Err(_panic) => {

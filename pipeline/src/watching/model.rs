@@ -11,11 +11,11 @@ use tokio::sync::mpsc;
 use super::plan::ModelFacts;
 use crate::control::{Control, ModelState, Stage};
 use crate::schedule::{Job, Scheduler};
-use crate::window::StreamId;
+use crate::stream::StreamId;
 
 /// What became of one window.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(crate) struct Answered {
     /// The window's index.
     pub index: u64,
     /// What the model says, or why it does not.
@@ -25,7 +25,7 @@ pub(super) struct Answered {
 /// Where the answers of each stream go; clones share it. The ways are unbounded, but no more can be in one than the
 /// schedule's queue of the stream and one batch hold.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Routes(Arc<Mutex<HashMap<StreamId, mpsc::UnboundedSender<Answered>>>>);
+pub(crate) struct Routes(Arc<Mutex<HashMap<StreamId, mpsc::UnboundedSender<Answered>>>>);
 
 impl Routes {
     /// Answers of `stream` go this way from now on.
@@ -51,19 +51,19 @@ impl Routes {
 }
 
 /// What answers a batch of windows, one result for each, in order.
-pub(super) trait Answer: Fn(&[WindowInput]) -> Results + Send + 'static {}
+pub(crate) trait Answer: Fn(&[WindowInput]) -> Results + Send + 'static {}
 
 impl<F: Fn(&[WindowInput]) -> Results + Send + 'static> Answer for F {}
 
 type Results = Vec<Result<WindowAnswer, LocalizerError>>;
 
 /// The real model: what streams need to know of it, and how it is asked.
-pub(super) fn of(localizer: Arc<Localizer>) -> (ModelFacts, impl Answer) {
+pub(crate) fn of(localizer: Arc<Localizer>) -> (ModelFacts, impl Answer) {
     (ModelFacts::new(&localizer), move |windows: &[WindowInput]| localizer.answer(windows))
 }
 
 /// Answers batches until the schedule is closed and empty. Blocks; `answer` is called with one batch after the other.
-pub(super) fn serve(
+pub(crate) fn serve(
     answer: impl Answer,
     scheduler: &Scheduler,
     routes: &Routes,

@@ -10,11 +10,11 @@ use avicuna_models::answer::{Answer, AnswerToken, Finish};
 use avicuna_models::localizer::{LocalizerError, Timing, WindowAnswer, WindowInput};
 use avicuna_models::wording::Meaning;
 
-use super::ask::{Asker, Recall};
 use super::engine::{Ended, Engine};
 use super::model::Answered;
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
+use super::recall::Recall;
 use super::record::Record;
 use super::stream::{Shared, Stream};
 use crate::answer::{Asked, Asking, Phrases, Reader};
@@ -108,8 +108,7 @@ async fn run(
 ) -> (Vec<Record>, Vec<Ended>) {
     let (publisher, mut published) = Publisher::channel(None);
     let control = Arc::new(Control::new());
-    let mut engine =
-        Engine::start(plans, (facts(), answer), one_at_a_time(), control, publisher, None, &Asker::default());
+    let mut engine = Engine::start(plans, (facts(), answer), one_at_a_time(), control, publisher, None);
     let gone = engine.model_gone();
     let supervise = async {
         tokio::select! {

@@ -5,13 +5,20 @@ use std::time::Duration;
 
 use avicuna_models::localizer::Localizer;
 use avicuna_models::manifest::{self, Manifest};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Asking, Inquiry, Reader};
-use crate::config::{ConfigError, Loaded, Problem, StreamConfig};
+use crate::config::{ConfigError, Loaded, Places, Problem, StreamConfig};
 use crate::source::apart::Worker;
-use crate::source::{Fit, SourceConfig};
+use crate::source::{self, Fit, SourceConfig, SourceEvent};
+use crate::stream::StreamId;
 use crate::track::TrackConfig;
-use crate::window::{SpecError, StreamId, WindowSpec};
+use crate::window::{SpecError, WindowSpec};
+
+/// Events of one source that wait for its stream's task.
+const SOURCE_QUEUE: usize = 64;
 
 /// What to do with one stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,15 +41,37 @@ pub struct Plan {
     pub recall: Duration,
 }
 
+impl Plan {
+    /// For a stream that stands in no file, in the caller's own process.
+    ///
+    /// # Errors
+    /// What of it does not fit the model.
+    pub fn of(stream: &StreamConfig, manifest: &Manifest) -> Result<Self, ConfigError> {
+        let problem = |(field, message)| Places::default().problem(field, message);
+        fit(stream, manifest)
+            .map_err(|wrong| ConfigError { problems: wrong.into_iter().map(problem).collect() })
+    }
+
+    /// Starts its source, in a process of its own where the plan says so, until it ends or `stop` is cancelled.
+    pub(crate) fn open(self, stop: CancellationToken) -> (mpsc::Receiver<SourceEvent>, JoinHandle<()>) {
+        let (sender, events) = mpsc::channel(SOURCE_QUEUE);
+        let task = match self.apart {
+            Some(worker) => source::apart::spawn(worker, self.source, sender, stop),
+            None => source::spawn(self.source, sender, stop),
+        };
+        (events, task)
+    }
+}
+
 /// Puts the questions of a stream to a model.
-pub(super) type Inquire = dyn Fn(&[Asking]) -> Vec<Inquiry> + Send + Sync;
+pub(crate) type Inquire = dyn Fn(&[Asking]) -> Vec<Inquiry> + Send + Sync;
 
 /// Understands a question in free words.
-pub(super) type Ask = dyn Fn(&str) -> Asking + Send + Sync;
+pub(crate) type Ask = dyn Fn(&str) -> Asking + Send + Sync;
 
 /// What the streams need to know of the model.
 #[derive(Clone)]
-pub(super) struct ModelFacts {
+pub(crate) struct ModelFacts {
     /// Its name, for records.
     pub name: Arc<str>,
     /// How its answers are read.
@@ -101,10 +130,10 @@ pub fn plan(loaded: &Loaded, manifest: &Manifest) -> Result<Vec<Plan>, ConfigErr
 }
 
 /// A field of `[[stream]]`, and what is wrong with it.
-pub(super) type Wrong = (&'static str, String);
+type Wrong = (&'static str, String);
 
 /// What to do with one stream, in the daemon's own process.
-pub(super) fn fit(stream: &StreamConfig, manifest: &Manifest) -> Result<Plan, Vec<Wrong>> {
+fn fit(stream: &StreamConfig, manifest: &Manifest) -> Result<Plan, Vec<Wrong>> {
     match (window_spec(stream, manifest), questions(stream, manifest)) {
         (Ok(windows), Ok(questions)) => Ok(one(stream, manifest, windows, questions)),
         (windows, questions) => Err(windows.err().into_iter().chain(questions.err()).collect()),
