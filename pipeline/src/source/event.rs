@@ -49,7 +49,7 @@ pub enum SourceEvent {
         has_audio: bool,
         /// Does the source carry video we can decode?
         has_video: bool,
-        /// As in [`SourceConfig::live`].
+        /// As in [`SourceConfig::live`](super::SourceConfig::live).
         live: bool,
         /// How long it lasts, where it is not live and says so.
         length: Option<Duration>,
@@ -112,7 +112,7 @@ pub struct TimedFrame {
     pub stream: StreamTime,
     /// The frame's own capture time.
     pub capture: UtcTime,
-    /// `frame_size` x `frame_size` pixels, made square as [`SourceConfig::fit`] says.
+    /// `frame_size` x `frame_size` pixels, made square as [`SourceConfig::fit`](super::SourceConfig::fit) says.
     pub frame: RgbFrame,
 }
 
@@ -123,6 +123,6 @@ pub struct TimedAudio {
     pub stream: StreamTime,
     /// Capture time of the first sample.
     pub capture: UtcTime,
-    /// f32 in `[-1, 1]` at [`SourceConfig::sample_rate`].
+    /// f32 in `[-1, 1]` at [`SourceConfig::sample_rate`](super::SourceConfig::sample_rate).
     pub samples: Vec<f32>,
 }
