@@ -1,8 +1,9 @@
 //! Mends the index of an MP4 file before GStreamer's demuxer reads it. The demuxer leaves out tracks shorter than a fifth of the
-//! film, which it takes for previews, and counts the time that recorders leave empty in front of all tracks as part of the film.
+//! film, which it takes for previews, counts the time that recorders leave empty in front of all tracks as part of the film, and loses PCM.
 
 mod index;
 mod reader;
+mod runs;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,35 +1,26 @@
-//! Time stamps of sound that demuxers of GStreamer 1.22 get wrong: of 96 kHz PCM in MOV every one is the same, and mono ADPCM in WAV and AVI
-//! is given half of its time. There the samples themselves say how long it lasts.
+//! Time stamps of sound that demuxers of GStreamer 1.22 get wrong: mono ADPCM in WAV and AVI is given half of its time. There the samples
+//! themselves say how long it lasts.
 
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_audio as gst_audio;
 
-/// Watches a demuxer that gets them wrong, or a decoder of ADPCM; other elements are left alone.
+/// Watches a decoder of ADPCM; other elements are left alone.
 pub(super) fn mend(element: &gst::Element) {
     let Some(name) = element.factory().map(|factory| factory.name()) else { return };
-    if name == "qtdemux" {
-        element.connect_pad_added(|_, pad| watch(pad, raw));
-    } else if (name == "adpcmdec" || name.starts_with("avdec_adpcm_"))
+    if (name == "adpcmdec" || name.starts_with("avdec_adpcm_"))
         && let Some(pad) = element.static_pad("sink")
     {
         watch(&pad, adpcm);
     }
 }
 
-fn raw(caps: &gst::CapsRef) -> Option<Counter> {
-    let info = gst_audio::AudioInfo::from_caps(caps).ok()?;
-    let frame = u64::from(info.bpf().max(1));
-    Some(Counter::new(u64::from(info.rate()), Rule::NotTheSame, move |bytes| bytes / frame))
-}
-
 fn adpcm(caps: &gst::CapsRef) -> Option<Counter> {
     let block = Block::of(caps)?;
     let frames = move |bytes: u64| bytes / block.bytes * block.frames;
-    Some(Counter::new(block.rate, Rule::NotBefore, frames))
+    Some(Counter::new(block.rate, frames))
 }
 
 fn watch(pad: &gst::Pad, counter: fn(&gst::CapsRef) -> Option<Counter>) {
@@ -113,18 +104,8 @@ impl Block {
     }
 }
 
-/// When a stamp is not believed.
-#[derive(Clone, Copy, PartialEq)]
-enum Rule {
-    /// It says the same as the one before.
-    NotTheSame,
-    /// It lies before the end of the samples that came.
-    NotBefore,
-}
-
 struct Counter {
     rate: u64,
-    rule: Rule,
     frames: Box<dyn Fn(u64) -> u64 + Send>,
     run: Option<Run>,
 }
@@ -133,13 +114,11 @@ struct Counter {
 struct Run {
     start: gst::ClockTime,
     frames: u64,
-    /// What the last one said.
-    stamp: gst::ClockTime,
 }
 
 impl Counter {
-    fn new(rate: u64, rule: Rule, frames: impl Fn(u64) -> u64 + Send + 'static) -> Self {
-        Self { rate: rate.max(1), rule, frames: Box::new(frames), run: None }
+    fn new(rate: u64, frames: impl Fn(u64) -> u64 + Send + 'static) -> Self {
+        Self { rate: rate.max(1), frames: Box::new(frames), run: None }
     }
 
     fn mend(&mut self, buffer: &mut gst::Buffer) {
@@ -155,17 +134,12 @@ impl Counter {
     /// When the buffer of `bytes` that says `stamp` begins.
     fn place(&mut self, stamp: gst::ClockTime, bytes: u64) -> gst::ClockTime {
         let frames = (self.frames)(bytes);
-        let run = self.run.take().filter(|run| {
-            let goes_on = match self.rule {
-                Rule::NotTheSame => stamp == run.stamp,
-                Rule::NotBefore => stamp < run.end(self.rate),
-            };
-            goes_on && run.frames > 0
-        });
-        let run = self.run.insert(run.unwrap_or(Run { start: stamp, frames: 0, stamp }));
+        // A stamp that lies before the end of the samples that came is not believed.
+        let goes_on = |run: &Run| stamp < run.end(self.rate) && run.frames > 0;
+        let run = self.run.take().filter(goes_on).unwrap_or(Run { start: stamp, frames: 0 });
+        let run = self.run.insert(run);
         let at = run.end(self.rate);
         run.frames += frames;
-        run.stamp = stamp;
         at
     }
 }
@@ -181,21 +155,16 @@ impl Run {
 mod tests {
     use super::*;
 
-    fn placed(rule: Rule, stamps: &[u64]) -> Vec<u64> {
+    fn placed(stamps: &[u64]) -> Vec<u64> {
         // A frame is a byte and lasts a millisecond.
-        let mut counter = Counter::new(1000, rule, |bytes| bytes);
+        let mut counter = Counter::new(1000, |bytes| bytes);
         let at = |stamp: &u64| counter.place(gst::ClockTime::from_mseconds(*stamp), 10).mseconds();
         stamps.iter().map(at).collect()
     }
 
     #[test]
-    fn a_stamp_that_is_said_again_is_none() {
-        assert_eq!(placed(Rule::NotTheSame, &[0, 0, 0, 30, 38, 38, 100]), [0, 10, 20, 30, 38, 48, 100]);
-    }
-
-    #[test]
     fn sound_that_is_given_half_of_its_time_gets_the_rest() {
-        assert_eq!(placed(Rule::NotBefore, &[0, 5, 10, 15, 90, 100]), [0, 10, 20, 30, 90, 100]);
+        assert_eq!(placed(&[0, 5, 10, 15, 90, 100]), [0, 10, 20, 30, 90, 100]);
     }
 
     #[test]

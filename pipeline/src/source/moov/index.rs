@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::runs;
+
 /// Time in front of all tracks that is taken for a recorder's clock, not for the film, in seconds.
 const LEAD: f64 = 1.0;
 /// Tracks shorter than this part of the film are left out by the demuxer.
@@ -21,7 +23,7 @@ pub(super) fn is_whole(data: &[u8]) -> bool {
 }
 
 /// Takes the empty time that stands in front of all tracks off the film, and makes tracks that are too short for the demuxer as long as the film:
-/// where their samples end is written elsewhere. An index that goes on in fragments, or cannot be read, stays as it is.
+/// where their samples end is written elsewhere; lets PCM be read ([`runs`]). An index that goes on in fragments, or cannot be read, stays as it is.
 pub(super) fn mend(moov: &mut [u8]) -> bool {
     mended(moov).is_some_and(|mended| mended)
 }
@@ -41,7 +43,13 @@ fn mended(moov: &mut [u8]) -> Option<bool> {
         .collect();
     let led = lead(moov, &film, &tracks);
     let raised = lengthen(moov, &film, &tracks);
-    Some(led || raised)
+    let media = |(name, trak): &Part| {
+        (name == b"trak").then(|| find(moov, trak.clone(), &[b"mdia", b"minf"])).flatten()
+    };
+    // Nothing moves but within each of them.
+    let media: Vec<Range<usize>> = parts.iter().filter_map(media).collect();
+    let read = media.into_iter().filter(|minf| runs::mend(moov, minf.clone())).count() > 0;
+    Some(led || raised || read)
 }
 
 fn lead(moov: &mut [u8], film: &Length, tracks: &[Trak]) -> bool {
@@ -165,10 +173,10 @@ impl Field {
     }
 }
 
-type Part = ([u8; 4], Range<usize>);
+pub(super) type Part = ([u8; 4], Range<usize>);
 
 /// What the boxes within `range` hold, and their names; ends at what is no box.
-fn boxes(data: &[u8], range: Range<usize>) -> impl Iterator<Item = Part> + '_ {
+pub(super) fn boxes(data: &[u8], range: Range<usize>) -> impl Iterator<Item = Part> + '_ {
     let mut at = range.start;
     std::iter::from_fn(move || {
         let rest = data.get(at..range.end)?;
@@ -186,7 +194,7 @@ fn part(parts: &[Part], name: &[u8; 4]) -> Option<Range<usize>> {
 }
 
 /// What the box at the end of `path` holds.
-fn find(data: &[u8], within: Range<usize>, path: &[&[u8; 4]]) -> Option<Range<usize>> {
+pub(super) fn find(data: &[u8], within: Range<usize>, path: &[&[u8; 4]]) -> Option<Range<usize>> {
     path.iter().try_fold(within, |within, name| {
         let mut found = boxes(data, within).filter(|(known, _)| known == *name);
         found.next().map(|(_, held)| held)
