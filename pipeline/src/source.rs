@@ -28,6 +28,7 @@ mod redact;
 pub mod rtcp;
 mod scheme;
 mod stamps;
+mod steady;
 pub mod uri;
 mod video;
 mod watch;

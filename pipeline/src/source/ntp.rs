@@ -1,12 +1,14 @@
-//! The sender's wall clock from RTCP sender reports, carried over to running time.
+//! The sender's wall clock from RTCP sender reports, carried over to running time, and the running time that packets get by it.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use super::rtcp::{Report, at_rtp, be32, sender_report};
+use super::steady::Steady;
 use crate::stream::Medium;
 use crate::timeline::UtcTime;
 
@@ -23,6 +25,7 @@ struct State {
     /// By SSRC.
     reports: HashMap<u32, Report>,
     offsets: [Option<i64>; 2],
+    steady: [Steady; 2],
 }
 
 /// More senders than this on one stream are forgotten and learnt anew.
@@ -69,25 +72,29 @@ impl NtpMap {
         let map = Arc::clone(self);
         let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         pad.add_probe(mask, move |pad, info| {
-            let buffer = match &info.data {
-                Some(gst::PadProbeData::Buffer(buffer)) => Some(buffer.as_ref()),
-                Some(gst::PadProbeData::BufferList(list)) => list.get(0),
-                _ => None,
+            let place = |buffer: &mut gst::Buffer| {
+                if let Some(pts) = map.packet(pad, buffer) {
+                    buffer.make_mut().set_pts(pts);
+                }
             };
-            if let Some(buffer) = buffer {
-                map.packet(pad, buffer);
+            if let Some(buffer) = info.buffer_mut() {
+                place(buffer);
+            } else if let Some(list) = info.buffer_list_mut() {
+                list.make_mut().foreach_mut(|mut buffer, _| {
+                    place(&mut buffer);
+                    ControlFlow::Continue(Some(buffer))
+                });
             }
             gst::PadProbeReturn::Ok
         });
     }
 
-    /// One RTP packet as it leaves the jitter buffer.
-    fn packet(&self, pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<()> {
+    /// One RTP packet as it leaves the jitter buffer; returns the time stamp that it gets.
+    fn packet(&self, pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
         let pts = buffer.pts()?;
         let mut header = [0u8; 12];
         buffer.copy_to_slice(0, &mut header).ok()?;
         let (rtp, ssrc) = (be32(&header, 4)?, be32(&header, 8)?);
-        let report = *self.lock().reports.get(&ssrc)?;
         let caps = pad.current_caps()?;
         let caps = caps.structure(0)?;
         let track = match caps.get::<&str>("media").ok()? {
@@ -97,10 +104,19 @@ impl NtpMap {
         };
         let rate = i64::from(caps.get::<i32>("clock-rate").ok()?.max(1));
         let segment = pad.sticky_event::<gst::event::Segment>(0)?;
-        let running = segment.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(pts)?;
-        let utc = at_rtp(report, rtp, rate);
-        self.lock().offsets[track as usize] = Some(utc - running.nseconds() as i64);
-        Some(())
+        let said =
+            segment.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(pts)?.nseconds() as i64;
+        let mut state = self.lock();
+        let utc = state.reports.get(&ssrc).map(|report| at_rtp(*report, rtp, rate));
+        // Pictures are reordered, so they go where the sound is, whose packets come in order.
+        let sound = state.offsets[Medium::Audio as usize].filter(|_| track == Medium::Video);
+        let aim = utc.zip(sound).map(|(utc, offset)| utc - offset);
+        let running = state.steady[track as usize].place(rtp, rate, said, aim);
+        if let Some(utc) = utc {
+            state.offsets[track as usize] = Some(utc - running);
+        }
+        let stamp = i64::try_from(pts.nseconds()).ok()?.saturating_add(running - said);
+        Some(gst::ClockTime::from_nseconds(u64::try_from(stamp).unwrap_or(0)))
     }
 
     fn report(&self, ssrc: u32, report: Report) {
