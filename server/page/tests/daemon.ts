@@ -18,6 +18,11 @@ export class Daemon {
     private readonly folder: string,
   ) {}
 
+  /** Somebody deletes all clips of a stream. */
+  deleteClips(stream: string): void {
+    rmSync(join(this.folder, 'clips', stream), { recursive: true });
+  }
+
   /** Starts one; `control` are more keys of `[control]`. It watches `scene`, which begins again at its end. */
   static async start(control = ''): Promise<Daemon> {
     const folder = mkdtempSync(join(tmpdir(), 'avicuna-page-'));
@@ -32,6 +37,10 @@ log.format = "json"
 [control]
 listen = "127.0.0.1:0"
 ${control}
+[clips]
+store = ${JSON.stringify(join(folder, 'clips'))}
+pre_roll = "2s"
+post_roll = "2s"
 [control.allow]
 schemes = ["test"]
 files = [${JSON.stringify(join(ROOT, 'assets/demo'))}]

@@ -13,6 +13,7 @@ const DAY = 86_400_000;
 interface Made {
   start: number;
   end: number;
+  modality: 'visual' | 'audio' | 'both';
   record: string;
 }
 
@@ -60,6 +61,8 @@ export class Mock {
         return void json(JSON.stringify({ coverage: this.coverage(moment('from', 0), moment('to', this.end)) }));
       case '/v1/events':
         return void json(this.page(moment('from', 0), moment('to', Infinity), Number(url.searchParams.get('limit') ?? 100)));
+      case '/v1/events/counts':
+        return void json(this.counts(moment('from', 0), moment('to', Infinity), Number(url.searchParams.get('bucket') ?? 60)));
       case '/v1/events/stream':
         response.setHeader('content-type', 'text/event-stream');
         return alive(response);
@@ -81,6 +84,22 @@ export class Mock {
       found.push(event.record);
     }
     return `{"events": [${found.join(',')}], "next": ${more ? '"more"' : 'null'}}`;
+  }
+
+  private counts(from: number, to: number, bucket: number): string {
+    const pieces = new Map<number, { visual: number; audio: number; both: number }>();
+    for (const { start, modality } of this.events) {
+      if (start < from || start >= to) continue;
+      const piece = Math.floor((start - from) / (bucket * 1000));
+      const counted = pieces.get(piece) ?? { visual: 0, audio: 0, both: 0 };
+      counted[modality] += 1;
+      pieces.set(piece, counted);
+    }
+    const counts = [...pieces].map(([piece, counted]) => ({
+      stream_id: 'busy', start: new Date(from + piece * bucket * 1000).toISOString(), ...counted,
+    }));
+    const total = counts.reduce((sum, count) => sum + count.visual + count.audio + count.both, 0);
+    return JSON.stringify({ from: new Date(from).toISOString(), to: new Date(to).toISOString(), bucket, total, counts });
   }
 
   private coverage(from: number, to: number): unknown[] {
@@ -121,7 +140,7 @@ function made(count: number, end: number): Made[] {
   const starts = Array.from({ length: count }, () => Math.floor(end - random() * DAY)).sort((one, other) => other - one);
   return starts.map((start, index) => {
     const finish = Math.min(end, start + 300 + Math.floor(random() * random() * 20_000));
-    const modality = (['visual', 'audio', 'both'] as const)[Math.floor(random() * 3)];
+    const modality = (['visual', 'audio', 'both'] as const)[Math.floor(random() * 3)] ?? 'both';
     const instant = (time: number) => ({ stream: (time - end + DAY) / 1000, utc: new Date(time).toISOString() });
     const record = {
       event_id: `made-${index}`, stream_id: 'busy', phase: 'ended', revision: 2, label: LABELS[Math.floor(random() * LABELS.length)],
@@ -129,6 +148,6 @@ function made(count: number, end: number): Made[] {
       window: { id: `busy/${index}`, start: 0, end: 20 }, model: 'made-up', latency_ms: { decode: 1, encode: 1, llm: 1, total: 3 },
       review: null,
     };
-    return { start, end: finish, record: JSON.stringify(record) };
+    return { start, end: finish, modality, record: JSON.stringify(record) };
   });
 }

@@ -8,7 +8,7 @@ export const panel = (page: Page, name: string | RegExp): Locator => page.getByR
 /** How many events the time line holds. */
 export async function held(page: Page, stream = 'scene'): Promise<number> {
   const label = await timeline(page, stream).getAttribute('aria-label');
-  return Number(label?.match(/, (\d+) events fetched$/)?.[1] ?? -1);
+  return Number(label?.match(/, (\d+) events (?:fetched|counted)$/)?.[1] ?? -1);
 }
 
 /** Whatever the rules of WCAG 2.2 A and AA, and axe's own good advice, find wrong: nothing. */

@@ -14,6 +14,21 @@ test.beforeAll(async () => {
   await until('an event', async () => (await daemon.get<{ events: unknown[] }>('/v1/events')).events.length > 0);
 });
 test.afterAll(async () => daemon?.stop());
+interface Looked {
+  event_id: string;
+  label: string;
+  evidence?: unknown;
+}
+
+/** An event whose clip is there. */
+async function looked(): Promise<Looked | undefined> {
+  const { events } = await daemon.get<{ events: Looked[] }>('/v1/events?phase=ended');
+  for (const event of events) {
+    if ((await daemon.call('GET', `/v1/events/${event.event_id}/evidence`)).status === 200) return event;
+  }
+  return undefined;
+}
+
 test.beforeEach(async ({ page }) => {
   troubles = watch(page, daemon.url);
 });
@@ -77,7 +92,7 @@ test('an event is opened and reviewed by keyboard', async ({ page }) => {
   const label = words.split(',')[0] ?? '';
   const details = panel(page, label);
   await expect(details.getByRole('heading', { name: label })).toBeFocused();
-  await expect(details.getByRole('img', { name: 'Picture of scene' })).toBeVisible();
+  await expect(details.getByRole('heading', { name: 'What it looked and sounded like' })).toBeVisible();
   await expect(details.getByRole('table').getByText('started')).toBeVisible();
   const id = decodeURIComponent(new URL(page.url()).hash.split('/')[2] ?? '');
 
@@ -103,6 +118,68 @@ test('an event is opened and reviewed by keyboard', async ({ page }) => {
   await expect(timeline(page)).toBeFocused();
   await page.getByRole('button', { name: 'Table' }).click();
   await expect(page.getByRole('row').filter({ hasText: 'corrected' })).toBeVisible();
+});
+
+test('the clip of an event plays with its sound, beside its picture and spectrogram', async ({ page }) => {
+  const kept = await until('an event that can be looked at', looked);
+  await page.goto(`${daemon.url}/#/event/${kept.event_id}`);
+  const details = panel(page, kept.label);
+  const video = details.getByLabel(`Clip of ${kept.label}`);
+  await expect(video).toBeVisible();
+  const played = await video.evaluate(async (video: HTMLVideoElement) => {
+    video.volume = 0.01;
+    await video.play();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const decoded = video as unknown as { webkitAudioDecodedByteCount: number; webkitVideoDecodedByteCount: number };
+    return { at: video.currentTime, width: video.videoWidth, length: video.duration, sound: decoded.webkitAudioDecodedByteCount, picture: decoded.webkitVideoDecodedByteCount };
+  });
+  expect(played.at).toBeGreaterThan(0.2);
+  expect(played.width).toBe(640);
+  expect(played.length).toBeGreaterThan(3);
+  expect(played.sound).toBeGreaterThan(0);
+  expect(played.picture).toBeGreaterThan(0);
+  for (const name of [`Picture of ${kept.label}`, `Spectrogram of ${kept.label}`]) {
+    const image = details.getByRole('img', { name });
+    await expect(image).toBeVisible();
+    expect(await image.evaluate((image: HTMLImageElement) => image.decode().then(() => image.naturalWidth))).toBeGreaterThan(200);
+  }
+  const saved = page.waitForEvent('download');
+  await details.getByRole('link', { name: 'Save the clip' }).click();
+  expect((await saved).suggestedFilename()).toBe(`${kept.event_id}.mp4`);
+});
+
+test('a clip is run again with the settings of now', async ({ page }) => {
+  const kept = await until('an event that can be looked at', looked);
+  await page.goto(`${daemon.url}/#/event/${kept.event_id}`);
+  const details = panel(page, kept.label);
+  await details.getByRole('button', { name: 'Run it again' }).click();
+  await expect(details.getByText(/s of the clip: |Nothing that I know/).first()).toBeVisible({ timeout: 150_000 });
+});
+
+test('a clip that no browser plays is offered as a file', async ({ page }) => {
+  const kept = await until('an event that can be looked at', looked);
+  await page.route('**/clip.mp4', (route) => route.fulfill({ contentType: 'video/mp4', body: 'no film at all' }));
+  await page.goto(`${daemon.url}/#/event/${kept.event_id}`);
+  const details = panel(page, kept.label);
+  await expect(details.getByText('This browser does not play H.264 and AAC')).toBeVisible();
+  await expect(details.getByRole('link', { name: 'Save the clip' })).toBeVisible();
+});
+
+test('what is not there says why', async ({ page }) => {
+  const kept = await until('an event that can be looked at', looked);
+  let asked = 0;
+  await page.route('**/snapshot.jpg', (route) => {
+    const body = JSON.stringify({ type: 'not-yet', status: 404, detail: 'it is not there yet', errors: [] });
+    return asked++ === 0 ? route.fulfill({ status: 404, contentType: 'application/problem+json', body }) : route.continue();
+  });
+  await page.goto(`${daemon.url}/#/event/${kept.event_id}`);
+  const details = panel(page, kept.label);
+  await expect(details.getByText('The picture is being made')).toBeVisible();
+  await expect(details.getByRole('img', { name: `Picture of ${kept.label}` })).toBeVisible();
+  daemon.deleteClips('scene');
+  await page.reload();
+  await expect(details.getByText(/There is no clip: .*deleted/)).toBeVisible();
+  await expect(details.getByText(/There is no picture: .*deleted/)).toBeVisible();
 });
 
 test('an event is opened by a click, and an empty place says why', async ({ page }) => {

@@ -10,6 +10,8 @@ export class Problem extends Error {
     readonly status: number,
     detail: string,
     readonly errors: FieldProblem[] = [],
+    /** A stable word. */
+    readonly type = '',
   ) {
     super(detail);
   }
@@ -46,8 +48,8 @@ export async function send(path: string, init: RequestInit = {}): Promise<Respon
 
 async function problem(response: Response): Promise<Problem> {
   try {
-    const told = (await response.json()) as { detail?: string; errors?: FieldProblem[] };
-    return new Problem(response.status, told.detail ?? response.statusText, told.errors);
+    const told = (await response.json()) as { type?: string; detail?: string; errors?: FieldProblem[] };
+    return new Problem(response.status, told.detail ?? response.statusText, told.errors, told.type);
   } catch {
     return new Problem(response.status, `the daemon answers ${response.status} ${response.statusText}`);
   }

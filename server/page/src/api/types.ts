@@ -26,6 +26,15 @@ export interface EventRecord {
   window: { id: string; start: number; end: number };
   model: string;
   latency_ms: { decode: number; encode: number; llm: number; total: number };
+  evidence?: { clip?: string; snapshot?: string; spectrogram?: string };
+}
+
+/** What was made of an event to be looked at; times are seconds of stream time. */
+export interface Kept {
+  clip: { container: 'mp4' | 'matroska'; video: string | null; audio: string | null; from: number; to: number } | null;
+  snapshot: number | null;
+  spectrogram: boolean;
+  remarks: string[];
 }
 
 export type Verdict = 'right' | 'wrong' | 'corrected';
@@ -47,6 +56,14 @@ export type EventHistory = EventView & { revisions: EventRecord[] };
 export interface EventPage {
   events: EventView[];
   next: string | null;
+}
+
+export interface EventCounts {
+  from: string;
+  to: string;
+  bucket: number;
+  total: number;
+  counts: { stream_id: string; start: string; visual: number; audio: number; both: number }[];
 }
 
 export interface CoverageRecord {
@@ -125,6 +142,8 @@ export interface StreamConfig {
   hop?: string;
   merge_gap: string;
   recall: string;
+  clips: boolean;
+  clip_audio: boolean;
   detect: boolean;
   queries: string[];
   min_score?: number;
@@ -145,6 +164,8 @@ export interface Probed {
   reason: string | null;
   audio: boolean;
   video: boolean;
+  video_format: { codec: string; width: number; height: number; frame_rate: number | null } | null;
+  audio_format: { codec: string; sample_rate: number; channels: number } | null;
   live: boolean;
   length: number | null;
   clock: string | null;

@@ -2,6 +2,7 @@
 
 import { get, Problem } from '../api/http';
 import type { EventPage, EventRecord, EventView, Modality, Phase, Review } from '../api/types';
+import { Crowd } from './crowd';
 import { Layout } from './layout';
 import { Ranges, type Range } from './ranges';
 import { Signal } from './signal';
@@ -22,8 +23,8 @@ export interface Happening {
 
 /** Events of one call. */
 const PAGE = 1000;
-/** Events that one look fetches; more are not drawn until somebody looks closer. */
-const MOST_AT_ONCE = 200_000;
+/** A look at more than so many counts them, and fetches the newest only. */
+const CROWD = 3000;
 /** Events that are held; beyond, those out of sight are forgotten. */
 const MOST_HELD = 400_000;
 /** After a call that failed, none for so long. */
@@ -50,8 +51,8 @@ export class Events {
   readonly changed = new Signal();
   /** Something is being fetched. */
   loading = false;
-  /** There was more than one look fetches. */
-  capped = false;
+  /** Too many to be told apart at what is looked at: what is drawn instead of them. */
+  crowd: Crowd | null = null;
   /** Why the last call failed. */
   failure: string | null = null;
   private readonly byId = new Map<string, Happening>();
@@ -93,6 +94,7 @@ export class Events {
 
   /** A record that was told live. */
   told(record: EventRecord): void {
+    if (!this.byId.has(record.event_id) && record.phase === 'started') this.crowd?.told(record);
     this.put(happening(record, this.byId.get(record.event_id)?.review ?? null));
     this.drawn();
   }
@@ -108,35 +110,66 @@ export class Events {
   /** What was told meanwhile may have been missed: all is fetched again. */
   forget(): void {
     this.known.clear();
+    this.crowd = null;
   }
 
-  /** Sees to it that what happens in the span is there; the newest first. */
+  /** Sees to it that what happens in the span is there: the newest first or, where it is a crowd, how many there are. */
   async want(from: number, to: number): Promise<void> {
     this.wanted = { from, to };
+    await this.fetching(async () => {
+      for (let hole = this.hole(); hole; hole = this.hole()) {
+        const crowded = await this.counted();
+        if (crowded && hole.to < this.wanted.to) break;
+        await this.page(hole);
+        if (crowded) break;
+      }
+      if (!this.hole()) this.crowd = null;
+    });
+  }
+
+  /** Fetches some more of a crowd that is looked at, the newest first. */
+  async more(): Promise<void> {
+    const hole = this.hole();
+    if (hole) await this.fetching(() => this.page(hole));
+  }
+
+  /** How many there are in a span: those that are there or, of a crowd, those that were counted. */
+  within(from: number, to: number): number {
+    return this.crowd?.within(from, to) ?? this.layout().overlapping(from, to).length;
+  }
+
+  private async fetching(fetch: () => Promise<void>): Promise<void> {
     if (this.loading || Date.now() < this.notBefore) return;
     this.loading = true;
-    let left = MOST_AT_ONCE;
     try {
-      for (let hole = this.hole(); hole && left > 0; hole = this.hole()) {
-        left -= await this.page(hole);
-      }
+      await fetch();
       this.failure = null;
     } catch (error) {
       this.failure = Problem.of(error).message;
       this.notBefore = Date.now() + PAUSE;
     }
-    this.capped = left <= 0;
     this.loading = false;
     this.tidy();
     this.changed.tell();
+  }
+
+  /** Is what is looked at a crowd? One that was counted before is not counted again. */
+  private async counted(): Promise<boolean> {
+    const { from, to } = this.wanted;
+    if (!this.crowd?.serves(from, to)) {
+      const crowd = await Crowd.count(this.stream, from, to);
+      this.crowd = crowd.count > CROWD ? crowd : null;
+      this.changed.tell();
+    }
+    return this.crowd !== null;
   }
 
   private hole(): Range | undefined {
     return this.known.missing(this.wanted.from, this.wanted.to).at(-1);
   }
 
-  /** One page from the end of a hole; how many events it held. */
-  private async page(hole: Range): Promise<number> {
+  /** One page from the end of a hole. */
+  private async page(hole: Range): Promise<void> {
     const open = hole.to >= Date.now();
     const { events, next } = await get<EventPage>('/v1/events', {
       stream: this.stream,
@@ -152,7 +185,6 @@ export class Events {
     // A page that ends in the instant in which it began: it is passed over, or it would come for ever.
     this.known.add(Math.min(from, to - 1), to);
     if (events.length > 0) this.drawn();
-    return Math.max(1, events.length);
   }
 
   private put(event: Happening): void {

@@ -10,7 +10,9 @@ import { MODALITY_WORDS } from '../timeline/colours';
 import { clockTime, fullTime, lengthWords, scoreWords, shortTime, trimmed } from '../time/format';
 import type { View } from '../time/view';
 import { useRead } from '../ui/useCall';
+import { Evidence } from './Evidence';
 import { ReviewForm } from './ReviewForm';
+import { Table } from '../ui/Table';
 
 const CLOCKS = {
   ntp: "the source's own clock",
@@ -44,7 +46,11 @@ export function EventPanel({ model, view, event }: { model: Model; view: View; e
         <strong>{scoreWords(value.score)}</strong>
         {value.phase !== 'ended' && <span class="chip going">going on</span>}
       </p>
-      <EventPicture model={model} stream={value.stream_id} from={start} to={end} />
+      {value.evidence ? (
+        <Evidence key={event} event={value} />
+      ) : (
+        <EventPicture model={model} stream={value.stream_id} from={start} to={end} />
+      )}
       <dl>
         <dt>Start</dt>
         <dd>
@@ -123,32 +129,19 @@ function Revisions({ revisions }: { revisions: EventRecord[] }) {
     <section aria-labelledby="revisions">
       <h3 id="revisions">Revisions</h3>
       <div class="scroll" tabIndex={0} role="group" aria-labelledby="revisions">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">No.</th>
-              <th scope="col">Phase</th>
-              <th scope="col">Start</th>
-              <th scope="col">End</th>
-              <th scope="col">Score</th>
-              <th scope="col">How</th>
-              <th scope="col">Told after</th>
+        <Table columns={['No.', 'Phase', 'Start', 'End', 'Score', 'How', 'Told after']}>
+          {revisions.map((record) => (
+            <tr key={record.revision}>
+              <td>{record.revision}</td>
+              <td>{record.phase}</td>
+              <td>{clockTime(Date.parse(record.start.utc))}</td>
+              <td>{clockTime(Date.parse(record.end.utc))}</td>
+              <td>{scoreWords(record.score)}</td>
+              <td>{MODALITY_WORDS[record.modality]}</td>
+              <td>{lengthWords(record.latency_ms.total)}</td>
             </tr>
-          </thead>
-          <tbody>
-            {revisions.map((record) => (
-              <tr key={record.revision}>
-                <td>{record.revision}</td>
-                <td>{record.phase}</td>
-                <td>{clockTime(Date.parse(record.start.utc))}</td>
-                <td>{clockTime(Date.parse(record.end.utc))}</td>
-                <td>{scoreWords(record.score)}</td>
-                <td>{MODALITY_WORDS[record.modality]}</td>
-                <td>{lengthWords(record.latency_ms.total)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       </div>
     </section>
   );

@@ -9,6 +9,7 @@ import { fieldTime, scoreWords, shortTime } from '../time/format';
 import { CheckField, focusWrong, ListField, SelectField, Summary, TextField } from '../ui/Field';
 import { useCall } from '../ui/useCall';
 import { number } from './draft';
+import { Table } from '../ui/Table';
 
 const POINTERS = ['/id', '/streams', '/label', '/query', '/modality', '/min_score', '/lasts', '/n_of_m', '/cooldown', '/enabled'];
 
@@ -205,33 +206,22 @@ function Trial({ name, rule }: { name: string; rule: Record<keyof Rule, unknown>
 export function AlertTable({ alerts, caption }: { alerts: Alert[]; caption: string }) {
   if (alerts.length === 0) return null;
   return (
-    <table>
-      <caption class="visually-hidden">{caption}</caption>
-      <thead>
-        <tr>
-          <th scope="col">When</th>
-          <th scope="col">Stream</th>
-          <th scope="col">What</th>
-          <th scope="col">Score</th>
+    <Table caption={caption} columns={['When', 'Stream', 'What', 'Score']}>
+      {alerts.map((alert) => (
+        <tr key={alert.alert_id}>
+          <td>
+            <a href={toPanel({ kind: 'why', stream: alert.stream_id, time: Date.parse(alert.start.utc) })}>
+              {shortTime(Date.parse(alert.start.utc))}
+            </a>
+          </td>
+          <td>{alert.stream_id}</td>
+          <td>
+            {alert.label}
+            {alert.modality && <span class="quiet-text"> {MODALITY_WORDS[alert.modality]}</span>}
+          </td>
+          <td>{scoreWords(alert.score)}</td>
         </tr>
-      </thead>
-      <tbody>
-        {alerts.map((alert) => (
-          <tr key={alert.alert_id}>
-            <td>
-              <a href={toPanel({ kind: 'why', stream: alert.stream_id, time: Date.parse(alert.start.utc) })}>
-                {shortTime(Date.parse(alert.start.utc))}
-              </a>
-            </td>
-            <td>{alert.stream_id}</td>
-            <td>
-              {alert.label}
-              {alert.modality && <span class="quiet-text"> {MODALITY_WORDS[alert.modality]}</span>}
-            </td>
-            <td>{scoreWords(alert.score)}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }

@@ -12,7 +12,7 @@ import { changes, type Draft, draftOf, EMPTY, newStream } from './draft';
 
 const POINTERS = [
   '/id', '/uri', '/enabled', '/detect', '/queries', '/min_score', '/min_query_score', '/min_windows', '/window', '/hop',
-  '/merge_gap', '/recall', '/audio', '/video', '/live', '/loop', '/realtime',
+  '/merge_gap', '/recall', '/clips', '/clip_audio', '/audio', '/video', '/live', '/loop', '/realtime',
 ];
 
 export function AddStream({ model }: { model: Model }) {
@@ -87,8 +87,8 @@ export function AddStream({ model }: { model: Model }) {
 function ProbeResult({ probed }: { probed: Probed }) {
   if (!probed.works) return <p class="problem">Nothing can be watched there: {probed.reason ?? 'no reason told'}</p>;
   const parts = [
-    probed.video ? 'picture' : 'no picture',
-    probed.audio ? 'sound' : 'no sound',
+    probed.video ? `picture${pictureWords(probed)}` : 'no picture',
+    probed.audio ? `sound${soundWords(probed)}` : 'no sound',
     probed.live ? 'live' : 'not live',
     probed.length === null ? '' : lengthWords(probed.length * 1000),
     probed.took_ms === null ? '' : `first sample after ${lengthWords(probed.took_ms)}`,
@@ -169,6 +169,8 @@ function Fields({ draft, set, calling: { problem } }: FieldsProps) {
           <TextField label="Gap that joins events" placeholder="1s" pointer="/merge_gap" problem={problem} value={draft.merge_gap} change={(merge_gap) => set({ merge_gap })} />
         </div>
         <TextField label="Remembered for questions" placeholder="2m" pointer="/recall" problem={problem} value={draft.recall} change={(recall) => set({ recall })} />
+        <CheckField label="Keep clips of its events" pointer="/clips" problem={problem} value={draft.clips} change={(clips) => set({ clips })} />
+        <CheckField label="Clips may be heard" pointer="/clip_audio" problem={problem} value={draft.clip_audio} change={(clip_audio) => set({ clip_audio })} />
         <SelectField
           label="Live"
           pointer="/live"
@@ -188,4 +190,15 @@ function Fields({ draft, set, calling: { problem } }: FieldsProps) {
       </details>
     </>
   );
+}
+
+function pictureWords({ video_format: format }: Probed): string {
+  if (!format) return '';
+  const rate = format.frame_rate === null ? '' : `, ${Number(format.frame_rate.toFixed(2))} a second`;
+  return ` (${format.codec}, ${format.width} x ${format.height}${rate})`;
+}
+
+function soundWords({ audio_format: format }: Probed): string {
+  if (!format) return '';
+  return ` (${format.codec}, ${format.sample_rate / 1000} kHz, ${format.channels === 1 ? 'mono' : `${format.channels} channels`})`;
 }

@@ -7,6 +7,7 @@ import { toPanel } from '../route';
 import { MODALITY_WORDS } from '../timeline/colours';
 import { clockTime, fullTime, lengthWords, scoreWords } from '../time/format';
 import { useRead } from '../ui/useCall';
+import { Table } from '../ui/Table';
 
 const FATES = {
   answered: 'The model answered',
@@ -101,35 +102,23 @@ function Window({ window }: { window: WindowRecord }) {
 
 function FoundTable({ found, utc }: { found: Found[]; utc: (stream: number) => number }) {
   return (
-    <table>
-      <caption class="visually-hidden">What was found, and the score it needed</caption>
-      <thead>
-        <tr>
-          <th scope="col">Label</th>
-          <th scope="col">When</th>
-          <th scope="col">Score</th>
-          <th scope="col">Needed</th>
-          <th scope="col">Told</th>
+    <Table caption="What was found, and the score it needed" columns={['Label', 'When', 'Score', 'Needed', 'Told']}>
+      {found.map((one, index) => (
+        <tr key={index}>
+          <th scope="row">
+            {one.label}
+            {one.modality && <span class="quiet-text"> {MODALITY_WORDS[one.modality]}</span>}
+          </th>
+          <td>
+            {clockTime(utc(one.start))} – {clockTime(utc(one.end))}
+          </td>
+          <td>
+            <meter min={0} max={1} value={one.score} low={one.least} aria-label={`Score of ${one.label}`} /> {scoreWords(one.score)}
+          </td>
+          <td>{scoreWords(one.least)}</td>
+          <td>{one.score >= one.least ? 'yes' : 'no, too unsure'}</td>
         </tr>
-      </thead>
-      <tbody>
-        {found.map((one, index) => (
-          <tr key={index}>
-            <th scope="row">
-              {one.label}
-              {one.modality && <span class="quiet-text"> {MODALITY_WORDS[one.modality]}</span>}
-            </th>
-            <td>
-              {clockTime(utc(one.start))} – {clockTime(utc(one.end))}
-            </td>
-            <td>
-              <meter min={0} max={1} value={one.score} low={one.least} aria-label={`Score of ${one.label}`} /> {scoreWords(one.score)}
-            </td>
-            <td>{scoreWords(one.least)}</td>
-            <td>{one.score >= one.least ? 'yes' : 'no, too unsure'}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }

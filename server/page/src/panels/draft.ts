@@ -16,6 +16,8 @@ export interface Draft {
   hop: string;
   merge_gap: string;
   recall: string;
+  clips: boolean;
+  clip_audio: boolean;
   live: string;
   audio: boolean;
   video: boolean;
@@ -36,6 +38,8 @@ export const EMPTY: Draft = {
   hop: '',
   merge_gap: '',
   recall: '',
+  clips: true,
+  clip_audio: true,
   live: '',
   audio: true,
   video: true,
@@ -58,6 +62,8 @@ export function draftOf(stream: StreamView): Draft {
     hop: text(stream.hop),
     merge_gap: text(stream.merge_gap),
     recall: text(stream.recall),
+    clips: stream.clips,
+    clip_audio: stream.clip_audio,
     live: stream.live === undefined ? '' : stream.live ? 'yes' : 'no',
     audio: stream.audio,
     video: stream.video,

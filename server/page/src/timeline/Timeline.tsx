@@ -62,6 +62,7 @@ export function Timeline({ model, stream, view, selected, open, why }: Props) {
         width: width.current,
         now: Date.now(),
         layout: stream.events.layout(),
+        crowd: stream.events.crowd,
         covers: stream.coverage.within(view.from, view.to),
         ticks: ticks(view.from, view.to, width.current / 90),
         alerts: alerts.map((alert) => Date.parse(alert.end.utc)),
@@ -182,7 +183,7 @@ export function Timeline({ model, stream, view, selected, open, why }: Props) {
         class="lanes"
         role="application"
         tabIndex={0}
-        aria-label={`Time line of ${stream.id}, ${stream.events.count} events fetched`}
+        aria-label={`Time line of ${stream.id}, ${held(stream)}`}
         aria-describedby={help}
         onPointerMove={hover}
         onPointerLeave={() => setHint(null)}
@@ -204,10 +205,14 @@ export function Timeline({ model, stream, view, selected, open, why }: Props) {
   );
 }
 
+function held({ events }: Stream): string {
+  return events.crowd ? `${events.crowd.count} events counted` : `${events.count} events fetched`;
+}
+
 function Notices({ stream }: { stream: Stream }) {
-  const { loading, capped, failure, count } = stream.events;
+  const { loading, crowd, failure, count } = stream.events;
   if (failure) return <p class="notice bad">Events could not be read: {failure}</p>;
-  if (capped) return <p class="notice">Only the newest {count.toLocaleString()} events are drawn. Look closer to see the rest.</p>;
+  if (crowd) return <p class="notice">{crowd.count.toLocaleString()} events, counted together. Look closer to tell them apart.</p>;
   if (loading && count > 2000) return <p class="notice">Reading events: {count.toLocaleString()} …</p>;
   return null;
 }

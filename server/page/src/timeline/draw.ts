@@ -1,6 +1,7 @@
 /** Draws one stream's two lanes. Goes through every event in sight for every frame, so it keeps to flat arrays. */
 
 import type { Cover } from '../data/coverage';
+import type { Crowd } from '../data/crowd';
 import { HEARD, type Layout, ROWS, SEEN } from '../data/layout';
 import type { Tick } from '../time/ticks';
 import type { Colours } from './colours';
@@ -21,6 +22,8 @@ export interface Scene {
   width: number;
   now: number;
   layout: Layout;
+  /** Where there is one, it stands for all that is too narrow to be drawn. */
+  crowd: Crowd | null;
   covers: Cover[];
   ticks: Tick[];
   alerts: number[];
@@ -32,7 +35,7 @@ export interface Scene {
 /** What is in each column of pixels of a lane, where events are too narrow to be drawn. */
 export interface Columns {
   counts: [Uint32Array, Uint32Array];
-  /** Index of the last event that was counted. */
+  /** Index of the last event that was counted; -1 where only a number is known. */
   last: [Int32Array, Int32Array];
 }
 
@@ -130,11 +133,13 @@ function drawEvents(
       wide.push(index);
       continue;
     }
+    if (scene.crowd) continue;
     const column = Math.min(Math.max(0, ((starts - from) * scale) | 0), counted.counts[0].length - 1);
     const lane = lanes[index] as number;
     if (lane & SEEN) count(counted, 0, column, index);
     if (lane & HEARD) count(counted, 1, column, index);
   }
+  if (scene.crowd) countCrowd(scene.crowd, counted, from, scale);
   drawColumns(context, colours, counted);
   context.font = '11px system-ui, sans-serif';
   context.textBaseline = 'middle';
@@ -144,6 +149,24 @@ function drawEvents(
 function count(counted: Columns, lane: 0 | 1, column: number, index: number): void {
   counted.counts[lane][column] = (counted.counts[lane][column] as number) + 1;
   counted.last[lane][column] = index;
+}
+
+/** A piece of time that is wider than a column is spread over its columns. */
+function countCrowd(crowd: Crowd, counted: Columns, from: number, scale: number): void {
+  const size = counted.counts[0].length;
+  for (const lane of [0, 1] as const) {
+    crowd.lanes[lane].forEach((number, index) => {
+      if (number === 0) return;
+      const start = crowd.from + index * crowd.piece;
+      const left = Math.floor((start - from) * scale);
+      const right = Math.max(left + 1, Math.floor((start + crowd.piece - from) * scale));
+      const each = Math.max(1, Math.round(number / (right - left)));
+      for (let column = Math.max(0, left); column < Math.min(size, right); column++) {
+        counted.counts[lane][column] = (counted.counts[lane][column] as number) + each;
+        counted.last[lane][column] = -1;
+      }
+    });
+  }
 }
 
 function drawColumns(context: CanvasRenderingContext2D, colours: Colours, counted: Columns): void {

@@ -8,6 +8,7 @@ import { toPanel } from '../route';
 import { MODALITY_WORDS } from '../timeline/colours';
 import { lengthWords, scoreWords, shortTime, spanWords } from '../time/format';
 import type { View } from '../time/view';
+import { Table } from '../ui/Table';
 
 const PAGE = 100;
 const PAUSE = 400;
@@ -36,34 +37,26 @@ export function EventTable({ model, view }: { model: Model; view: View }) {
   }, [model.streams.length, view]);
   const all = model.streams.flatMap((stream) => stream.events.layout().overlapping(view.from, view.to));
   all.sort((one, other) => other.start - one.start);
+  const count = model.streams.reduce((sum, stream) => sum + stream.events.within(view.from, view.to), 0);
+  const more = async () => {
+    if (all.length < shown + PAGE) await Promise.all(model.streams.map((stream) => stream.events.more()));
+    setShown(shown + PAGE);
+  };
   return (
     <section aria-label="Events in view">
       <p class="quiet-text">
-        {all.length.toLocaleString()} events in {spanWords(view.from, view.to)}
+        {Math.max(count, all.length).toLocaleString()} events in {spanWords(view.from, view.to)}
       </p>
       <div class="scroll" tabIndex={0} role="group" aria-label="Table of events">
-        <table class="events">
-          <thead>
-            <tr>
-              <th scope="col">Start</th>
-              <th scope="col">Lasts</th>
-              <th scope="col">Stream</th>
-              <th scope="col">What</th>
-              <th scope="col">How</th>
-              <th scope="col">Score</th>
-              <th scope="col">Review</th>
-            </tr>
-          </thead>
-          <tbody>
-            {all.slice(0, shown).map((event) => (
-              <Line key={event.id} event={event} />
-            ))}
-          </tbody>
-        </table>
+        <Table class="events" columns={['Start', 'Lasts', 'Stream', 'What', 'How', 'Score', 'Review']}>
+          {all.slice(0, shown).map((event) => (
+            <Line key={event.id} event={event} />
+          ))}
+        </Table>
       </div>
-      {all.length > shown && (
-        <button type="button" onClick={() => setShown(shown + PAGE)}>
-          Show {Math.min(PAGE, all.length - shown)} more
+      {Math.max(count, all.length) > shown && (
+        <button type="button" onClick={() => void more()}>
+          Show {Math.min(PAGE, Math.max(count, all.length) - shown)} more
         </button>
       )}
     </section>

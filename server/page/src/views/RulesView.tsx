@@ -6,6 +6,7 @@ import { useSignals } from '../data/signal';
 import { AlertTable } from '../panels/RuleForm';
 import { toPanel } from '../route';
 import { MODALITY_WORDS } from '../timeline/colours';
+import { Table } from '../ui/Table';
 
 interface Props {
   model: Model;
@@ -41,30 +42,19 @@ export function RulesView({ model, rules, failure }: Props) {
 
 function RuleTable({ rules }: { rules: NamedRule[] }) {
   return (
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Rule</th>
-          <th scope="col">Looks for</th>
-          <th scope="col">On</th>
-          <th scope="col">When</th>
-          <th scope="col">Looks</th>
+    <Table columns={['Rule', 'Looks for', 'On', 'When', 'Looks']}>
+      {rules.map((rule) => (
+        <tr key={rule.id}>
+          <th scope="row">
+            <a href={toPanel({ kind: 'rule', id: rule.id })}>{rule.id}</a>
+          </th>
+          <td>{rule.label ?? `“${rule.query ?? ''}”`}</td>
+          <td>{rule.streams.length > 0 ? rule.streams.join(', ') : 'every stream'}</td>
+          <td>{conditions(rule)}</td>
+          <td>{rule.enabled ? 'yes' : 'no'}</td>
         </tr>
-      </thead>
-      <tbody>
-        {rules.map((rule) => (
-          <tr key={rule.id}>
-            <th scope="row">
-              <a href={toPanel({ kind: 'rule', id: rule.id })}>{rule.id}</a>
-            </th>
-            <td>{rule.label ?? `“${rule.query ?? ''}”`}</td>
-            <td>{rule.streams.length > 0 ? rule.streams.join(', ') : 'every stream'}</td>
-            <td>{conditions(rule)}</td>
-            <td>{rule.enabled ? 'yes' : 'no'}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+      ))}
+    </Table>
   );
 }
 
