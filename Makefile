@@ -13,7 +13,7 @@ ifeq ($(shell cd / && rustc --version 2>/dev/null | cut -d ' ' -f 2),$(PINNED))
 export RUSTUP_TOOLCHAIN ?= $(shell cd / && rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1)
 endif
 
-.PHONY: help setup build model demo test lint page page-test deny fuzz coverage schemas bench
+.PHONY: help setup build model demo test lint page page-test deny fuzz fuzz-media coverage schemas bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -58,6 +58,9 @@ deny: ## licences, sources and duplicates of the dependencies
 
 fuzz: ## a minute of damaged input for each reader of what comes from outside
 	FUZZ_SECONDS=60 cargo test --workspace --locked --test fuzz -- --nocapture --test-threads 2
+
+fuzz-media: ## 3,600 damaged films, streams and playlists, each through a process of its own; some 20 minutes
+	FUZZ_MEDIA=600 cargo test --workspace --locked --test hostile_media -- --nocapture
 
 # Needs `cargo install cargo-llvm-cov` and `rustup component add llvm-tools`; compiles everything once more, so not in CI.
 coverage: ## which lines the tests reach: target/llvm-cov/html/index.html

@@ -30,4 +30,21 @@ if ! diff <(unpacked dist) <(unpacked "$work/dist"); then
     echo "check_page: server/page/dist is not what its sources give; run make page and commit it" >&2
     exit 1
 fi
+
+# What docs/page.md says that it weighs. A file that is not packed is fetched as it is.
+kilobytes() {
+    local file bytes=0
+    while read -r file; do
+        for form in "$file$1" "$file"; do
+            [ ! -f "$form" ] || break
+        done
+        bytes=$((bytes + $(stat -c %s "$form")))
+    done < <(find dist -type f ! -name '*.br' ! -name '*.gz')
+    echo $(((bytes + 500) / 1000))
+}
+weighs="$(kilobytes "") KB, as gzip $(kilobytes .gz) KB, as Brotli $(kilobytes .br) KB"
+if ! grep -qF "| $weighs |" ../../docs/page.md; then
+    echo "check_page: docs/page.md says otherwise of what a browser fetches: $weighs" >&2
+    exit 1
+fi
 echo "check_page: server/page/dist is what its sources give"

@@ -66,7 +66,7 @@ def present(path: pathlib.Path, sha256: str) -> bool:
 
 
 def localize(arguments: argparse.Namespace, clip: dict, queries: list[str]) -> list[dict]:
-    command = [arguments.avicuna, "localize", "--json", "--model", arguments.model]
+    command = [arguments.avicuna, "localize", "--format", "json", "--model", arguments.model]
     for query in queries:
         command += ["--query", query]
     done = subprocess.run([*command, arguments.clips / clip["file"]], capture_output=True, text=True, check=False)

@@ -43,6 +43,7 @@ until camera=$(grep '^rtsp://' "$work/camera"); do
     sleep 0.1
 done
 AVICUNA__STREAM__SCENE__URI=$camera AVICUNA__CONTROL__LISTEN=127.0.0.1:0 AVICUNA__OUTBOX__PATH=$work/outbox.redb \
+    AVICUNA__CLIPS__STORE=$work/clips \
     "$bin/avicuna" run --config config/demo.toml 2>"$log" &
 daemon=$!
 pids+=("$daemon")

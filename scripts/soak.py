@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Runs the daemon on four live RTSP streams, kills one of their servers every minute, and prints what grows.
+"""Runs the daemon on eight live streams of all kinds, two of them hostile, and prints what grows.
 
     make build
     scripts/soak.py --minutes 30
 
-Every ten seconds the daemon's resident memory, threads and descriptors are read from /proc; at the end a line is fitted to
-each (least squares, the first `--settle` minutes left out) and its slope is printed with the range seen. What the daemon does
-beside the model is measured by `scripts/overhead.py`.
+Test pictures in the daemon and in a process of their own, two RTSP cameras of which one dies each minute, a film that loops, a transport
+stream over UDP, a live playlist whose newest parts are refused now and then, and a film over HTTP that is damaged anew each time.
+Every ten seconds memory (PSS), threads and descriptors of the daemon and of the processes of its sources are read from /proc; at the end a line is
+fitted to each (least squares, the first `--settle` minutes left out), and its slope is printed with the range seen. Exit code 1 where a
+slope of the daemon is above its limit and the growth it stands for is no noise. What the daemon does beside the model is measured by
+`scripts/overhead.py`.
 """
 
 import argparse
@@ -21,25 +24,54 @@ import time
 import urllib.request
 from pathlib import Path
 
+from soak_servers import Server, parts
+
 ROOT = Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
+# What the daemon may grow by in an hour, and what a fitted line may show over a whole run without any growth.
+LIMITS = {"pss_mib": (8.0, 8.0), "threads": (1.0, 2.0), "fds": (1.0, 2.0)}
 
 
-def serve(port: int, file: Path) -> subprocess.Popen:
-    command = [ROOT / "target/release/examples/serve_rtsp", file, str(port)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def serve(program: Path, port: int, file: Path) -> subprocess.Popen:
+    return subprocess.Popen([program, file, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def send(port: int, file: Path) -> subprocess.Popen:
+    command = ["ffmpeg", "-v", "quiet", "-re", "-stream_loop", "-1", "-i", file, "-c", "copy", "-f", "mpegts", f"udp://127.0.0.1:{port}?pkt_size=1316"]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
 def read(pid: int) -> dict[str, float]:
-    """Resident MiB, threads, descriptors and CPU seconds of a process."""
+    """MiB (PSS), threads, descriptors and CPU seconds of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    memory = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return {
-        "rss_mib": int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024,
+        "pss_mib": int(re.search(r"\nPss:\s+(\d+)", memory)[1]) / 1024,
         "threads": int(re.search(r"Threads:\s+(\d+)", status)[1]),
         "fds": len(os.listdir(f"/proc/{pid}/fd")),
         "cpu_s": (int(fields[11]) + int(fields[12])) / TICKS,
     }
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task")
+    return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+
+
+def sample(pid: int) -> dict[str, float]:
+    """The daemon's, and the sums over its sources' processes."""
+    of_daemon = read(pid)
+    sums = {"children": 0.0, "children_pss_mib": 0.0, "children_threads": 0.0, "children_fds": 0.0}
+    for child in children(pid):
+        try:
+            of_child = read(child)
+        except (OSError, TypeError):
+            continue  # It has just gone.
+        sums["children"] += 1
+        for key in ("pss_mib", "threads", "fds"):
+            sums[f"children_{key}"] += of_child[key]
+    return of_daemon | sums
 
 
 def slope(samples: list[tuple[float, float]]) -> float:
@@ -50,14 +82,12 @@ def slope(samples: list[tuple[float, float]]) -> float:
     return 3600 * sum((t - mean_t) * (x - mean_x) for t, x in samples) / spread if spread else 0.0
 
 
-def configure(folder: Path, ports: list[int], control: int, model: Path) -> Path:
-    streams = "".join(
-        f'[[stream]]\nid = "stream-{i}"\nuri = "rtsp://127.0.0.1:{port}/scene"\n' for i, port in enumerate(ports)
-    )
+def configure(folder: Path, streams: dict[str, str], control: int, model: Path) -> Path:
+    text = "".join(f'[[stream]]\nid = "{name}"\n{settings}\n' for name, settings in streams.items())
     path = folder / "soak.toml"
     path.write_text(
         f'[model]\npath = "{model}"\n[sink]\nkind = "jsonl"\n[sink.jsonl]\npath = "{folder}/records.jsonl"\n'
-        f'[outbox]\npath = "{folder}/outbox.redb"\n[control]\nlisten = "127.0.0.1:{control}"\n[log]\nformat = "json"\n{streams}'
+        f'[outbox]\npath = "{folder}/outbox.redb"\n[control]\nlisten = "127.0.0.1:{control}"\n[log]\nformat = "json"\n{text}'
     )
     return path
 
@@ -67,24 +97,52 @@ def metrics(control: int) -> str:
         return reply.read().decode()
 
 
+def watched(records: Path) -> dict[str, float]:
+    """The part of each stream's time that was watched."""
+    spans: dict[str, list[float]] = {}
+    for line in records.read_text().splitlines():
+        record = json.loads(line)
+        data = record.get("data", record)
+        if "watched" in data and "start" in data:
+            seconds = data["end"]["stream"] - data["start"]["stream"]
+            told = spans.setdefault(data["stream_id"], [0.0, 0.0])
+            told[0] += seconds if data["watched"] else 0.0
+            told[1] += seconds
+    return {name: round(seen / all_, 3) for name, (seen, all_) in sorted(spans.items()) if all_}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--settle", type=float, default=3, help="minutes before the slopes are measured")
-    parser.add_argument("--port", type=int, default=18554, help="the first of four ports for the servers")
+    parser.add_argument("--port", type=int, default=18554, help="the first of three ports for the servers")
     parser.add_argument("--control", type=int, default=19464)
     parser.add_argument("--file", type=Path, default=ROOT / "assets/demo/scene.mp4")
     parser.add_argument("--model", type=Path, default=ROOT / "assets/models/avicuna-natural")
+    parser.add_argument("--build", type=Path, default=ROOT / "target/release", help="where avicuna and examples/serve_rtsp lie")
     parser.add_argument("--json", type=Path, help="write the samples and the summary here")
     args = parser.parse_args()
 
-    ports = [args.port + i for i in range(4)]
-    servers = {port: serve(port, args.file) for port in ports}
     with tempfile.TemporaryDirectory(prefix="avicuna-soak-") as name:
         folder = Path(name)
-        config = configure(folder, ports, args.control, args.model)
+        http = Server(parts(args.file, folder))
+        cameras = [args.port, args.port + 1]
+        rtsp = args.build / "examples/serve_rtsp"
+        servers = {port: serve(rtsp, port, args.file) for port in cameras}
+        sender = send(args.port + 2, args.file)
+        streams = {
+            "test": 'uri = "test://?wave=ticks"\nisolation = "none"\nlive = true',
+            "test-apart": 'uri = "test://?pattern=ball"\nisolation = "process"\nlive = true',
+            "camera": f'uri = "rtsp://127.0.0.1:{cameras[0]}/scene"',
+            "camera-dies": f'uri = "rtsp://127.0.0.1:{cameras[1]}/scene"',
+            "film": f'uri = "{args.file}"\nloop = true\nrealtime = true',
+            "udp": f'uri = "udp://127.0.0.1:{args.port + 2}"',
+            "playlist-refused": f'uri = "{http.address}/live.m3u8"\nlive = true',
+            "damaged": f'uri = "{http.address}/damaged.ts"\nlive = true',
+        }
+        config = configure(folder, streams, args.control, args.model)
         log = open(folder / "log", "w")
-        daemon = subprocess.Popen([ROOT / "target/release/avicuna", "run", "--config", config], stderr=log, stdout=log)
+        daemon = subprocess.Popen([args.build / "avicuna", "run", "--config", config], stderr=log, stdout=log)
         began, samples, killed = time.monotonic(), [], 0
         try:
             while (now := time.monotonic() - began) < args.minutes * 60:
@@ -92,31 +150,39 @@ def main() -> None:
                     sys.exit(f"the daemon ended with {daemon.returncode}:\n{(folder / 'log').read_text()[-3000:]}")
                 if now // 60 > killed:
                     killed = int(now // 60)
-                    port = ports[killed % 4]
-                    servers[port].kill()
-                    servers[port].wait()
+                    servers[cameras[1]].kill()
+                    servers[cameras[1]].wait()
                     time.sleep(8)
-                    servers[port] = serve(port, args.file)
-                sample = {"t": now} | read(daemon.pid)
-                samples.append(sample)
-                print("{t:7.0f} s  {rss_mib:7.1f} MiB  {threads:4.0f} threads  {fds:4.0f} fds  {cpu_s:8.1f} CPU s".format(**sample), flush=True)
+                    servers[cameras[1]] = serve(rtsp, cameras[1], args.file)
+                samples.append({"t": now} | sample(daemon.pid))
+                line = "{t:7.0f} s  {pss_mib:7.1f} MiB  {threads:4.0f} threads  {fds:4.0f} fds  {cpu_s:8.1f} CPU s; "
+                line += "{children:2.0f} children {children_pss_mib:7.1f} MiB  {children_threads:4.0f} threads  {children_fds:4.0f} fds"
+                print(line.format(**samples[-1]), flush=True)
                 time.sleep(10)
             last = metrics(args.control)
-            records = sum(1 for _ in open(folder / "records.jsonl"))
             daemon.send_signal(signal.SIGTERM)
-            code = daemon.wait(60)
+            code = daemon.wait(120)
+            told = watched(folder / "records.jsonl")
+            records = sum(1 for _ in open(folder / "records.jsonl"))
         finally:
-            for process in [daemon, *servers.values()]:
+            for process in [daemon, sender, *servers.values()]:
                 process.kill()
-        settled = [s for s in samples if s["t"] >= args.settle * 60] or samples
-        summary = {"minutes": args.minutes, "outages": killed, "records": records, "exit_code": code}
-        for key in ("rss_mib", "threads", "fds"):
-            values = [s[key] for s in settled]
-            summary[key] = {"slope_per_hour": round(slope([(s["t"], s[key]) for s in settled]), 3), "min": min(values), "max": max(values)}
-        print(json.dumps(summary, indent=2))
-        print("\n".join(line for line in last.splitlines() if re.match(r"avicuna_(stage|windows|reconnects|outbox)", line) and "bucket" not in line))
-        if args.json:
-            args.json.write_text(json.dumps({"summary": summary, "samples": samples}, indent=1) + "\n")
+    settled = [s for s in samples if s["t"] >= args.settle * 60] or samples
+    summary = {"minutes": args.minutes, "cameras_killed": killed, "asked": http.asked, "records": records, "watched": told, "exit_code": code}
+    too_much = []
+    for key in ("pss_mib", "threads", "fds", "children", "children_pss_mib", "children_threads", "children_fds"):
+        values = [s[key] for s in settled]
+        by_hour = slope([(s["t"], s[key]) for s in settled])
+        summary[key] = {"slope_per_hour": round(by_hour, 3), "min": round(min(values), 1), "max": round(max(values), 1)}
+        limit, noise = LIMITS.get(key, (float("inf"), 0.0))
+        if by_hour > limit and by_hour * (settled[-1]["t"] - settled[0]["t"]) / 3600 > noise:
+            too_much.append(f"{key} grows by {by_hour:.1f} an hour; {limit} are allowed")
+    print(json.dumps(summary, indent=2))
+    print("\n".join(line for line in last.splitlines() if re.match(r"avicuna_(stage|windows|reconnects|outbox)", line) and "bucket" not in line))
+    if args.json:
+        args.json.write_text(json.dumps({"summary": summary, "samples": samples}, indent=1) + "\n")
+    if too_much:
+        sys.exit("; ".join(too_much))
 
 
 if __name__ == "__main__":

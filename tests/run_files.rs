@@ -53,8 +53,15 @@ fn a_file_is_watched_to_its_end_and_a_replay_repeats_the_ids() {
 }
 
 #[test]
-fn one_file_is_localized_as_json_into_a_pipe() {
-    let output = avicuna().args(["localize", "assets/demo/scene.mp4"]).output().expect("it runs");
+fn one_file_is_localized_as_json_into_a_pipe_and_as_a_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("page.html");
+    let mut localize = avicuna();
+    let output = localize
+        .args(["localize", "assets/demo/scene.mp4", "--report"])
+        .arg(&page)
+        .output()
+        .expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
@@ -66,6 +73,77 @@ fn one_file_is_localized_as_json_into_a_pipe() {
     for event in report["events"].as_array().expect("a list") {
         assert_eq!(event["phase"], "ended", "{event}");
     }
+    let page = std::fs::read_to_string(page).expect("it is there");
+    let events = report["events"].as_array().map_or(0, Vec::len);
+    assert!(events >= 5 && page.matches("<li id=\"event-").count() == events, "{page}");
+    assert_eq!(page.matches("src=\"data:image/jpeg;base64,/9j/").count(), events, "each has a picture");
+    assert!(page.contains("<title>assets/demo/scene.mp4</title>") && !page.contains("<script"), "{page}");
+}
+
+/// A picture with sound that takes a moment, of which everything is told.
+/// Has a dog.
+const SCENE: &str = "assets/demo/scene.mp4";
+
+fn localized(arguments: &[&str]) -> (bool, String) {
+    let model = [
+        "localize",
+        SCENE,
+        "--model",
+        "assets/models/avicuna-small",
+        "--query",
+        "a <dog> & c",
+        "--min-score",
+        "0",
+    ];
+    let output = avicuna().args(model).args(arguments).output().expect("it runs");
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), said)
+}
+
+#[test]
+fn what_is_localized_is_written_as_editors_and_annotators_read_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("film.vtt");
+    let path = out.to_str().expect("UTF-8");
+    let (good, said) = localized(&["--format", "vtt", "--out", path]);
+    assert!(good && said.is_empty(), "{said}");
+    let text = std::fs::read_to_string(&out).expect("it is there");
+    assert!(text.starts_with("WEBVTT\n\n") && text.contains("a &lt;dog&gt; &amp; c ["), "{text}");
+    for (format, begins, holds) in [
+        ("srt", "1\n00:00:", "a ‹dog› & c ["),
+        ("csv", "start,end,", ",a <dog> & c,"),
+        ("eaf", "<?xml version=\"1.0\"", "<ANNOTATION_VALUE>a &lt;dog&gt; &amp; c</ANNOTATION_VALUE>"),
+        ("table", "", "a <dog> & c"),
+    ] {
+        let (good, said) = localized(&["--format", format]);
+        assert!(good && said.starts_with(begins) && said.contains(holds), "{format}: {said}");
+        assert!(!said.contains('█'), "a bar is for terminals: {said}");
+    }
+    let (good, said) = localized(&["--out", "/nowhere/at/all.json"]);
+    assert!(!good && said.contains("/nowhere/at/all.json") && said.contains("folder"), "{said}");
+    let (good, said) = localized(&["--format", "doc"]);
+    assert!(!good && said.contains("srt"), "{said}");
+}
+
+#[test]
+fn a_terminal_shows_where_in_the_film_it_is() {
+    let program = env!("CARGO_BIN_EXE_avicuna");
+    let model = repository("assets/models/avicuna-small");
+    let shown = |columns: u32| {
+        let command = format!(
+            "stty cols {columns}; '{program}' localize '{SCENE}' --model '{}' --query 'a dog' --min-score 0 2>/dev/null",
+            model.display()
+        );
+        let output = std::process::Command::new("script").args(["-qec", &command, "/dev/null"]).output();
+        String::from_utf8_lossy(&output.expect("script runs").stdout).into_owned()
+    };
+    let wide = shown(120);
+    assert!(wide.contains("0 to 1:00.0") && wide.contains('█') && wide.contains(" watched by "), "{wide}");
+    let longest = wide.lines().map(|line| line.trim_end().chars().count()).max();
+    assert!(longest <= Some(120), "{longest:?}: {wide}");
+    let narrow = shown(50);
+    assert!(!narrow.contains('█') && narrow.contains("a dog"), "{narrow}");
 }
 
 #[test]

@@ -74,6 +74,64 @@ fn a_live_stream_reaches_kafka_and_a_signal_ends_it_in_order() {
     assert!(daemon.log().contains("spooled=0 dropped=0"), "{}", daemon.log());
 }
 
+/// The broker inside the daemon, read by the example.
+#[test]
+fn a_day_is_drawn_by_the_example() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A label that would be an end of a tag, if anybody forgot.
+    let scene = repository("assets/demo/scene.mp4");
+    let text = format!(
+        "daemon.exit_when_done = false\nsink.kind = \"embedded\"\nmodel.path = \"assets/models/avicuna-small\"\n\
+                [[stream]]\nid = \"film<1>\"\nuri = {scene:?}\n\
+                detect = false\nqueries = [\"a dog </title><script>\"]\nmin_query_score = 0.0\nwindow = \"10s\"\n\
+                [[stream]]\nid = \"gone\"\nuri = \"/nowhere/film.mp4\"\n"
+    );
+    let mut daemon = Daemon::start(&folder, &config(&folder, &text));
+    let log = folder.path().join("log");
+    let read = || std::fs::read_to_string(&log).unwrap_or_default();
+    daemon.until("it is told", || read().contains("waiting to be stopped"));
+    let log = read();
+    let broker = log.split("embedded Kafka broker").nth(1).and_then(|rest| rest.split("brokers=").nth(1));
+    let broker = broker.and_then(|rest| rest.split_whitespace().next()).expect("its address");
+    let broker = broker.trim_matches('"');
+    let records = consume(broker, "avicuna.events");
+    assert!(!records.is_empty(), "the dog is told");
+    let day = records[0].data["start"]["utc"].as_str().expect("a time").split('T').next().expect("a day");
+
+    let draw = |out: &std::path::Path, more: &[&str]| {
+        let mut draw = std::process::Command::new("python3");
+        draw.arg(repository("examples/draw_day.py")).args(["--broker", broker, "--out"]).arg(out).args(more);
+        let output = draw.output().expect("python3 runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let picture = folder.path().join("day.svg");
+    let (good, said) = draw(&picture, &["--day", day]);
+    assert!(good, "{said}");
+    let text = std::fs::read_to_string(&picture).expect("it is there");
+    let drawn = roxmltree::Document::parse(&text).expect("well formed");
+    let boxes =
+        |class: &str| drawn.descendants().filter(|node| node.attribute("class") == Some(class)).count();
+    let ids: std::collections::BTreeSet<_> =
+        records.iter().map(|record| record.data["event_id"].to_string()).collect();
+    assert!(said.starts_with(&format!("{} events of 1 streams", ids.len())), "{said}");
+    assert!(boxes("seen") + boxes("heard") >= ids.len(), "{text}");
+    let titles: Vec<&str> = drawn
+        .descendants()
+        .filter(|node| node.has_tag_name("title"))
+        .filter_map(|node| node.text())
+        .collect();
+    assert!(titles.iter().any(|title| title.starts_with("a dog </title><script>, ")), "{titles:?}");
+    assert!(titles.contains(&"film<1>"), "{titles:?}");
+
+    let page = folder.path().join("day.html");
+    let (good, said) = draw(&page, &["--day", "2001-01-01", "--zone", "Europe/Berlin"]);
+    assert!(good && said.starts_with("0 events of 0 streams"), "{said}");
+    assert!(std::fs::read_to_string(&page).expect("it is there").contains("nothing happened"));
+    let (good, said) = draw(&page, &["--events", "no.such.topic"]);
+    assert!(!good && said.contains("no.such.topic"), "{said}");
+    assert!(!daemon.terminate().success(), "one of the streams failed");
+}
+
 #[test]
 fn a_dead_stream_is_reported_and_holds_up_nobody() {
     let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::shared());

@@ -129,6 +129,7 @@ fn sample(film: &str) {
             latency: Duration::from_millis(200),
             reconnect: Reconnect::default(),
             stall_timeout: Duration::from_secs(60),
+            reach: None,
         };
         let (sender, mut events) = tokio::sync::mpsc::channel(64);
         let source = spawn(config, sender, CancellationToken::new());

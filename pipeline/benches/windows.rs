@@ -40,6 +40,7 @@ fn main() {
             linger: Duration::ZERO,
             queue_per_stream: 2,
             shed: Shed::Oldest,
+            question_every: Duration::ZERO,
         });
         for second in 0..seconds {
             // Making the samples is the source's work and not timed.

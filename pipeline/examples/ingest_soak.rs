@@ -162,6 +162,7 @@ fn config(port: u16) -> SourceConfig {
         latency: Duration::from_millis(200),
         reconnect: Reconnect::default(),
         stall_timeout: Duration::from_secs(10),
+        reach: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! every key to users.
 
 mod check;
+mod clips;
 mod control;
 mod document;
 mod error;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use clips::{ClipsConfig, S3Config};
 pub use control::{AllowConfig, ControlConfig, HistoryConfig};
 pub use document::parse;
 pub use error::{ConfigError, Problem};
@@ -44,6 +46,8 @@ pub struct Config {
     pub control: ControlConfig,
     /// What the interface remembers.
     pub history: HistoryConfig,
+    /// What is kept of events, to be looked at.
+    pub clips: ClipsConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// When and how the daemon ends.
@@ -249,6 +253,7 @@ impl Config {
     pub fn redacted(&self) -> Self {
         let mut shown = self.clone();
         shown.sink.kafka = self.sink.kafka.redacted();
+        shown.clips = self.clips.redacted();
         shown.webhook = self.webhook.iter().map(WebhookConfig::redacted).collect();
         shown.mqtt = self.mqtt.iter().map(MqttConfig::redacted).collect();
         for stream in &mut shown.stream {

@@ -27,11 +27,13 @@ pub use reply::{Localized, Reply};
 pub use store::Observer;
 pub use streams::{Listed, Origin, Reloaded, Streams, StreamsError};
 
+use crate::clips::{ClipPlan, Clips, StoreError};
 use crate::config::{Config, ConfigError, Loaded, SinkConfig, SinkKind};
 use crate::control::{Control, ModelState};
 use crate::outbox::{Outbox, OutboxError};
 use crate::sink::{Delivery, EmbeddedBroker, JsonlSink, KafkaConfig, KafkaSink, Sink, SinkError};
 use crate::source::apart::Worker;
+use crate::source::reach::Reach;
 use crate::watching::{Command, Ended, Engine, Orders, Plan, Publisher, Record, ends, model_of, onset, plan};
 
 /// Why the daemon cannot start, or had to end.
@@ -54,6 +56,9 @@ pub enum DaemonError {
     /// The outbox cannot be opened, or its writer ended.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// Nothing can be kept of events.
+    #[error("clips.store: {0}")]
+    Clips(#[from] StoreError),
     /// The sink cannot be set up.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -76,6 +81,7 @@ pub struct Daemon {
     streams: Streams,
     commands: mpsc::Receiver<Command>,
     asker: Asker,
+    clips: Option<Clips>,
 }
 
 impl Daemon {
@@ -90,20 +96,18 @@ impl Daemon {
         let mut plans = plan(&loaded, &manifest)?;
         for (plan, stream) in plans.iter_mut().zip(&config.stream) {
             plan.apart = stream.is_apart().then(|| worker.clone());
+            plan.clips = ClipPlan::of(&config.clips, stream);
         }
         let enabled = |plan: &Plan| {
             config.stream.iter().any(|stream| stream.enabled && stream.id == plan.stream.as_str())
         };
         plans.retain(enabled);
-        let (streams, commands) = Streams::of_file(&config.stream, manifest, worker);
-        Ok(Self {
-            loaded,
-            plans,
-            control: Arc::new(Control::new()),
-            streams,
-            commands,
-            asker: Asker::default(),
-        })
+        let reach = Reach::new(config.control.allow.hosts.clone());
+        let (streams, commands) =
+            Streams::of_file(&config.stream, manifest, worker, config.clips.clone(), reach);
+        let control = Arc::new(Control::new());
+        let clips = Clips::open(&config.clips, &config.outbox.path, control.clone())?;
+        Ok(Self { loaded, plans, control, streams, commands, asker: Asker::default(), clips })
     }
 
     /// What it tells of itself.
@@ -121,6 +125,11 @@ impl Daemon {
         self.asker.clone()
     }
 
+    /// What its events can be looked at in, if anything is kept.
+    pub fn clips(&self) -> Option<Clips> {
+        self.clips.clone()
+    }
+
     /// Runs until every stream has ended or `stop` is cancelled; then finishes or spools what it holds. Returns why each
     /// stream ended. `observer` sees every record.
     ///
@@ -131,7 +140,7 @@ impl Daemon {
         observer: Option<Arc<dyn Observer>>,
         stop: CancellationToken,
     ) -> Result<Vec<Ended>, DaemonError> {
-        let Self { loaded, plans, control, streams: _, commands, asker } = self;
+        let Self { loaded, plans, control, streams: _, commands, asker, clips } = self;
         let config = &loaded.config;
         let (sink, _broker) = open_sink(&config.sink)?;
         let (outbox, left_open) = open_outbox(config, &control, observer.clone()).await?;
@@ -149,8 +158,13 @@ impl Daemon {
             }
         };
         control.status.model(ModelState::Idle);
+        let tidying = CancellationToken::new();
+        let _tidied = tidying.clone().drop_guard();
+        if let Some(clips) = clips.clone() {
+            tokio::spawn(async move { clips.tidy(tidying).await });
+        }
         let engine = Engine::start(
-            Orders { plans, commands },
+            Orders { plans, commands, clips: clips.clone() },
             model_of(Arc::new(localizer)),
             config.schedule,
             control.clone(),
@@ -159,11 +173,17 @@ impl Daemon {
         );
         asker.serve(engine.respondent());
         let (ended, leave_by) = supervise(engine, stored, config, &outbox, stop, &control).await;
+        if let Some(clips) = clips {
+            clips.settle(LAST_CLIPS).await;
+        }
         let left = leave_by.saturating_duration_since(Instant::now());
         leave(delivery, &outbox, left.min(config.daemon.flush)).await;
         ended
     }
 }
+
+/// How long clips that are under way at the end may take.
+const LAST_CLIPS: Duration = Duration::from_secs(5);
 
 type Over = Result<Vec<Ended>, DaemonError>;
 

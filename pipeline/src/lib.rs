@@ -2,13 +2,17 @@
 //! outbox and the sinks. `ARCHITECTURE.md` draws the way of one window through these modules.
 
 pub mod answer;
+pub mod clips;
 pub mod config;
 pub mod control;
 pub mod coverage;
 pub mod daemon;
 mod durations;
 pub mod outbox;
+pub mod percent;
+pub mod picture;
 pub mod record;
+pub mod report;
 pub mod schedule;
 pub mod sink;
 pub mod source;

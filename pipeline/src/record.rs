@@ -64,6 +64,27 @@ pub struct EventRecord {
     pub model: String,
     /// What the window cost.
     pub latency_ms: Latency,
+    /// Where the event can be looked at, once it is over; not there where nothing is kept of its stream's events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// Where an event can be looked at. The addresses are known before anything is there: until the event is over, and when what was to be kept
+/// is lost or deleted, they answer 404 or 410 with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// A clip with the time before and after it: MP4, or Matroska where the codec does not go into MP4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uri-reference"))]
+    pub clip: Option<String>,
+    /// The picture of its surest moment, JPEG.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uri-reference"))]
+    pub snapshot: Option<String>,
+    /// The spectrogram of the clip's sound, PNG.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uri-reference"))]
+    pub spectrogram: Option<String>,
 }
 
 /// Where in its life an event is.

@@ -43,12 +43,17 @@ pub struct ScheduleConfig {
     pub queue_per_stream: usize,
     /// What happens to a live stream that has more.
     pub shed: Shed,
+    /// A question that waits gets one place in a batch before windows once in so long, however much they fill; zero: in
+    /// every batch.
+    #[serde(with = "durations")]
+    pub question_every: Duration,
 }
 
 impl Default for ScheduleConfig {
     fn default() -> Self {
         let linger = Duration::from_millis(20);
-        Self { max_batch: 4, linger, queue_per_stream: 2, shed: Shed::default() }
+        let question_every = Duration::from_secs(5);
+        Self { max_batch: 4, linger, queue_per_stream: 2, shed: Shed::default(), question_every }
     }
 }
 
@@ -61,7 +66,8 @@ pub struct Job {
     pub questions: Vec<Question>,
     /// Must its stream never be held up?
     pub live: bool,
-    /// Somebody asks, and nothing else waits for the answer: it takes the room that windows of streams leave.
+    /// Somebody asks, and nothing else waits for the answer: it takes the room that windows of streams leave, and one place
+    /// of theirs each [`ScheduleConfig::question_every`].
     pub behind: bool,
 }
 
@@ -96,6 +102,8 @@ struct State {
     rota: Rota<Box<Waiting>>,
     /// Jobs that are [`Job::behind`] the others.
     behind: Rota<Box<Waiting>>,
+    /// When one of them was given out last.
+    asked: Option<Instant>,
     closed: bool,
 }
 
@@ -119,7 +127,7 @@ impl Scheduler {
         let [rota, behind] = [config.queue_per_stream; 2].map(Rota::new);
         let shared = Shared {
             config,
-            state: Mutex::new(State { rota, behind, closed: false }),
+            state: Mutex::new(State { rota, behind, asked: None, closed: false }),
             arrived: Notify::new(),
             left: Notify::new(),
         };
@@ -173,8 +181,9 @@ impl Scheduler {
 
     /// The next windows, at most `max_batch`: one of each stream that has any, in turn, then a second of each, and so
     /// on; within a stream the oldest first. Jobs that are [`Job::behind`] fill what is left of a batch; when nothing else
-    /// waits, one at a time, so that what comes then does not wait for long. `None` once the scheduler is closed and empty.
-    /// Cancel safe.
+    /// waits, one at a time, so that what comes then does not wait for long. Where windows fill every batch, one of them goes
+    /// with the first batch after [`ScheduleConfig::question_every`], counted from its coming and from the last that was given
+    /// out. `None` once the scheduler is closed and empty. Cancel safe.
     pub async fn next_batch(&self) -> Option<Vec<Job>> {
         loop {
             let arrived = self.shared.arrived.notified();
@@ -197,9 +206,9 @@ impl Scheduler {
         let most = self.shared.config.max_batch.max(1);
         let mut state = self.shared.lock();
         let Some(oldest) = state.rota.fronts().map(|waiting| waiting.since).min() else {
-            let behind = state.behind.take(1);
+            let behind: Vec<Job> = state.take_behind(1).map(|waiting| waiting.job).collect();
             return match (behind.is_empty(), state.closed) {
-                (false, _) => Found::Batch(behind.into_iter().map(|waiting| waiting.job).collect()),
+                (false, _) => Found::Batch(behind),
                 (true, true) => Found::Over,
                 (true, false) => Found::Until(None),
             };
@@ -209,9 +218,10 @@ impl Scheduler {
         if state.rota.len() < most && !state.closed && due.is_none_or(|due| due > Instant::now()) {
             return Found::Until(due);
         }
-        let mut taken = state.rota.take(most);
+        let reserved = usize::from(state.is_question_due(self.shared.config.question_every));
+        let mut taken = state.rota.take(most - reserved);
         let room = most - taken.len();
-        taken.extend(state.behind.take(room));
+        taken.extend(state.take_behind(room));
         Found::Batch(taken.into_iter().map(|waiting| waiting.job).collect())
     }
 
@@ -231,6 +241,26 @@ impl Scheduler {
     pub fn waiting(&self) -> usize {
         let state = self.shared.lock();
         state.rota.len() + state.behind.len()
+    }
+}
+
+impl State {
+    /// Has something asked waited for its share?
+    fn is_question_due(&self, every: Duration) -> bool {
+        let Some(came) = self.behind.fronts().map(|waiting| waiting.since).min() else { return false };
+        // What overflows the clock is never due.
+        self.asked
+            .max(Some(came))
+            .and_then(|last| last.checked_add(every))
+            .is_some_and(|due| due <= Instant::now())
+    }
+
+    fn take_behind(&mut self, most: usize) -> impl Iterator<Item = Box<Waiting>> + use<> {
+        let taken = self.behind.take(most);
+        if !taken.is_empty() {
+            self.asked = Some(Instant::now());
+        }
+        taken.into_iter()
     }
 }
 

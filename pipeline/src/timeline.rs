@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod age;
 mod mapper;
 
+pub use age::Ages;
 pub use mapper::{Hole, HoleCause, Placed, Rules, Stamp, Timeline};
 
 use crate::stream::Instant;
@@ -82,6 +84,18 @@ impl StreamTime {
     /// How long after `earlier` this is; zero when it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0).max(0) as u64)
+    }
+}
+
+/// Seconds for a person: `0:03.0`, and `1:02:03.4` where there are hours. What is before the beginning is the beginning.
+pub fn clock(seconds: f64) -> String {
+    let tenths = (seconds.max(0.0) * 10.0).round() as u64;
+    let (hours, minutes, rest) = (tenths / 36_000, tenths / 600 % 60, tenths % 600);
+    let (seconds, tenth) = (rest / 10, rest % 10);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}.{tenth}")
+    } else {
+        format!("{minutes}:{seconds:02}.{tenth}")
     }
 }
 

@@ -18,14 +18,14 @@ use self::event::Event;
 use self::identity::Identities;
 pub use self::order::InOrder;
 use self::sighting::{Sighting, sightings};
-use crate::answer::Localization;
+use crate::answer::{Localization, label_key};
 use crate::record::{EventRecord, Latency, Run};
 use crate::stream::{Presence, StreamId, WindowId};
 use crate::timeline::{ClockAnchor, ClockQuality, StreamTime};
 use crate::window::Window;
 
 /// How localizations become events.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TrackConfig {
     /// Length of the stream's windows.
     pub length: Duration,
@@ -37,6 +37,8 @@ pub struct TrackConfig {
     pub min_score: f64,
     /// [Answers to a query](Localization::queried) count for nothing with a lower score.
     pub min_query_score: f64,
+    /// Localizations of these labels, by [`label_key`], count for nothing with a lower score than theirs, whatever else is set.
+    pub min_label_scores: Arc<BTreeMap<String, f64>>,
     /// How many windows must have seen an event before it is published; at least 1.
     pub min_windows: u32,
     /// A start or end must move by more than this to be an update.
@@ -56,10 +58,20 @@ impl TrackConfig {
             merge_gap: Duration::from_secs(1),
             min_score: 0.0,
             min_query_score: 0.0,
+            min_label_scores: Arc::default(),
             min_windows: 1,
             tolerance: Duration::from_millis(500),
             score_tolerance: 0.1,
             run: Run::default(),
+        }
+    }
+
+    /// The score that a localization must have to count.
+    pub fn least(&self, found: &Localization) -> f64 {
+        match self.min_label_scores.get(&label_key(&found.label)) {
+            Some(&of_label) => of_label,
+            None if found.queried => self.min_query_score,
+            None => self.min_score,
         }
     }
 
@@ -161,6 +173,13 @@ impl Tracker {
         Self { config, watermark: None, events: BTreeMap::new(), identities, weak: 0, baseless: 0 }
     }
 
+    /// From here on, what counts and what is merged follows `config`. Open events stay open; the shape of windows and the run
+    /// stay what they were.
+    pub fn retune(&mut self, config: &TrackConfig) {
+        let TrackConfig { length, hop, run, .. } = self.config;
+        self.config = TrackConfig { length, hop, run, ..config.clone() };
+    }
+
     /// How many localizations were left out because of [`TrackConfig::min_score`] and
     /// [`TrackConfig::min_query_score`].
     pub fn weak(&self) -> u64 {
@@ -219,11 +238,10 @@ impl Tracker {
     fn trusted<'a>(&mut self, seen: &'a Seen) -> Vec<&'a Localization> {
         let mut trusted = Vec::with_capacity(seen.localizations.len());
         for found in &seen.localizations {
-            let least = if found.queried { self.config.min_query_score } else { self.config.min_score };
             if !seen.window.holds(found) {
                 self.baseless += 1;
                 tracing::debug!(window = %seen.window.id, said = found.text, "nothing was there to see or hear");
-            } else if found.score < least {
+            } else if found.score < self.config.least(found) {
                 self.weak += 1;
             } else {
                 trusted.push(found);

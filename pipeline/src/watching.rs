@@ -8,9 +8,11 @@
 //!    +-- events, coverage, errors <- answers <-+   -> publisher
 //! ```
 
+mod clipping;
 mod engine;
 mod left_open;
 mod model;
+mod muted;
 mod plan;
 mod publisher;
 mod recall;
@@ -34,4 +36,5 @@ pub(crate) use self::record::onset;
 pub use self::recorder::Recorder;
 pub use self::settled::{Fate, Pending, Settled};
 pub use self::stream::Heard;
+pub(crate) use self::stream::Retune;
 pub use self::watch::{Watched, watch};

@@ -1,10 +1,10 @@
 //! Which addresses may be watched because a caller asks for it: nobody gets through a stream to a file or a machine that
 //! the operator did not allow.
 
-use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 
 use avicuna_pipeline::config::{AllowConfig, StreamConfig};
+use avicuna_pipeline::source::reach::Reach;
 use avicuna_pipeline::source::uri::Address;
 
 use crate::problem::FieldProblem;
@@ -13,12 +13,14 @@ use crate::problem::FieldProblem;
 #[derive(Debug, Clone)]
 pub struct Allow {
     config: AllowConfig,
+    reach: Reach,
 }
 
 impl Allow {
     /// As the operator says.
     pub fn new(config: AllowConfig) -> Self {
-        Self { config }
+        let reach = Reach::new(config.hosts.clone());
+        Self { config, reach }
     }
 
     /// What is not allowed about a stream; asks the name service, so call it where that may take a while.
@@ -60,77 +62,13 @@ impl Allow {
     }
 
     fn host(&self, host: &str) -> Result<(), String> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses: Vec<IpAddr> = match bare.parse::<IpAddr>() {
-            Ok(address) => vec![address],
-            Err(_) => match (bare, 0).to_socket_addrs() {
-                Ok(found) => found.map(|address| address.ip()).collect(),
-                // It may be there later; what it is then is not known, so only its name can be allowed.
-                Err(_) => Vec::new(),
-            },
-        };
-        let named = self.config.hosts.iter().any(|allowed| is_named(allowed, bare));
-        let every = self.config.hosts.iter().any(|allowed| allowed == "*");
-        let good = |address: &IpAddr| {
-            let address = address.to_canonical();
-            self.config.hosts.iter().any(|allowed| holds(allowed, address)) || (every && !is_own(address))
-        };
-        if named
-            || (!addresses.is_empty() && addresses.iter().all(good))
-            || (every && addresses.is_empty() && !is_local(bare))
-        {
+        if self.reach.names(host) {
             return Ok(());
         }
         Err(format!(
             "{host} is not among control.allow.hosts (\"*\" does not mean this machine and its link)"
         ))
     }
-}
-
-/// Is the name itself allowed?
-fn is_named(allowed: &str, host: &str) -> bool {
-    match allowed.strip_prefix("*.") {
-        Some(domain) => {
-            let (host, domain) = (host.to_ascii_lowercase(), domain.to_ascii_lowercase());
-            host.strip_suffix(&domain).is_some_and(|before| before.ends_with('.'))
-        }
-        None => allowed.eq_ignore_ascii_case(host),
-    }
-}
-
-/// Is the address, or a network that holds it, allowed?
-fn holds(allowed: &str, address: IpAddr) -> bool {
-    let (network, bits) = match allowed.split_once('/') {
-        Some((network, bits)) => (network.parse::<IpAddr>(), bits.parse::<u32>().ok()),
-        None => (allowed.parse(), None),
-    };
-    let Ok(network) = network else { return false };
-    match (network.to_canonical(), address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            same(network.to_bits().into(), address.to_bits().into(), 32, bits)
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => same(network.to_bits(), address.to_bits(), 128, bits),
-        _ => false,
-    }
-}
-
-fn same(network: u128, address: u128, width: u32, bits: Option<u32>) -> bool {
-    let bits = bits.unwrap_or(width).min(width);
-    let shift = width - bits;
-    shift == 128 || network >> shift == address >> shift
-}
-
-/// This machine, its link, and what names no machine.
-fn is_own(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local(),
-    }
-}
-
-fn is_local(name: &str) -> bool {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The calls: one file for each kind of thing.
 
 mod chat;
+mod counts;
 mod coverage;
 mod events;
+mod evidence;
 mod live;
 mod probes;
 mod reload;
@@ -18,6 +20,7 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::{delete_with, get_with, post_with};
 use aide::openapi::{OpenApi, SecurityScheme};
 use aide::redoc::Redoc;
+use avicuna_pipeline::clips::Clips;
 use avicuna_pipeline::control::Control;
 use avicuna_pipeline::daemon::{Asker, Streams};
 use avicuna_pipeline::sink::Topics;
@@ -52,6 +55,8 @@ pub(crate) struct App {
     pub control: Arc<Control>,
     pub streams: Streams,
     pub asker: Asker,
+    /// What events can be looked at in, if anything is kept.
+    pub clips: Option<Clips>,
     pub history: History,
     pub rules: Rulebook,
     /// How those who are told are.
@@ -90,8 +95,16 @@ pub(crate) fn describe() -> (OpenApi, Router<Arc<App>>) {
         .api_route("/v1/streams/{id}/health", get_with(streams::health, streams::health_docs))
         .api_route("/v1/streams/{id}/snapshot.jpg", get_with(streams::snapshot, streams::snapshot_docs))
         .api_route("/v1/events", get_with(events::list, events::list_docs))
+        .api_route("/v1/events/counts", get_with(counts::list, counts::list_docs))
         .api_route("/v1/events/stream", get_with(live::stream, live::stream_docs))
         .api_route("/v1/events/{id}", get_with(events::one, events::one_docs))
+        .api_route("/v1/events/{id}/evidence", get_with(evidence::about, evidence::about_docs))
+        .api_route("/v1/events/{id}/clip.mp4", get_with(evidence::clip, evidence::clip_docs))
+        .api_route("/v1/events/{id}/snapshot.jpg", get_with(evidence::snapshot, evidence::snapshot_docs))
+        .api_route(
+            "/v1/events/{id}/spectrogram.png",
+            get_with(evidence::spectrogram, evidence::spectrogram_docs),
+        )
         .api_route("/v1/events/{id}/review", post_with(reviews::review, reviews::review_docs))
         .api_route("/v1/events/{id}/review", delete_with(reviews::withdraw, reviews::withdraw_docs))
         .api_route("/v1/reviews", get_with(reviews::list, reviews::list_docs))

@@ -5,6 +5,7 @@
 //! told to everybody who listens, in the order of its number: a listener that fell behind, or was away, reads on in the
 //! file.
 
+pub mod counts;
 mod keep;
 mod live;
 pub mod query;

@@ -15,9 +15,9 @@ const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
 const INDEX: &str = "index.html";
 /// Their names change with what they hold.
 const ASSETS: &str = "/assets/";
-/// Only what comes from here runs, nothing that stands in the document, and no text becomes markup. Pictures are fetched
+/// Only what comes from here runs, nothing that stands in the document, and no text becomes markup. Pictures and clips are fetched
 /// with the token, so the page has them as `blob:`.
-const POLICY: &str = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; \
+const POLICY: &str = "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The page's own paths.

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use avicuna_pipeline::answer::label_key;
 use avicuna_pipeline::record::{Found, WindowRecord};
 use avicuna_pipeline::stream::{Instant, Modality};
 use avicuna_pipeline::timeline::UtcTime;
@@ -21,7 +22,7 @@ pub struct Rule {
     /// Ids of the streams it looks at; by default all.
     #[serde(default)]
     pub streams: Vec<String>,
-    /// A label that detection tells, whatever the case.
+    /// A label that detection tells, whatever the case and a leading article.
     #[serde(default)]
     pub label: Option<String>,
     /// A query of the streams, word by word. A rule has this or `label`.
@@ -117,7 +118,7 @@ impl Rule {
     fn hit<'w>(&self, window: &'w WindowRecord) -> Option<&'w Found> {
         let answers = window.answers.iter().filter(|answer| answer.query == self.query);
         let counts = |found: &&Found| {
-            self.label.as_ref().is_none_or(|label| label.to_lowercase() == found.label.to_lowercase())
+            self.label.as_ref().is_none_or(|label| label_key(label) == label_key(&found.label))
                 && self.modality.is_none_or(|modality| found.modality == Some(modality))
                 && self.min_score.map_or(found.is_told(), |least| found.score >= least)
         };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use avicuna_pipeline::clips::Clips;
 use avicuna_pipeline::config::ControlConfig;
 use avicuna_pipeline::control::{Control, descriptors};
 use avicuna_pipeline::daemon::{Asker, Observer, Streams};
@@ -54,6 +55,8 @@ pub struct Parts {
     pub streams: Streams,
     /// Asks its model.
     pub asker: Asker,
+    /// What its events can be looked at in, if anything is kept.
+    pub clips: Option<Clips>,
     /// `[control]`.
     pub config: ControlConfig,
     /// `[history]`.
@@ -122,7 +125,7 @@ impl Server {
     /// # Errors
     /// Names the key and what to do.
     pub async fn bind(parts: Parts) -> Result<Option<Self>, ServerError> {
-        let Parts { control, streams, asker, config, history, tell, reload, topics } = parts;
+        let Parts { control, streams, asker, clips, config, history, tell, reload, topics } = parts;
         let Ok(Some(address)) = config.address() else { return Ok(None) };
         let auth = Auth::new(config.token_file.as_deref(), config.trusted_proxy_header.as_deref())?;
         let tls = tls(&config)?;
@@ -136,6 +139,7 @@ impl Server {
             control,
             streams,
             asker,
+            clips,
             history,
             rules,
             sinks: tell.states(),

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use avicuna_models::localizer::{LoadOptions, Localizer};
-use avicuna_pipeline::config::{LogConfig, LogLevel, StreamConfig};
+use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::daemon::{self, Reply};
-use avicuna_pipeline::watching::Plan;
 use clap::Args;
 use serde_json::{Value, json};
+
+use super::alone::{self, Alone};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -39,26 +39,20 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let log = LogConfig { level: LogLevel::Error, ..LogConfig::default() };
-    super::start_log(&log);
+    super::start_log(&alone::log());
     let watched = arguments.source.contains("://") || Path::new(&arguments.source).exists();
     if !watched && (arguments.source.contains('/') || Path::new(&arguments.source).extension().is_some()) {
         bail!("{} is not there", arguments.source);
     }
-    let words = if watched { of_file(arguments, &log)?.to_string() } else { of_stream(arguments)? };
+    let words = if watched { of_file(arguments)?.to_string() } else { of_stream(arguments)? };
     println!("{words}");
     Ok(ExitCode::SUCCESS)
 }
 
-fn of_file(arguments: &Arguments, log: &LogConfig) -> anyhow::Result<Reply> {
+fn of_file(arguments: &Arguments) -> anyhow::Result<Reply> {
     let mut stream = StreamConfig::new("ask", &arguments.source);
     stream.live = Some(false);
-    stream.address()?.check()?;
-    let device = arguments.device.parse().map_err(anyhow::Error::msg)?;
-    let localizer = Localizer::load(&arguments.model, &LoadOptions { device, ..LoadOptions::default() })
-        .with_context(|| format!("the model in {} cannot be loaded", arguments.model.display()))?;
-    let mut plan = Plan::of(&stream, localizer.manifest())?;
-    plan.apart = stream.is_apart().then(|| super::source::worker(log)).transpose()?;
+    let Alone { localizer, plan } = alone::prepare(stream, &arguments.model, &arguments.device)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime does not start")?;
     let reply = runtime.block_on(daemon::ask(plan, localizer, &arguments.question));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -75,7 +69,8 @@ fn of_stream(arguments: &Arguments) -> anyhow::Result<String> {
     let content = json!([{"type": "text", "text": arguments.question}, span]);
     let body = json!({"messages": [{"role": "user", "content": content}]});
     let url = format!("{}/v1/chat/completions", arguments.daemon.trim_end_matches('/'));
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let tls = ureq::tls::TlsConfig::builder().root_certs(avicuna_server::roots()).build();
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).tls_config(tls).build().new_agent();
     let mut request = agent.post(&url).header("Content-Type", "application/json");
     if let Some(path) = &arguments.token_file {
         let token =

@@ -1,6 +1,7 @@
 //! `avicuna eval`: what a model is worth, on a corpus watched through the real path or on files of answers.
 
 mod ablate;
+mod calibrate;
 mod corpus;
 mod files;
 mod judge;
@@ -35,6 +36,8 @@ enum Command {
     Captions(files::Captions),
     /// Open-ended answers, judged by a model behind an OpenAI-compatible endpoint.
     Judge(judge::Arguments),
+    /// Least scores for a stream, from what people said of its events.
+    Calibrate(calibrate::Arguments),
     /// The same corpus with something taken away or done otherwise.
     Ablate(ablate::Arguments),
 }
@@ -46,6 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (Some(Command::Grounding(grounding)), _) => files::grounding(grounding),
         (Some(Command::Captions(captions)), _) => files::captions(captions),
         (Some(Command::Judge(judge)), _) => judge::run(judge),
+        (Some(Command::Calibrate(calibrate)), _) => calibrate::run(calibrate),
         (Some(Command::Ablate(ablate)), _) => ablate::run(ablate),
         (None, Some(data)) => corpus::run(data, &arguments.watch),
         (None, None) => anyhow::bail!("name a corpus with --data, or see `avicuna eval --help`"),

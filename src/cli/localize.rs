@@ -1,25 +1,29 @@
 //! `avicuna localize`: one file or stream, watched to its end.
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use avicuna_models::localizer::{LoadOptions, Localizer};
-use avicuna_pipeline::config::{LogConfig, LogLevel, StreamConfig};
+use avicuna_models::localizer::Localizer;
+use avicuna_models::whole;
+use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::control::Control;
-
-use avicuna_pipeline::record::{CoverageRecord, ErrorRecord, EventRecord};
+use avicuna_pipeline::record::EventRecord;
+use avicuna_pipeline::report::{self, Media, Pictures, Report};
 use avicuna_pipeline::stream::StreamState;
+use avicuna_pipeline::timeline::UtcTime;
 use avicuna_pipeline::watching::{self, Plan, Record, Watched};
-use clap::Args;
-use comfy_table::{Table, presets};
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+
+use super::alone::{self, Alone};
 
 /// The longest pause between two attempts to reach a live source.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -43,9 +47,31 @@ pub(super) struct Arguments {
     /// Give up on a live source that brings nothing for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u64,
-    /// JSON on a terminal too.
-    #[arg(long)]
-    json: bool,
+    /// As what it is printed; by default a table on a terminal, and JSON elsewhere.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write it here instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write a page for a browser too, with a time line and pictures; it needs nothing but itself.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// All that is known: events, coverage, errors.
+    Json,
+    /// Comma-separated values, a line for each event.
+    Csv,
+    /// SubRip subtitles.
+    Srt,
+    /// WebVTT subtitles.
+    Vtt,
+    /// Annotations for ELAN.
+    Eaf,
 }
 
 fn score(text: &str) -> Result<f64, String> {
@@ -53,24 +79,35 @@ fn score(text: &str) -> Result<f64, String> {
     score.ok_or_else(|| "a score is from 0 to 1".to_owned())
 }
 
-/// What is printed as JSON.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    source: &'a str,
-    model: &'a str,
-    /// Seconds of stream time that were accounted for.
-    duration: f64,
-    /// Each event in its last state, in order of start.
-    events: Vec<EventRecord>,
-    coverage: Vec<CoverageRecord>,
-    errors: Vec<ErrorRecord>,
-    /// Why it ended.
-    ended: &'a str,
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    super::start_log(&alone::log());
+    for path in [&arguments.out, &arguments.report].into_iter().flatten() {
+        // Better than after an hour of watching.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let is_there = folder.is_none_or(Path::is_dir);
+        anyhow::ensure!(is_there, "{} cannot be written: its folder is not there", path.display());
+    }
+    let stream = stream(arguments);
+    let shown = stream.shown_uri();
+    let Alone { localizer, plan } = alone::prepare(stream, &arguments.model, &arguments.device)?;
+    let model = localizer.manifest().name.clone();
+    let pictures =
+        arguments.report.as_ref().map(|_| Arc::new(Mutex::new(Pictures::new(plan.windows.length))));
+
+    let runtime = tokio::runtime::Runtime::new().context("the runtime does not start")?;
+    let watched = runtime.block_on(watch(plan, localizer, &shown, pictures.as_ref()))?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let ended = watched.end.to_string();
+    let report = report(watched.records, shown, model, ended.clone());
+    if let (Some(path), Some(pictures)) = (&arguments.report, pictures) {
+        write(path, &report::page(&report, &lock(&pictures)))?;
+    }
+    tell(arguments, &report)?;
+    anyhow::ensure!(!watched.end.is_trouble(), "{ended}");
+    Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let log = LogConfig { level: LogLevel::Error, ..LogConfig::default() };
-    super::start_log(&log);
+fn stream(arguments: &Arguments) -> StreamConfig {
     let mut stream = StreamConfig::new("localize", &arguments.source);
     stream.detect = arguments.query.is_empty();
     stream.queries.clone_from(&arguments.query);
@@ -81,35 +118,47 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Somebody waits.
     stream.reconnect.max = stream.reconnect.max.min(PAUSE);
     stream.stall_timeout = stream.stall_timeout.min(timeout.max(Duration::from_secs(1)));
-    let shown = stream.shown_uri();
-    let address = stream.address()?;
-    address.check().map_err(|failure| anyhow::anyhow!(failure.message))?;
-    let options = LoadOptions {
-        device: arguments.device.parse().map_err(anyhow::Error::msg)?,
-        threads: None,
-        cache: None,
-    };
-    let localizer = Localizer::load(&arguments.model, &options)
-        .with_context(|| format!("the model in {} cannot be loaded", arguments.model.display()))?;
-    let model = localizer.manifest().name.clone();
-    let mut plan = Plan::of(&stream, localizer.manifest())?;
-    plan.apart = stream.is_apart().then(|| super::source::worker(&log)).transpose()?;
-
-    let runtime = tokio::runtime::Runtime::new().context("the runtime does not start")?;
-    let watched = runtime.block_on(watch(plan, localizer, &shown))?;
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    let ended = watched.end.to_string();
-    let report = report(watched.records, &shown, &model, &ended);
-    if arguments.json || !std::io::stdout().is_terminal() {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{}", table(&report));
-    }
-    anyhow::ensure!(!watched.end.is_trouble(), "{ended}");
-    Ok(ExitCode::SUCCESS)
+    stream
 }
 
-async fn watch(plan: Plan, localizer: Localizer, shown: &str) -> anyhow::Result<Watched> {
+/// Prints the report, or writes it.
+fn tell(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
+    let on_terminal = arguments.out.is_none() && std::io::stdout().is_terminal();
+    let format = arguments.format.unwrap_or(if on_terminal { Format::Table } else { Format::Json });
+    let text = match format {
+        Format::Table => {
+            let width = if on_terminal { comfy_table::Table::new().width() } else { None };
+            table::table(report, width) + "\n"
+        }
+        Format::Json => serde_json::to_string(report)? + "\n",
+        Format::Csv => report::csv(report),
+        Format::Srt => report::srt(report),
+        Format::Vtt => report::vtt(report),
+        Format::Eaf => {
+            // What is no file has no place in an annotator.
+            let media = Media::at(Path::new(&arguments.source)).ok();
+            report::eaf(report, media.as_ref(), UtcTime::now())
+        }
+    };
+    match &arguments.out {
+        Some(path) => write(path, &text),
+        None => {
+            print!("{text}");
+            Ok(())
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    whole::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+async fn watch(
+    plan: Plan,
+    localizer: Localizer,
+    shown: &str,
+    pictures: Option<&Arc<Mutex<Pictures>>>,
+) -> anyhow::Result<Watched> {
     let stop = CancellationToken::new();
     let interrupted = stop.clone();
     tokio::spawn(async move {
@@ -118,11 +167,26 @@ async fn watch(plan: Plan, localizer: Localizer, shown: &str) -> anyhow::Result<
         }
     });
     let control = Arc::new(Control::new());
+    if let Some(pictures) = pictures.cloned() {
+        control.status.streams.on_frame(move |at, frame| lock(&pictures).frame(at, frame));
+    }
     let patience = plan.source.reconnect.give_up_after.filter(|_| plan.live);
     let mut progress = Progress::new(shown, control.clone(), patience)?;
-    let watched = watching::watch(plan, localizer, control, |record| progress.note(record), stop).await;
+    let note = |record: &Record| {
+        progress.note(record);
+        match (pictures, record) {
+            (Some(pictures), Record::Event(event)) => lock(pictures).event(event),
+            (Some(pictures), Record::Coverage { record, .. }) => lock(pictures).settled(record),
+            _ => {}
+        }
+    };
+    let watched = watching::watch(plan, localizer, control, note, stop).await;
     progress.bar.finish_and_clear();
     Ok(watched)
+}
+
+fn lock(pictures: &Mutex<Pictures>) -> MutexGuard<'_, Pictures> {
+    pictures.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How far it is: a bar once the source has said how long it lasts. Hidden by itself where standard error is no terminal.
@@ -186,7 +250,7 @@ impl Progress {
     }
 }
 
-fn report<'a>(records: Vec<Record>, source: &'a str, model: &'a str, ended: &'a str) -> Report<'a> {
+fn report(records: Vec<Record>, source: String, model: String, ended: String) -> Report {
     let (mut events, mut coverage, mut errors) = (BTreeMap::new(), Vec::new(), Vec::new());
     for record in records {
         match record {
@@ -197,45 +261,6 @@ fn report<'a>(records: Vec<Record>, source: &'a str, model: &'a str, ended: &'a 
     }
     let mut events: Vec<EventRecord> = events.into_values().collect();
     events.sort_by(|one, other| one.start.stream.total_cmp(&other.start.stream));
-    let duration = coverage.last().map_or(0.0, |record: &CoverageRecord| record.end.stream);
+    let duration = coverage.last().map_or(0.0, |span| span.end.stream);
     Report { source, model, duration, events, coverage, errors, ended }
-}
-
-fn table(report: &Report<'_>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["start", "end", "what", "how", "score"]);
-    for event in &report.events {
-        let how = event.modality.said();
-        let (start, end) = (clock(event.start.stream), clock(event.end.stream));
-        table.add_row([start, end, event.label.clone(), how.to_owned(), format!("{:.2}", event.score)]);
-    }
-    let unwatched: f64 = report
-        .coverage
-        .iter()
-        .filter(|span| !span.watched)
-        .map(|span| span.end.stream - span.start.stream)
-        .sum();
-    let mut text = format!(
-        "{table}\n{} of {} watched by {}",
-        clock(report.duration - unwatched),
-        clock(report.duration),
-        report.model
-    );
-    for error in &report.errors {
-        text.push_str(&format!("\n{}: {}", error.kind.name(), error.message));
-    }
-    text
-}
-
-/// `1:02:03.4`, hours where there are any.
-fn clock(seconds: f64) -> String {
-    let tenths = (seconds.max(0.0) * 10.0).round() as u64;
-    let (hours, minutes, rest) = (tenths / 36_000, tenths / 600 % 60, tenths % 600);
-    let (seconds, tenth) = (rest / 10, rest % 10);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}.{tenth}")
-    } else {
-        format!("{minutes}:{seconds:02}.{tenth}")
-    }
 }

@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand, which reads its arguments, calls the crates and prints.
 
+mod alone;
 mod ask;
 mod config;
 #[cfg(feature = "training")]

@@ -54,6 +54,7 @@ async fn watch(loaded: Loaded, file: PathBuf) -> anyhow::Result<ExitCode> {
         control: daemon.control(),
         streams: daemon.streams(),
         asker: daemon.asker(),
+        clips: daemon.clips(),
         history: HistoryConfig {
             path: config.history.path(&config.outbox.path),
             keep: config.history.keep,

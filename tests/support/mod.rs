@@ -6,6 +6,7 @@ pub mod kafka;
 pub mod mosquitto;
 pub mod receiver;
 pub mod rtsp;
+pub mod s3;
 pub mod served;
 
 use std::collections::BTreeMap;

@@ -9,28 +9,39 @@ use super::kafka::Port;
 pub struct Mosquitto {
     port: Port,
     config: PathBuf,
+    scheme: &'static str,
     broker: Option<Child>,
 }
 
 impl Mosquitto {
     /// Starts one that keeps what it has acknowledged in `folder`.
     pub fn start(folder: &Path) -> Self {
+        Self::start_with(folder, "mqtt", "")
+    }
+
+    /// One that speaks TLS with this certificate and key.
+    pub fn start_tls(folder: &Path, certificate: &Path, key: &Path) -> Self {
+        let files = format!("certfile {}\nkeyfile {}\n", certificate.display(), key.display());
+        Self::start_with(folder, "mqtts", &files)
+    }
+
+    fn start_with(folder: &Path, scheme: &'static str, of_listener: &str) -> Self {
         let port = Port::free();
         let config = folder.join("mosquitto.conf");
         let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\nuser root\n",
+            "listener {} 127.0.0.1\n{of_listener}allow_anonymous true\npersistence true\npersistence_location {}/\nuser root\n",
             port.number(),
             folder.display()
         );
         std::fs::write(&config, text).expect("writes");
-        let mut started = Self { port, config, broker: None };
+        let mut started = Self { port, config, scheme, broker: None };
         started.up();
         started
     }
 
     /// Its address for the daemon.
     pub fn address(&self) -> String {
-        format!("mqtt://{}", self.port.address())
+        format!("{}://{}", self.scheme, self.port.address())
     }
 
     /// Starts it, again.

@@ -36,6 +36,11 @@ pub fn serve(rest: &str) -> Served {
 }
 
 pub fn start(folder: TempDir, rest: &str) -> Served {
+    start_with(folder, rest, &[])
+}
+
+/// With more in its environment.
+pub fn start_with(folder: TempDir, rest: &str, environment: &[(&str, &str)]) -> Served {
     let output = folder.path().join("out.jsonl");
     let sink = format!("sink.kind = \"jsonl\"\nsink.jsonl.path = {output:?}\n");
     let model =
@@ -43,7 +48,7 @@ pub fn start(folder: TempDir, rest: &str) -> Served {
     let head = format!("{model}daemon.exit_when_done = false\n{sink}");
     let text = config(&folder, &format!("{head}{rest}"))
         .replace("control.listen = \"off\"", "control.listen = \"127.0.0.1:0\"");
-    let mut daemon = Daemon::start(&folder, &text);
+    let mut daemon = Daemon::start_with(&folder, &text, environment);
     let mut address = None;
     let log = folder.path().join("log");
     daemon.until("it listens", || {

@@ -1,5 +1,6 @@
 //! What must hold of a configuration beyond its types.
 
+mod clips;
 mod tell;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
     check.sections(config);
     check.sink(config);
     check.tell(config);
+    check.clips(config);
     check.ids(&config.stream);
     for (index, stream) in config.stream.iter().enumerate() {
         check.stream(index, stream);
@@ -146,6 +148,7 @@ impl Check<'_> {
     fn stream(&mut self, index: usize, stream: &StreamConfig) {
         let at = |field: &str| format!("stream[{index}].{field}");
         self.address(index, stream);
+        self.mask(index, stream);
         self.ensure(
             stream.audio || stream.video,
             at("audio"),
@@ -167,6 +170,10 @@ impl Check<'_> {
         for (field, score) in [("min_score", stream.min_score), ("min_query_score", stream.min_query_score)] {
             let right = score.is_none_or(|score| (0.0..=1.0).contains(&score));
             self.ensure(right, at(field), "must be from 0 to 1");
+        }
+        for (label, score) in &stream.min_label_scores {
+            let message = format!("\"{label}\" must be from 0 to 1");
+            self.ensure((0.0..=1.0).contains(score), at("min_label_scores"), message);
         }
         self.ensure(stream.min_windows > 0, at("min_windows"), "must be at least 1");
         self.ensure(stream.stall_timeout > Duration::ZERO, at("stall_timeout"), "must be longer than 0");

@@ -1,5 +1,6 @@
 //! `[[stream]]`: one thing to watch.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::durations;
 use crate::source::Reconnect;
 use crate::source::choice::TrackChoice;
+use crate::source::cut::Rectangle;
 use crate::source::failure::Failure;
 use crate::source::uri::Address;
 
@@ -61,6 +63,10 @@ pub struct StreamConfig {
     /// Answers to queries that have a lower score are not published; by default the model's own, or else `min_score`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_query_score: Option<f64>,
+    /// What of these labels has a lower score than theirs is not published; for all others `min_score` and `min_query_score`
+    /// count.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub min_label_scores: BTreeMap<String, f64>,
     /// An event is told once so many windows have seen it.
     #[serde(default = "min_windows")]
     pub min_windows: u32,
@@ -72,6 +78,16 @@ pub struct StreamConfig {
     #[serde(default = "recall", with = "durations")]
     #[schemars(with = "String")]
     pub recall: Duration,
+    /// Keep clips of its events, where `[clips]` says where.
+    #[serde(default = "yes")]
+    pub clips: bool,
+    /// May they be heard?
+    #[serde(default = "yes")]
+    pub clip_audio: bool,
+    /// Parts of the picture that nobody may see: left, top, width and height, as parts of the picture. With any, clips have sound only, and these
+    /// parts of pictures are black.
+    #[serde(default)]
+    pub mask: Vec<Rectangle>,
     /// Which audio track, where there are several: its number from 0, its language, or "default".
     #[serde(default)]
     pub audio_track: TrackChoice,
@@ -185,9 +201,13 @@ impl StreamConfig {
             queries: Vec::new(),
             min_score: None,
             min_query_score: None,
+            min_label_scores: BTreeMap::new(),
             min_windows: min_windows(),
             merge_gap: merge_gap(),
             recall: recall(),
+            clips: true,
+            clip_audio: true,
+            mask: Vec::new(),
             audio_track: TrackChoice::Default,
             video_track: TrackChoice::Default,
             latency: latency(),

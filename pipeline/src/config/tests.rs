@@ -70,6 +70,23 @@ fn errors_name_file_line_column_field_and_what_to_do() {
             at_stream("isolation = \"thread\""),
             "a.toml:4:13: stream[0].isolation: unknown variant `thread`, expected `process` or `none`",
         ),
+        (
+            at_stream("mask = [[0.5, 0.0, 0.6, 1.0]]"),
+            "a.toml:4:9: stream[0].mask[0]: must be [left, top, width, height]",
+        ),
+        (
+            "[clips]\nstore = \"gs://a\"\n".to_owned(),
+            "a.toml:2:9: clips.store: \"gs://a\" is no store; name a folder",
+        ),
+        (
+            "[clips]\nring_time = \"1m\"\n".to_owned(),
+            "a.toml:2:13: clips.ring_time: must be longer than clips.pre_roll",
+        ),
+        (
+            "[clips]\npublic_url = \"host/\"\n".to_owned(),
+            "a.toml:2:14: clips.public_url: must begin with http",
+        ),
+        ("[clips.s3]\naccess_key_id = \"a\"\n".to_owned(), "clips.s3.access_key_id: is of use only together"),
         (at_stream("detect = false"), "a.toml:4:10: stream[0].detect: nothing is asked"),
         (at_stream("queries = [\"a\", \"a\"]"), "a.toml:4:17: stream[0].queries[1]: \"a\" is asked twice"),
         (at_stream("reconnect = { jitter = 2 }"), "stream[0].reconnect.jitter: must be from 0 to 1"),
@@ -186,7 +203,10 @@ fn secrets_can_be_kept_elsewhere_and_are_never_shown() {
          headers = {{ Authorization = \"Bearer key\" }}\n\
          [[mqtt]]\nname = \"b\"\nbroker = \"mqtt://host\"\nusername = \"me\"\npassword = {{ file = {path:?} }}\n"
     );
+    let text =
+        format!("{text}[clips.s3]\naccess_key_id = \"me\"\nsecret_access_key = {{ file = {path:?} }}\n");
     let config = good(&text, &[]);
+    assert_eq!(config.clips.s3.secret_access_key.as_deref(), Some("hunter2"));
     assert_eq!(config.webhook[0].secret.as_deref(), Some("hunter2"));
     let shown = format!("{shown}{}{config:?}", toml::to_string(&config.redacted()).expect("serialises"));
     for secret in ["Bearer key", "hookkey", "hunter2", "pass@", "token=t"] {
@@ -249,6 +269,11 @@ fn the_example_is_valid_and_has_every_key() {
     full.webhook = vec![toml::from_str(webhook).expect("a webhook")];
     let mqtt = "name = \"b\"\nbroker = \"mqtt://b\"\nusername = \"me\"\npassword = \"p\"\n";
     full.mqtt = vec![toml::from_str(mqtt).expect("a broker")];
+    let some = || Some("x".to_owned());
+    full.clips.store = some();
+    full.clips.work = Some("x".into());
+    full.clips.s3 =
+        S3Config { endpoint: some(), region: some(), access_key_id: some(), secret_access_key: some() };
     let mut all = Vec::new();
     keys(&toml::Value::try_from(&full).expect("serialises"), "", &mut all);
     let shown = shown(&text);

@@ -22,6 +22,8 @@ const ONSET: [f64; 14] =
     [0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3600.0];
 /// Seconds of one stage.
 const STAGE: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+/// What becomes of clips.
+const CLIPS: [&str; 2] = ["kept", "dropped"];
 /// What sources lose.
 const LOSSES: [&str; 3] = ["late", "shed", "damaged"];
 /// Windows in a batch.
@@ -105,6 +107,9 @@ pub struct Metrics {
     batch: Histogram,
     frames: Counter,
     clips: Counter,
+    cut: Family<OfOutcome, Counter>,
+    kept: Gauge,
+    kept_bytes: Gauge,
 }
 
 impl Metrics {
@@ -124,6 +129,9 @@ impl Metrics {
             batch: Histogram::new(BATCH),
             frames: Counter::default(),
             clips: Counter::default(),
+            cut: Family::default(),
+            kept: Gauge::default(),
+            kept_bytes: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -160,6 +168,14 @@ impl Metrics {
         own.register_with_unit("stage", "Time in each stage", Unit::Seconds, self.stages.clone());
         own.register("batch_windows", "Windows in one call of the model", self.batch.clone());
         own.register("frames_encoded", "Frames that went through the visual encoder", self.frames.clone());
+        own.register("event_clips", "Clips of events: kept, or dropped", self.cut.clone());
+        own.register("event_clips_kept", "Events of which something is kept", self.kept.clone());
+        own.register_with_unit(
+            "event_clips_kept",
+            "What is kept of events",
+            Unit::Bytes,
+            self.kept_bytes.clone(),
+        );
         own.register("clips_encoded", "Clips that went through the audio encoder", self.clips.clone());
     }
 
@@ -185,6 +201,17 @@ impl Metrics {
         self.clips.inc_by(clips as u64);
     }
 
+    /// A clip of an event of a stream was `kept` or `dropped`.
+    pub fn clip(&self, stream: &str, outcome: &'static str) {
+        self.cut.get_or_create(&OfOutcome { stream: stream.to_owned(), outcome }).inc();
+    }
+
+    /// So much is kept of events.
+    pub fn clips_kept(&self, events: usize, bytes: u64) {
+        self.kept.set(i64::try_from(events).unwrap_or(i64::MAX));
+        self.kept_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Nothing is told of a stream any more.
     pub(super) fn forget(&self, stream: &str) {
         let label = OfStream { stream: stream.to_owned() };
@@ -195,6 +222,9 @@ impl Metrics {
         self.onset.remove(&label);
         for outcome in WindowFate::ALL.map(WindowFate::name) {
             self.windows.remove(&OfOutcome { stream: stream.to_owned(), outcome });
+        }
+        for outcome in CLIPS {
+            self.cut.remove(&OfOutcome { stream: stream.to_owned(), outcome });
         }
         for phase in Phase::ALL.map(Phase::name) {
             self.events.remove(&OfPhase { stream: stream.to_owned(), phase });

@@ -47,6 +47,7 @@ struct Inner {
     stopping: bool,
     delivery: Option<watch::Receiver<DeliveryState>>,
     outbox: Option<watch::Receiver<Option<Trouble>>>,
+    clips: Option<watch::Receiver<Option<Trouble>>>,
 }
 
 /// The answer of `/healthz`.
@@ -65,6 +66,9 @@ pub struct Readiness {
     pub ready: bool,
     /// Why not.
     pub reasons: Vec<String>,
+    /// Since when and why clips of events are dropped, when they are. That does not make the daemon unready: events are not touched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clips: Option<String>,
     /// How each stream is. A lost stream does not make the daemon unready: the others go on.
     pub streams: BTreeMap<String, StreamState>,
 }
@@ -83,6 +87,11 @@ impl Status {
     /// Where to look whether records can be stored.
     pub fn outbox(&self, trouble: watch::Receiver<Option<Trouble>>) {
         self.lock().outbox = Some(trouble);
+    }
+
+    /// Where to look whether clips can be kept.
+    pub fn clips(&self, trouble: watch::Receiver<Option<Trouble>>) {
+        self.lock().clips = Some(trouble);
     }
 
     /// It was told to stop.
@@ -126,7 +135,11 @@ impl Status {
         if inner.stopping {
             reasons.push("it is shutting down".to_owned());
         }
-        Readiness { ready: reasons.is_empty(), reasons, streams: self.streams.states() }
+        let clips = inner.clips.as_ref().and_then(|trouble| trouble.borrow().clone());
+        let clips = clips.map(|Trouble { since, reason }| {
+            format!("clips are dropped since {}: {reason}", since.to_rfc3339())
+        });
+        Readiness { ready: reasons.is_empty(), reasons, clips, streams: self.streams.states() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

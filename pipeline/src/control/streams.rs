@@ -1,14 +1,16 @@
 //! How each stream is: its state and since when, what arrived last, and how it looks.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use avicuna_models::sample::RgbFrame;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::source::TimedFrame;
 use crate::stream::StreamState;
-use crate::timeline::UtcTime;
+use crate::timeline::{StreamTime, UtcTime};
 
 /// How a stream is, for those who ask.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -31,10 +33,20 @@ pub struct StreamStatus {
     pub av_offset_ms: Option<f64>,
 }
 
-/// How all streams are; shared.
-#[derive(Debug, Default)]
+/// How all streams are; shared. Each has a lock of its own: that a frame of one is copied holds up no other.
+#[derive(Default)]
 pub struct StreamBoard {
-    streams: Mutex<BTreeMap<String, Entry>>,
+    streams: Mutex<BTreeMap<String, Arc<Mutex<Entry>>>>,
+    onlooker: OnceLock<Onlooker>,
+}
+
+/// Is shown every frame, at its stream time.
+type Onlooker = Box<dyn Fn(StreamTime, &RgbFrame) + Send + Sync>;
+
+impl fmt::Debug for StreamBoard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamBoard").field("streams", &self.streams).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -62,10 +74,18 @@ impl StreamBoard {
         self.change(id, |entry| entry.reconnects += 1);
     }
 
+    /// From now on `look` is shown every frame of every stream; the first who wants to is.
+    pub fn on_frame(&self, look: impl Fn(StreamTime, &RgbFrame) + Send + Sync + 'static) {
+        let _first = self.onlooker.set(Box::new(look));
+    }
+
     /// A frame came.
-    pub fn frame(&self, id: &str, capture: UtcTime, frame: &RgbFrame) {
+    pub fn frame(&self, id: &str, TimedFrame { stream, capture, frame, .. }: &TimedFrame) {
+        if let Some(look) = self.onlooker.get() {
+            look(*stream, frame);
+        }
         self.change(id, |entry| {
-            entry.last_frame = Some(capture);
+            entry.last_frame = Some(*capture);
             match &mut entry.picture {
                 Some(picture) => picture.clone_from(frame),
                 None => entry.picture = Some(frame.clone()),
@@ -85,38 +105,42 @@ impl StreamBoard {
 
     /// It is not watched any more, and nobody asks for it.
     pub fn forget(&self, id: &str) {
-        self.lock().remove(id);
+        locked(&self.streams).remove(id);
     }
 
     /// How a stream is; `None` before it began.
     pub fn status(&self, id: &str) -> Option<StreamStatus> {
-        self.lock().get(id).and_then(Entry::status)
+        locked(&*self.entry(id)?).status()
     }
 
     /// The states of all streams.
     pub fn states(&self) -> BTreeMap<String, StreamState> {
-        let state = |(id, entry): (&String, &Entry)| Some((id.clone(), entry.state.clone()?.0));
-        self.lock().iter().filter_map(state).collect()
+        let entries = locked(&self.streams).clone();
+        entries.into_iter().filter_map(|(id, entry)| Some((id, locked(&entry).state.clone()?.0))).collect()
     }
 
     /// How it looks: the newest frame, square as the model sees it, and when it was captured.
     pub fn picture(&self, id: &str) -> Option<(RgbFrame, UtcTime)> {
-        let streams = self.lock();
-        let entry = streams.get(id)?;
+        let entry = self.entry(id)?;
+        let entry = locked(&entry);
         Some((entry.picture.clone()?, entry.last_frame?))
     }
 
-    fn change(&self, id: &str, change: impl FnOnce(&mut Entry)) {
-        let mut streams = self.lock();
-        match streams.get_mut(id) {
-            Some(entry) => change(entry),
-            None => change(streams.entry(id.to_owned()).or_default()),
-        }
+    fn entry(&self, id: &str) -> Option<Arc<Mutex<Entry>>> {
+        locked(&self.streams).get(id).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change(&self, id: &str, change: impl FnOnce(&mut Entry)) {
+        let entry = match self.entry(id) {
+            Some(entry) => entry,
+            None => locked(&self.streams).entry(id.to_owned()).or_default().clone(),
+        };
+        change(&mut locked(&entry));
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Entry {
@@ -130,5 +154,50 @@ impl Entry {
             last_sample: self.last_sample.map(UtcTime::to_rfc3339),
             av_offset_ms: self.av_offset_ms,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::timeline::GridIndex;
+
+    fn frame(second: i64) -> TimedFrame {
+        let frame = RgbFrame { width: 1, height: 1, aspect: 1.0, data: vec![second as u8; 3] };
+        let stream = StreamTime(second * 1_000_000_000);
+        TimedFrame { at: GridIndex(second), stream, capture: UtcTime(stream.0), frame }
+    }
+
+    #[test]
+    fn the_newest_frame_is_kept_and_every_one_is_shown() {
+        let board = StreamBoard::default();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counted = seen.clone();
+        board.on_frame(move |_, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        board.on_frame(|_, _| panic!("only the first is shown them"));
+        for second in [1, 2, 3] {
+            board.frame("cam", &frame(second));
+        }
+        assert_eq!(seen.load(Ordering::Relaxed), 3);
+        let (picture, captured) = board.picture("cam").expect("it was shown");
+        assert_eq!((picture.data[0], captured), (3, UtcTime(3_000_000_000)));
+        assert_eq!((board.picture("other"), board.status("cam")), (None, None));
+        board.forget("cam");
+        assert_eq!(board.picture("cam"), None);
+    }
+
+    #[test]
+    fn one_stream_whose_picture_is_read_holds_up_no_other() {
+        let board = StreamBoard::default();
+        board.frame("one", &frame(1));
+        let entry = board.entry("one").expect("it is there");
+        let _held = locked(&entry);
+        board.frame("two", &frame(2));
+        board.state("two", StreamState::Connecting);
+        assert!(board.picture("two").is_some() && board.status("two").is_some());
     }
 }

@@ -118,7 +118,7 @@ fn watch(plan: Plan) -> Result<impl Stream<Item = Result<Window, AskError>>, Ask
         .map_err(|error| AskError::Source(error.to_string()))?;
     let stop = CancellationToken::new();
     let stops = stop.clone().drop_guard();
-    let (events, _task) = plan.open(stop);
+    let (events, _task) = plan.open(stop, None);
     let state = (events, assembler, VecDeque::new(), stops);
     Ok(stream::unfold(state, |(mut events, mut assembler, mut closed, stops)| async move {
         loop {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::source::format::{AudioFormat, Format, VideoFormat};
 use crate::source::{End, SourceEvent};
 use crate::timeline::ClockQuality;
 use crate::watching::Plan;
@@ -27,6 +28,10 @@ pub struct Probed {
     pub audio: bool,
     /// Is there a picture that can be decoded?
     pub video: bool,
+    /// What the picture is made of; null where there is none, or it was not said in time.
+    pub video_format: Option<VideoFormat>,
+    /// What the sound is made of; null where there is none, or it was not said in time.
+    pub audio_format: Option<AudioFormat>,
     /// Is it watched as live?
     pub live: bool,
     /// Seconds it lasts, where it says so.
@@ -42,12 +47,14 @@ pub async fn probe(plan: Plan) -> Probed {
     let (stop, started) = (CancellationToken::new(), Instant::now());
     let _stops = stop.clone().drop_guard();
     let live = plan.live;
-    let (mut events, _task) = plan.open(stop);
+    let (mut events, _task) = plan.open(stop, None);
     let mut probed = Probed {
         works: false,
         reason: None,
         audio: false,
         video: false,
+        video_format: None,
+        audio_format: None,
         live,
         length: None,
         clock: None,
@@ -70,6 +77,8 @@ pub async fn probe(plan: Plan) -> Probed {
                 (probed.audio, probed.video) = (has_audio, has_video);
                 probed.length = length.map(|length| length.as_secs_f64());
             }
+            SourceEvent::Format(Format::Video(video)) => probed.video_format = Some(video),
+            SourceEvent::Format(Format::Audio(audio)) => probed.audio_format = Some(audio),
             SourceEvent::Clock { clock, .. } => probed.clock = Some(clock),
             SourceEvent::Frame(_) | SourceEvent::Audio(_) if !probed.works => {
                 probed.works = true;

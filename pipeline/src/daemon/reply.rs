@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::answer;
 use crate::stream::{Instant, Modality};
+use crate::timeline::clock;
 
 /// Occurrences of one label that are no farther apart are one.
 const GAP: f64 = 1.0;
@@ -57,15 +58,6 @@ impl fmt::Display for Reply {
         }
         Ok(())
     }
-}
-
-/// Seconds as `1:02:03.4`.
-fn clock(seconds: f64) -> String {
-    let tenths = (seconds * 10.0).round() as i64;
-    let (whole, tenth) = (tenths / 10, tenths % 10);
-    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
-    let hours = if hours > 0 { format!("{hours}:") } else { String::new() };
-    format!("{hours}{minutes:02}:{seconds:02}.{tenth}")
 }
 
 /// What several windows found of one thing is one.
@@ -122,7 +114,7 @@ mod tests {
             tokens: 3,
         };
         let dog = found("a dog", 3.04, 3723.5, Modality::Both);
-        assert_eq!(reply(vec![dog], None).to_string(), "00:03.0 to 1:02:03.5: a dog, seen and heard (0.91)");
+        assert_eq!(reply(vec![dog], None).to_string(), "0:03.0 to 1:02:03.5: a dog, seen and heard (0.91)");
         assert_eq!(reply(Vec::new(), Some("a cat")).to_string(), "No: \"a cat\" was neither seen nor heard.");
     }
 

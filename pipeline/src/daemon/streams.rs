@@ -9,9 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, Problem, StreamConfig};
+use crate::clips::ClipPlan;
+use crate::config::{ClipsConfig, Config, Problem, StreamConfig};
 use crate::source::apart::Worker;
-use crate::watching::{Command, Plan};
+use crate::source::reach::Reach;
+use crate::watching::{Command, Plan, Retune};
 
 /// Commands on their way to the engine.
 const COMMANDS: usize = 64;
@@ -83,6 +85,9 @@ pub struct Streams {
 struct Inner {
     manifest: Manifest,
     worker: Worker,
+    clips: ClipsConfig,
+    /// Where streams that are added by a call may lead to.
+    reach: Reach,
     roster: Mutex<Roster>,
     commands: mpsc::Sender<Command>,
 }
@@ -112,12 +117,14 @@ impl Streams {
         file: &[StreamConfig],
         manifest: Manifest,
         worker: Worker,
+        clips: ClipsConfig,
+        reach: Reach,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, obeyed) = mpsc::channel(COMMANDS);
         let listed = |config: &StreamConfig| Listed { config: config.clone(), origin: Origin::File };
         let listed = file.iter().map(|config| (config.id.clone(), listed(config))).collect();
         let roster = Mutex::new(Roster { listed, busy: BTreeSet::new() });
-        (Self { inner: Arc::new(Inner { manifest, worker, roster, commands }) }, obeyed)
+        (Self { inner: Arc::new(Inner { manifest, worker, clips, reach, roster, commands }) }, obeyed)
     }
 
     /// Every stream that is known, by id.
@@ -130,12 +137,12 @@ impl Streams {
         self.lock().listed.get(id).cloned()
     }
 
-    /// How something would be watched; nothing is done with it.
+    /// How something that a caller asks for would be watched; nothing is done with it.
     ///
     /// # Errors
     /// When it cannot be watched.
     pub fn plan(&self, config: &StreamConfig) -> Result<Plan, StreamsError> {
-        self.planned(config).map_err(StreamsError::Invalid)
+        self.planned(config, Origin::Api).map_err(StreamsError::Invalid)
     }
 
     /// Adds a stream, and watches it if it is enabled.
@@ -143,7 +150,7 @@ impl Streams {
     /// # Errors
     /// When it exists, cannot be watched, or the daemon is stopping.
     pub async fn add(&self, config: StreamConfig, origin: Origin) -> Result<(), StreamsError> {
-        let plan = self.planned(&config).map_err(StreamsError::Invalid)?;
+        let plan = self.planned(&config, origin).map_err(StreamsError::Invalid)?;
         let hold = self.hold(&config.id)?;
         {
             let mut roster = self.lock();
@@ -160,13 +167,14 @@ impl Streams {
         Ok(())
     }
 
-    /// Gives a stream other settings: it is left, its windows answered and its events ended, and then watched anew. What
-    /// is as before is left alone.
+    /// Gives a stream other settings. Where they need no other connection and no other windows, it goes on, from one window to
+    /// the next, and its open events stay open; else it is left, its windows answered and its events ended, and then watched
+    /// anew. What is as before is left alone.
     ///
     /// # Errors
     /// When there is none, it stands in the file, cannot be watched, is busy, or the daemon is stopping.
     pub async fn change(&self, config: StreamConfig) -> Result<(), StreamsError> {
-        let plan = self.planned(&config).map_err(StreamsError::Invalid)?;
+        let plan = self.planned(&config, Origin::Api).map_err(StreamsError::Invalid)?;
         let _hold = self.hold(&config.id)?;
         let before = self.get(&config.id).ok_or_else(|| StreamsError::Unknown(config.id.clone()))?;
         if before.origin == Origin::File {
@@ -193,8 +201,8 @@ impl Streams {
         }
     }
 
-    /// Takes the streams of a changed file: what is new is watched, what is gone left, what changed watched anew, and
-    /// what is as before not touched.
+    /// Takes the streams of a changed file: what is new is watched, what is gone left, what changed goes on or is watched anew,
+    /// and what is as before not touched.
     ///
     /// # Errors
     /// When one cannot be watched, has the id of a stream that was added by a call, is busy, or the daemon is stopping.
@@ -202,7 +210,7 @@ impl Streams {
     pub async fn reload(&self, streams: &[StreamConfig]) -> Result<Reloaded, StreamsError> {
         let mut plans = Vec::new();
         for config in streams {
-            plans.push(self.planned(config).map_err(StreamsError::Invalid)?);
+            plans.push(self.planned(config, Origin::File).map_err(StreamsError::Invalid)?);
             if self.get(&config.id).is_some_and(|listed| listed.origin == Origin::Api) {
                 return Err(StreamsError::Exists(config.id.clone()));
             }
@@ -238,12 +246,24 @@ impl Streams {
         if before.config == config {
             return Ok(());
         }
+        let (id, enabled) = (config.id.clone(), config.enabled);
+        if before.config.enabled && enabled && self.retune(&plan).await? {
+            self.lock().listed.insert(id, Listed { config, origin: before.origin });
+            return Ok(());
+        }
         if before.config.enabled {
             self.leave(&config.id, true).await?;
         }
-        let (id, enabled) = (config.id.clone(), config.enabled);
         self.lock().listed.insert(id, Listed { config, origin: before.origin });
         if enabled { self.watch(plan).await } else { Ok(()) }
+    }
+
+    /// `false` when the stream does not run, or needs to be watched anew for it.
+    async fn retune(&self, plan: &Plan) -> Result<bool, StreamsError> {
+        let (over, retuned) = oneshot::channel();
+        self.tell(Command::Retune(Retune { plan: Box::new(plan.clone()), over })).await?;
+        // One that ended meanwhile says nothing.
+        Ok(retuned.await.unwrap_or(false))
     }
 
     async fn watch(&self, plan: Plan) -> Result<(), StreamsError> {
@@ -260,13 +280,17 @@ impl Streams {
         self.inner.commands.send(command).await.map_err(|_| StreamsError::Stopping)
     }
 
-    fn planned(&self, config: &StreamConfig) -> Result<Plan, Vec<Problem>> {
+    fn planned(&self, config: &StreamConfig, origin: Origin) -> Result<Plan, Vec<Problem>> {
         let problems = Config::stream_problems(config);
         if !problems.is_empty() {
             return Err(problems);
         }
         let mut plan = Plan::of(config, &self.inner.manifest).map_err(|error| error.problems)?;
-        plan.apart = config.is_apart().then(|| self.inner.worker.clone());
+        // What a caller adds is held to where it may lead, which only a process of its own can be.
+        let is_held = origin == Origin::Api && config.address().is_ok_and(|at| at.scheme_name() != "test");
+        plan.source.reach = is_held.then(|| self.inner.reach.clone());
+        plan.apart = (is_held || config.is_apart()).then(|| self.inner.worker.clone());
+        plan.clips = ClipPlan::of(&self.inner.clips, config);
         Ok(plan)
     }
 

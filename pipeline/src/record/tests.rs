@@ -31,6 +31,7 @@ fn event() -> EventRecord {
         window: WindowRef { id: "gate/0".into(), start: 0.0, end: 20.0 },
         model: "small".into(),
         latency_ms: Latency::default(),
+        evidence: None,
     }
 }
 

@@ -9,11 +9,12 @@ use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
 use crate::window::Slots;
 
 const LINGER: Duration = Duration::from_millis(100);
+const EVERY: Duration = Duration::from_secs(2);
 /// Only catches hangs.
 const LONG: Duration = Duration::from_secs(3600);
 
 fn config(max_batch: usize, queue_per_stream: usize, shed: Shed) -> ScheduleConfig {
-    ScheduleConfig { max_batch, linger: LINGER, queue_per_stream, shed }
+    ScheduleConfig { max_batch, linger: LINGER, queue_per_stream, shed, question_every: EVERY }
 }
 
 fn nothing<I>() -> Slots<I> {
@@ -247,4 +248,52 @@ async fn what_is_asked_takes_the_room_that_streams_leave() {
     assert_eq!(batch(&scheduler).await, ["ask/2"]);
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(scheduler.waiting(), 0);
+}
+
+async fn ask(scheduler: &Scheduler, who: &str, index: u64) {
+    let asked = Job { behind: true, ..job(who, index, false) };
+    let shed = timeout(LONG, scheduler.submit(asked)).await.expect("there is room").shed;
+    assert!(shed.is_empty());
+}
+
+/// Batches of two that live windows fill, one each half second, for so long.
+async fn saturated(scheduler: &Scheduler, seconds: u64) -> Vec<(Duration, Vec<String>)> {
+    let (start, mut batches) = (Instant::now(), Vec::new());
+    let mut index = 0;
+    while start.elapsed() < Duration::from_secs(seconds) {
+        for stream in ["a", "b", "c"] {
+            // What is shed is the streams' business.
+            let _shed = scheduler.submit(job(stream, index, true)).await;
+        }
+        index += 1;
+        batches.push((start.elapsed(), batch(scheduler).await));
+        advance(Duration::from_millis(500)).await;
+    }
+    batches
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_have_a_share_of_a_model_that_windows_fill() {
+    let scheduler = Scheduler::new(config(2, 1, Shed::Oldest));
+    ask(&scheduler, "one", 0).await;
+    ask(&scheduler, "other", 0).await;
+    let batches = saturated(&scheduler, 7).await;
+    assert!(batches.iter().all(|(_, batch)| batch.len() == 2), "{batches:?}");
+    let asked = |(at, batch): &(Duration, Vec<String>)| {
+        let asked = batch.iter().filter(|id| id.starts_with('o')).cloned().collect::<Vec<_>>();
+        (!asked.is_empty()).then_some((at.as_millis(), asked))
+    };
+    let asked: Vec<_> = batches.iter().filter_map(asked).collect();
+    // The first has waited for its share, and then each for its own: never more than one place in two seconds.
+    assert_eq!(asked, [(2000, vec!["one/0".to_owned()]), (4000, vec!["other/0".to_owned()])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_comes_later_waits_from_its_coming() {
+    let scheduler = Scheduler::new(config(1, 1, Shed::Oldest));
+    saturated(&scheduler, 60).await;
+    ask(&scheduler, "one", 0).await;
+    let batches = saturated(&scheduler, 4).await;
+    let at = batches.iter().find(|(_, batch)| batch[0] == "one/0").map(|(at, _)| at.as_millis());
+    assert_eq!(at, Some(2000), "batches of one are given up for it, too");
 }

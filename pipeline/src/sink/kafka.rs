@@ -16,6 +16,7 @@ use super::error::SinkError;
 use super::report::{Failure, NotSent, Note};
 use super::trouble;
 use crate::outbox::{Message, Topic};
+use crate::percent;
 
 /// How long one question for a topic's metadata waits. Short, for it holds a blocking thread when the program stops.
 const PROBE: Duration = Duration::from_secs(2);
@@ -144,16 +145,7 @@ fn headers(message: &Message) -> OwnedHeaders {
 
 /// `/avicuna/streams/ID`, a URI reference: what a URI cannot hold is percent-encoded.
 pub fn source(stream: &str) -> String {
-    let mut source = String::with_capacity(32 + stream.len());
-    source.push_str("/avicuna/streams/");
-    for byte in stream.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            source.push(char::from(byte));
-        } else {
-            source.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    source
+    format!("/avicuna/streams/{}", percent::component(stream))
 }
 
 /// Whether more tries could help.

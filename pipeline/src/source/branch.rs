@@ -13,9 +13,11 @@ use super::config::{Fit, SourceConfig};
 use super::failure::{Failure, Kind};
 use super::intake::Intake;
 use super::ntp::NtpMap;
+use super::ring::tap;
 use super::scheme::Scheme;
 use super::uri::Address;
 use super::video::VideoTap;
+use super::{SourceEvent, format};
 use crate::stream::Medium;
 
 /// Builds the branches as decoded pads appear.
@@ -74,6 +76,9 @@ impl Branches {
         let linked = if name.starts_with("video/x-raw") && self.config.grid.is_some() {
             self.link_to(&self.video, pad, Self::video)
         } else if name.starts_with("audio/x-raw") && self.config.sample_rate > 0 {
+            if let Some(ring) = self.intake.ring() {
+                tap::raw(pad, ring, self.generation);
+            }
             self.link_to(&self.audio, pad, Self::audio)
         } else {
             self.nowhere(pad)
@@ -116,6 +121,7 @@ impl Branches {
     pub fn video(&self) -> Result<gst::Element, Failure> {
         let Some(grid) = self.config.grid else { return Err(internal("no grid for video")) };
         let queue = self.queue(3)?;
+        self.tell_format(&queue)?;
         let convert = element("videoconvertscale")?;
         convert.set_property("add-borders", false);
         convert.set_property("qos", false);
@@ -154,6 +160,7 @@ impl Branches {
     /// queue ! audioconvert ! audioresample ! f32 at the model's rate, of one channel or two ! sink. Returns its head.
     pub fn audio(&self) -> Result<gst::Element, Failure> {
         let queue = self.queue(50)?;
+        self.tell_format(&queue)?;
         let rate = i32::try_from(self.config.sample_rate).map_err(internal)?;
         let caps = gst::Caps::builder("audio/x-raw")
             .field("format", "F32LE")
@@ -205,6 +212,17 @@ impl Branches {
             .callbacks(callbacks)
             .build();
         sink.upcast()
+    }
+
+    /// Says what the track is made of that comes into `queue`.
+    fn tell_format(&self, queue: &gst::Element) -> Result<(), Failure> {
+        let pad = queue.static_pad("sink").ok_or_else(|| internal("a queue has no sink pad"))?;
+        let (intake, generation) = (Arc::clone(&self.intake), self.generation);
+        format::watch(&pad, move |format| {
+            // A connection that is over has nothing to say.
+            let _over = intake.mailbox.push(generation, SourceEvent::Format(format));
+        });
+        Ok(())
     }
 
     fn chain(&self, elements: &[gst::Element]) -> Result<gst::Element, Failure> {

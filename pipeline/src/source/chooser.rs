@@ -67,6 +67,11 @@ impl Chooser {
         decided.as_ref().is_some_and(|(ids, taken)| ids[*taken] == id(stream))
     }
 
+    /// How many tracks are taken.
+    pub fn chosen(&self) -> usize {
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().count()
+    }
+
     fn decide(&self, track: Medium, choice: &TrackChoice, streams: &[gst::Stream]) -> Option<usize> {
         let began = Instant::now();
         loop {

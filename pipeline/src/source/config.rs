@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::choice::TrackChoice;
+use super::reach::Reach;
 use crate::timeline::Grid;
 
 /// How a picture that is not square becomes one.
@@ -72,4 +73,6 @@ pub struct SourceConfig {
     pub reconnect: Reconnect,
     /// A source that delivers nothing for so long is lost.
     pub stall_timeout: Duration,
+    /// Where the source may lead to; `None`: everywhere. Holds in a process of its own only.
+    pub reach: Option<Reach>,
 }

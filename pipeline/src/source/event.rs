@@ -7,6 +7,7 @@ use avicuna_models::sample::RgbFrame;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
+use super::format::Format;
 use crate::timeline::{ClockAnchor, ClockQuality, GridIndex, StreamTime, UtcTime};
 
 /// How a source ended.
@@ -54,6 +55,8 @@ pub enum SourceEvent {
         /// How long it lasts, where it is not live and says so.
         length: Option<Duration>,
     },
+    /// What a track is made of; after [`SourceEvent::Connected`], and again when it changes.
+    Format(Format),
     /// The frame of one grid point.
     Frame(TimedFrame),
     /// Consecutive samples.

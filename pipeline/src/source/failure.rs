@@ -34,6 +34,8 @@ pub enum Kind {
     GaveUp,
     /// The process of the source died.
     Crashed,
+    /// It leads to where it may not.
+    NotAllowed,
     /// GStreamer itself lacks something or misbehaves.
     Internal,
 }
@@ -54,6 +56,7 @@ impl Kind {
             Self::EndedBySource => "ended-by-source",
             Self::GaveUp => "gave-up",
             Self::Crashed => "crashed",
+            Self::NotAllowed => "not-allowed",
             Self::Internal => "internal",
         }
     }

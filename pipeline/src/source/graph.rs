@@ -14,8 +14,10 @@ use super::branch::{Branches, element};
 use super::chooser::Chooser;
 use super::config::SourceConfig;
 use super::failure::{Failure, Kind};
+use super::gate::Gate;
 use super::intake::Intake;
 use super::ntp::NtpMap;
+use super::ring::tap;
 use super::scheme::Scheme;
 use super::uri::Address;
 use super::{end, generate, moov, program, stamps};
@@ -54,6 +56,8 @@ pub(super) struct Graph {
     from_zero: Arc<AtomicBool>,
     /// It reads a playlist.
     playlist: Arc<AtomicBool>,
+    gate: Arc<Gate>,
+    chooser: Arc<Chooser>,
 }
 
 impl Graph {
@@ -67,7 +71,9 @@ impl Graph {
     ) -> Result<Self, Failure> {
         address.check()?;
         let pipeline = gst::Pipeline::new();
-        let graph = Self { pipeline, from_zero: Arc::default(), playlist: Arc::default() };
+        let chooser = Arc::new(Chooser::new(config));
+        let gate = Gate::new(&chooser, config.live);
+        let graph = Self { pipeline, from_zero: Arc::default(), playlist: Arc::default(), gate, chooser };
         let ntp = Arc::new(NtpMap::default());
         let branches = Branches::new(&graph.pipeline, (address, config), intake, generation, &ntp);
         graph.listen(address, config, intake, notes);
@@ -76,7 +82,7 @@ impl Graph {
             // The other side is gone only when the source is being stopped.
             let _stopping = notes.send(Note::Streams { audio, video });
         } else {
-            graph.autoplug(address, config, intake, branches, ntp)?;
+            graph.autoplug(address, config, (intake, generation), branches, ntp)?;
         }
         if graph.pipeline.set_state(gst::State::Playing).is_err() {
             // The bus knows why, and its message is better than ours; this one is used only if there is none.
@@ -108,14 +114,14 @@ impl Graph {
         &self,
         address: &Address,
         config: &SourceConfig,
-        intake: &Arc<Intake>,
+        (intake, generation): (&Arc<Intake>, u64),
         branches: Branches,
         ntp: Arc<NtpMap>,
     ) -> Result<(), Failure> {
         let source = element("uridecodebin3")?;
         source.set_property("uri", &address.uri);
         let (address, config) = (address.clone(), config.clone());
-        let chooser = Chooser::new(&config);
+        let chooser = Arc::clone(&self.chooser);
         let latency = u32::try_from(config.latency.as_millis()).unwrap_or(u32::MAX);
         source.connect("source-setup", false, move |args| {
             let source = args.get(1)?.get::<gst::Element>().ok()?;
@@ -130,8 +136,8 @@ impl Graph {
             Some(taken.map_or(-1, i32::from).to_value())
         });
         let (from_zero, playlist) = (Arc::clone(&self.from_zero), Arc::clone(&self.playlist));
-        let intake = Arc::clone(intake);
-        self.pipeline.connect_deep_element_added(move |_, _, element| {
+        let (intake, gate) = (Arc::clone(intake), Arc::clone(&self.gate));
+        self.pipeline.connect_deep_element_added(move |_, bin, element| {
             match element.factory().map(|factory| factory.name()).as_deref() {
                 Some("matroskademux") => from_zero.store(true, Ordering::Relaxed),
                 Some("hlsdemux2" | "dashdemux2" | "mssdemux2") => {
@@ -140,13 +146,21 @@ impl Graph {
                 }
                 _ => {}
             }
+            gate.watch(bin, element);
             program::watch(element, &ntp);
             ntp.watch(element);
             end::lead_round(element);
             moov::mend(element);
             stamps::mend(element);
+            if let Some(ring) = intake.ring() {
+                tap::watch(element, ring, generation);
+            }
         });
-        source.connect_pad_added(move |_, pad| branches.link(pad));
+        let gate = Arc::clone(&self.gate);
+        source.connect_pad_added(move |_, pad| {
+            branches.link(pad);
+            gate.linked();
+        });
         self.pipeline.add(&source).map_err(|error| Failure::new(Kind::Internal, error.to_string()))
     }
 
@@ -207,6 +221,7 @@ fn http_status(details: Option<&gst::StructureRef>) -> Option<u32> {
 
 impl Drop for Graph {
     fn drop(&mut self) {
+        self.gate.open();
         if let Err(error) = self.pipeline.set_state(gst::State::Null) {
             tracing::warn!(%error, "a pipeline did not stop");
         }

@@ -1,12 +1,13 @@
 //! Where the streaming threads of both tracks meet: one time line, one capture clock, one mailbox.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::clock::{CaptureClock, ClockChange};
 use super::config::SourceConfig;
 use super::event::SourceEvent;
 use super::mailbox::{Activity, Closed, Mailbox, WhenFull};
+use super::ring::Ring;
 use super::scheme::Scheme;
 use crate::stream::Medium;
 use crate::timeline::{
@@ -41,6 +42,8 @@ pub(super) struct Timed {
 #[derive(Debug)]
 pub(super) struct Intake {
     pub mailbox: Mailbox,
+    /// Where what comes is kept as it came, if it is.
+    ring: Option<Arc<Ring>>,
     state: Mutex<State>,
     started: Instant,
     begun: UtcTime,
@@ -51,6 +54,7 @@ pub(super) struct Intake {
 
 #[derive(Debug)]
 struct State {
+    generation: u64,
     timeline: Timeline,
     clock: CaptureClock,
     /// Up to where each track was handed over; `None` before its first sample.
@@ -78,11 +82,12 @@ const BURST: i64 = 2_000_000_000;
 
 impl Intake {
     /// `slack`: how far one track may trail the other before it counts as silent.
-    pub fn new(config: &SourceConfig, slack: Duration) -> Self {
+    pub fn new(config: &SourceConfig, slack: Duration, ring: Option<Arc<Ring>>) -> Self {
         let (rules, when_full) =
             if config.live { (Rules::LIVE, WhenFull::Shed) } else { (Rules::FILE, WhenFull::Wait) };
         let begun = UtcTime::now();
         let state = State {
+            generation: 0,
             timeline: Timeline::new(rules),
             clock: CaptureClock::new(config.live),
             handed: [None; 2],
@@ -97,6 +102,7 @@ impl Intake {
         };
         Self {
             mailbox: Mailbox::new(when_full, config.grid),
+            ring,
             state: Mutex::new(state),
             started: Instant::now(),
             begun,
@@ -114,7 +120,13 @@ impl Intake {
         state.ahead = None;
         state.first = None;
         state.clock.restart();
-        self.mailbox.open()
+        state.generation = self.mailbox.open();
+        state.generation
+    }
+
+    /// Where what comes is kept as it came, if it is.
+    pub fn ring(&self) -> Option<&Arc<Ring>> {
+        self.ring.as_ref()
     }
 
     /// The connection failed; the time until the next sample is an outage. When nothing ever came, the stream begins with
@@ -173,6 +185,9 @@ impl Intake {
             self.mailbox.late();
             return None;
         };
+        if let (Some(ring), Some(pts)) = (&self.ring, arrived.pts) {
+            ring.placed(track, state.generation, pts, stream);
+        }
         state.reached = state.reached.max(pts.saturating_add(arrived.duration.max(0)));
         state.ahead.get_or_insert(arrived.ahead);
         state.first.get_or_insert((wall, stream));

@@ -4,6 +4,7 @@
 mod index;
 mod reader;
 mod runs;
+mod tree;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -94,6 +94,11 @@ impl Address {
         !matches!(self.scheme, Scheme::File | Scheme::Test)
     }
 
+    /// Is it made here, and never encoded?
+    pub fn is_generated(&self) -> bool {
+        self.scheme == Scheme::Test
+    }
+
     /// The file it names, absolute.
     pub fn file(&self) -> Option<&Path> {
         self.path.as_deref()

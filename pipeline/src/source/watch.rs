@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::announced::Announced;
 use super::config::SourceConfig;
 use super::event::{End, Losses, SourceEvent};
 use super::failure::{Failure, Kind};
@@ -14,8 +15,11 @@ use super::generate::Wishes;
 use super::graph::{Graph, Note, aside};
 use super::intake::{Intake, slack};
 use super::policy::{Policy, Step, Terms};
+use super::reach;
+use super::ring::Ring;
 use super::scheme::Scheme;
 use super::uri::Address;
+use super::verdict;
 
 /// How often silence is looked for, and progress and outages are said.
 const TICK: Duration = Duration::from_millis(250);
@@ -27,8 +31,6 @@ const STOP: Duration = Duration::from_secs(10);
 const BEGIN: Duration = Duration::from_secs(10);
 /// A file may end this long before its promised end: containers round, and tracks differ in length.
 const TRUNCATED: Duration = Duration::from_secs(2);
-/// Samples of a track that the source has not announced yet are waited for this long.
-const ANNOUNCE: Duration = Duration::from_secs(2);
 
 /// So many frames and pieces of sound that come too late are worth a word.
 const MANY: u64 = 100;
@@ -64,11 +66,12 @@ struct Watch {
 /// Runs a source to its end.
 pub(super) async fn watch(
     config: SourceConfig,
+    ring: Option<Arc<Ring>>,
     sender: mpsc::Sender<SourceEvent>,
     shutdown: CancellationToken,
 ) {
     let last = sender.clone();
-    let end = match Watch::new(config, sender, shutdown) {
+    let end = match Watch::new(config, ring, sender, shutdown) {
         Ok(mut watch) => watch.run().await.unwrap_or(End::Stopped),
         Err(failure) => End::Failed(failure),
     };
@@ -79,6 +82,7 @@ pub(super) async fn watch(
 impl Watch {
     fn new(
         config: SourceConfig,
+        ring: Option<Arc<Ring>>,
         sender: mpsc::Sender<SourceEvent>,
         shutdown: CancellationToken,
     ) -> Result<Self, Failure> {
@@ -101,7 +105,7 @@ impl Watch {
         gstreamer::init()
             .map_err(|error| Failure::new(Kind::Internal, format!("GStreamer does not start: {error}")))?;
         let terms = Terms { live: config.live, loops: config.loop_file, ends, reconnect: config.reconnect };
-        let intake = Arc::new(Intake::new(&config, slack(address.scheme, &config)));
+        let intake = Arc::new(Intake::new(&config, slack(address.scheme, &config), ring));
         Ok(Self {
             config,
             address,
@@ -206,11 +210,22 @@ impl Watch {
         {
             outcome = Outcome::Failed(failure);
         }
+        outcome = self.refused(outcome);
         // What was decoded before the end belongs to the reader.
         while let Some(event) = self.intake.mailbox.try_next() {
             self.send(event).await?;
         }
         Ok(outcome)
+    }
+
+    /// A source that failed after it was not let through somewhere failed for that.
+    fn refused(&self, outcome: Outcome) -> Outcome {
+        match (reach::refused(), outcome) {
+            (Some(to), Outcome::Failed(_) | Outcome::Silent(_)) => {
+                Outcome::Failed(verdict::refused(self.address.shown(), to))
+            }
+            (_, outcome) => outcome,
+        }
     }
 
     /// Hands events over until the pipeline ends, fails or falls silent.
@@ -220,7 +235,7 @@ impl Watch {
         generation: u64,
         heard: &mut UnboundedReceiver<Note>,
     ) -> Result<Outcome, Stopped> {
-        let mut announced = Announced { attempt: self.attempt, ..Announced::default() };
+        let mut announced = Announced::default();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.shutdown.clone();
@@ -238,7 +253,7 @@ impl Watch {
                     }
                     Some(Note::Failed(failure)) => {
                         self.hand_over_rest(&mut announced, graph).await?;
-                        return Ok(Outcome::Failed(self.better(failure, heard)));
+                        return Ok(Outcome::Failed(verdict::better(failure, heard)));
                     }
                     Some(Note::Eos) | None => {
                         // The streams pushed everything before the end was posted.
@@ -283,31 +298,20 @@ impl Watch {
         announced: &mut Announced,
         graph: &Graph,
     ) -> Result<(), Stopped> {
-        match &event {
-            SourceEvent::Audio(_) => announced.audio = true,
-            SourceEvent::Frame(_) => announced.video = true,
-            // What is said of the first sample comes before it, but after `Connected`.
-            _ if !announced.known && announced.said.is_none() => {
-                announced.held.push(event);
-                return Ok(());
-            }
-            _ => {}
-        }
+        let Some(event) = announced.pass(event) else { return Ok(()) };
         if matches!(event, SourceEvent::Audio(_) | SourceEvent::Frame(_)) {
             self.policy.sample(self.started.elapsed());
         }
-        if announced.said != Some((announced.audio, announced.video)) {
-            let (has_audio, has_video) = (announced.audio, announced.video);
-            announced.said = Some((has_audio, has_video));
+        if let Some((has_audio, has_video)) = announced.news() {
             let connected = SourceEvent::Connected {
-                attempt: announced.attempt,
+                attempt: self.attempt,
                 has_audio,
                 has_video,
                 live: self.config.live,
                 length: if self.config.live { None } else { graph.duration(self.intake.ahead()) },
             };
             self.send(connected).await?;
-            for held in announced.held.drain(..) {
+            for held in announced.held() {
                 self.send(held).await?;
             }
         }
@@ -351,18 +355,10 @@ impl Watch {
     /// Notes what the source carries. A file that has nothing of what is wanted will never have it.
     fn streams(&mut self, audio: bool, video: bool, announced: &mut Announced) -> Option<Failure> {
         let (heard, seen) = (audio && self.config.sample_rate > 0, video && self.config.grid.is_some());
-        announced.audio |= heard;
-        announced.video |= seen;
-        announced.known = true;
+        announced.carries(heard, seen);
         self.unwanted = (audio && !heard) || (video && !seen);
-        (!self.config.live && !announced.audio && !announced.video).then(|| {
-            let message = match (audio, video) {
-                (true, false) => "holds sound only, and only frames are asked for",
-                (false, true) => "holds pictures only, and only samples are asked for",
-                _ => "holds neither sound nor moving pictures",
-            };
-            Failure::new(Kind::NotMedia, format!("{} {message}", self.address.shown()))
-        })
+        let nothing = !self.config.live && announced.has_nothing();
+        nothing.then(|| verdict::unwanted(self.address.shown(), audio, video))
     }
 
     /// A file that ended long before the end it promised.
@@ -372,49 +368,17 @@ impl Watch {
         if self.config.live || self.unwanted || reached.is_zero() || reached + TRUNCATED >= duration {
             return None;
         }
-        let (shown, reached, duration) =
-            (self.address.shown(), reached.as_secs_f64(), duration.as_secs_f64());
-        let message = if playlist {
-            format!(
-                "{shown} lists {duration:.1} s but its parts end at {reached:.1} s: the server refuses the rest or does not \
-                 have it; look at its last parts"
-            )
-        } else {
-            format!(
-                "{shown} says that it lasts {duration:.1} s but its data end at {reached:.1} s; fetch it again"
-            )
-        };
-        Some(Failure::new(Kind::Truncated, message))
+        Some(verdict::truncated(self.address.shown(), reached, duration, playlist))
     }
 
     /// Nothing for too long, though nothing waits for the reader?
     fn silent(&self) -> Option<Failure> {
         let idle = self.intake.activity().idle_since?.elapsed();
+        // A disk does not stall.
         let nothing_yet = self.address.scheme == Scheme::File && self.intake.reached().is_zero();
         let stall = self.config.stall_timeout;
         let patience = if nothing_yet && self.policy.may_begin_anew() { stall.min(BEGIN) } else { stall };
-        (idle >= patience).then(|| {
-            let (shown, seconds) = (self.address.shown(), idle.as_secs_f64());
-            // A disk does not stall.
-            if nothing_yet {
-                let message = format!("{shown}: nothing could be decoded in {seconds:.0} s");
-                return Failure::new(Kind::NotMedia, message);
-            }
-            Failure::new(Kind::Stalled, format!("{shown}: nothing arrived for {seconds:.0} s"))
-        })
-    }
-
-    /// The first failure, unless it is our own "could not be started" and the bus said why.
-    fn better(&self, first: Failure, heard: &mut UnboundedReceiver<Note>) -> Failure {
-        if first.kind != Kind::Internal {
-            return first;
-        }
-        while let Ok(note) = heard.try_recv() {
-            if let Note::Failed(failure) = note {
-                return failure;
-            }
-        }
-        first
+        (idle >= patience).then(|| verdict::silent(self.address.shown(), idle, nothing_yet))
     }
 
     async fn report_losses(&mut self) -> Result<(), Stopped> {
@@ -435,30 +399,5 @@ impl Watch {
         }
         tracing::debug!(stream = self.config.stream_id, late, shed, damaged, "lost since the start");
         self.send(SourceEvent::Losses(losses)).await
-    }
-}
-
-/// What was said of the connection.
-#[derive(Debug, Default)]
-struct Announced {
-    attempt: u32,
-    audio: bool,
-    video: bool,
-    known: bool,
-    said: Option<(bool, bool)>,
-    held: Vec<SourceEvent>,
-    since: Option<Instant>,
-}
-
-impl Announced {
-    /// Is it known what the source carries? Live ones may announce one track after the other.
-    fn settled(&self, live: bool) -> bool {
-        self.known && (!live || self.since.is_some_and(|since| since.elapsed() >= ANNOUNCE))
-    }
-
-    /// May samples be handed over? Not before the source said what it carries, unless it takes too long.
-    fn ready(&mut self) -> bool {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        self.known || since.elapsed() >= ANNOUNCE
     }
 }

@@ -229,6 +229,8 @@ impl Event {
             },
             model: window.model.to_string(),
             latency_ms: window.latency,
+            // Whether anything is kept the stream knows.
+            evidence: None,
         }
     }
 }

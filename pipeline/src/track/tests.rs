@@ -359,3 +359,19 @@ fn capture_time_of_the_start_is_that_of_the_window_that_saw_it() {
     assert_eq!(records[0].start.utc, "2027-01-15T08:00:12.000Z");
     assert_eq!(records[0].end.utc, "2027-01-15T09:00:26.000Z");
 }
+
+#[test]
+fn a_label_may_want_to_be_surer_than_others() {
+    let config = TrackConfig {
+        min_score: 0.3,
+        min_query_score: 0.5,
+        min_label_scores: Arc::new([("siren".to_owned(), 0.8), ("rain".to_owned(), 0.1)].into()),
+        ..TrackConfig::new(Duration::from_secs(20), Duration::from_secs(10))
+    };
+    let least = |label: &str, queried: bool| {
+        config.least(&Localization { label: label.to_owned(), queried, ..found(label, 0, 9) })
+    };
+    assert_eq!((least("a dog", false), least("a dog", true)), (0.3, 0.5));
+    assert_eq!((least("A siren.", false), least("a siren", true)), (0.8, 0.8));
+    assert_eq!(least("rain", true), 0.1, "or less sure");
+}

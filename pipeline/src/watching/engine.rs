@@ -14,7 +14,8 @@ use super::model::{self, Answer, Answered, Routes};
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
 use super::recall::Recall;
-use super::stream::{Heard, Shared, Stream};
+use super::stream::{Heard, Retune, Shared, Stream};
+use crate::clips::Clips;
 use crate::control::Control;
 use crate::schedule::{ScheduleConfig, Scheduler};
 use crate::source::End;
@@ -38,6 +39,8 @@ pub struct Ended {
 pub(crate) enum Command {
     /// Watch another stream. One of this id must not run.
     Watch(Box<Plan>),
+    /// Watch a stream by another plan, from one window to the next; `false` when it does not run, or cannot go on so.
+    Retune(Retune),
     /// Watch a stream no longer.
     Leave {
         /// Which.
@@ -56,12 +59,14 @@ pub(crate) struct Orders {
     pub plans: Vec<Plan>,
     /// And from then on.
     pub commands: mpsc::Receiver<Command>,
+    /// Keeps what their events can be looked at in, if anything does.
+    pub clips: Option<Clips>,
 }
 
 impl From<Vec<Plan>> for Orders {
     /// Nothing but these.
     fn from(plans: Vec<Plan>) -> Self {
-        Self { plans, commands: mpsc::channel(1).1 }
+        Self { plans, commands: mpsc::channel(1).1, clips: None }
     }
 }
 
@@ -85,6 +90,8 @@ struct Reins {
     source: CancellationToken,
     /// Ends its waiting for the model.
     deadline: CancellationToken,
+    /// Gives it other plans.
+    retunes: mpsc::UnboundedSender<Retune>,
     /// Who wants to know when it is over: it was told to leave.
     leaving: Vec<oneshot::Sender<()>>,
 }
@@ -117,7 +124,7 @@ impl Engine {
         publisher: Publisher,
         heard: Option<mpsc::UnboundedSender<Heard>>,
     ) -> Self {
-        let Orders { plans, commands } = orders.into();
+        let Orders { plans, commands, clips } = orders.into();
         let (scheduler, routes) = (Scheduler::new(schedule), Routes::default());
         let shared = Shared {
             control: control.clone(),
@@ -127,6 +134,7 @@ impl Engine {
             deadline: CancellationToken::new(),
             heard,
             recall: Recall::default(),
+            clips,
         };
         let (ways, runtime) = (routes.clone(), tokio::runtime::Handle::current());
         let model_gone = CancellationToken::new();
@@ -213,6 +221,11 @@ impl Engine {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Watch(plan) => self.watch(*plan),
+            // Where it cannot be sent, who waits for `over` is told by its end.
+            Command::Retune(retune) => match self.running.get(&retune.plan.stream) {
+                Some(reins) if reins.leaving.is_empty() => drop(reins.retunes.send(retune)),
+                _ => drop(retune.over.send(false)),
+            },
             Command::Leave { stream, drain, over } => match self.running.get_mut(&stream) {
                 Some(reins) => {
                     tracing::info!(%stream, drain, "the stream is left");
@@ -233,15 +246,17 @@ impl Engine {
 
     fn watch(&mut self, plan: Plan) {
         let id = plan.stream.clone();
+        let (retunes, retuned) = mpsc::unbounded_channel();
         let reins = Reins {
             source: self.sources.child_token(),
             deadline: self.shared.deadline.child_token(),
+            retunes,
             leaving: Vec::new(),
         };
         let shared = Shared { deadline: reins.deadline.clone(), ..self.shared.clone() };
         let (route, answers) = mpsc::unbounded_channel();
         self.routes.open(id.clone(), route);
-        self.streams.spawn(watch(plan, shared, answers, reins.source.clone()));
+        self.streams.spawn(watch(plan, shared, answers, retuned, reins.source.clone()));
         self.running.insert(id, reins);
     }
 
@@ -279,6 +294,7 @@ async fn watch(
     plan: Plan,
     shared: Shared,
     answers: mpsc::UnboundedReceiver<Answered>,
+    retunes: mpsc::UnboundedReceiver<Retune>,
     stop: CancellationToken,
 ) -> Ended {
     let id = plan.stream.clone();
@@ -289,8 +305,8 @@ async fn watch(
             return Ended { stream: id, end: End::Failed(failure) };
         }
     };
-    let (events, source) = plan.open(stop);
-    let end = match AssertUnwindSafe(stream.run(events, answers)).catch_unwind().await {
+    let (events, source) = plan.open(stop, stream.recording());
+    let end = match AssertUnwindSafe(stream.run(events, answers, retunes)).catch_unwind().await {
         Ok(end) => end,
         Err(_panic) => {
             let failure = Failure::new(Kind::Internal, "the stream's task panicked; the log says where");
@@ -300,7 +316,8 @@ async fn watch(
             End::Failed(failure)
         }
     };
-    // Its receiver is gone, which ends it.
+    // Its receiver is gone, which ends it, and it orders no more clips.
+    drop(stream);
     if let Err(error) = source.await {
         tracing::error!(stream = %id, %error, "the source's task ended");
     }

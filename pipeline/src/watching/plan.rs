@@ -9,9 +9,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{Asking, Inquiry, Reader};
+use crate::answer::{Asking, Inquiry, Reader, label_key};
+use crate::clips::ClipPlan;
 use crate::config::{ConfigError, Loaded, Places, Problem, StreamConfig};
 use crate::source::apart::Worker;
+use crate::source::cut::Recording;
 use crate::source::{self, Fit, SourceConfig, SourceEvent};
 use crate::stream::StreamId;
 use crate::track::TrackConfig;
@@ -33,6 +35,8 @@ pub struct Plan {
     pub source: SourceConfig,
     /// How its process is started; `None` runs it in this one.
     pub apart: Option<Worker>,
+    /// What is kept of its events to be looked at, if anything.
+    pub clips: Option<ClipPlan>,
     /// What is asked of every window, in this order.
     pub questions: Vec<Asking>,
     /// How localizations become events.
@@ -42,6 +46,33 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// May a stream that is watched by this plan go on by `next`, from one window to the next? What needs another connection
+    /// or other windows may not. A sense that was watched and is not wanted any more stays in the graph and is left out of
+    /// the windows.
+    pub(super) fn goes_on_as(&self, next: &Self) -> bool {
+        let wanted = SourceConfig {
+            grid: next.source.grid.or(self.source.grid),
+            sample_rate: match next.source.sample_rate {
+                0 => self.source.sample_rate,
+                rate => rate,
+            },
+            ..next.source.clone()
+        };
+        wanted == self.source
+            && (&next.stream, next.live, next.windows, &next.apart)
+                == (&self.stream, self.live, self.windows, &self.apart)
+    }
+
+    /// Is it to be listened to?
+    pub(super) fn listens(&self) -> bool {
+        self.source.sample_rate > 0
+    }
+
+    /// Is it to be looked at?
+    pub(super) fn looks(&self) -> bool {
+        self.source.grid.is_some()
+    }
+
     /// For a stream that stands in no file, in the caller's own process.
     ///
     /// # Errors
@@ -53,11 +84,17 @@ impl Plan {
     }
 
     /// Starts its source, in a process of its own where the plan says so, until it ends or `stop` is cancelled.
-    pub(crate) fn open(self, stop: CancellationToken) -> (mpsc::Receiver<SourceEvent>, JoinHandle<()>) {
+    /// With a `recording`, clips can be cut from it.
+    pub(crate) fn open(
+        self,
+        stop: CancellationToken,
+        recording: Option<Recording>,
+    ) -> (mpsc::Receiver<SourceEvent>, JoinHandle<()>) {
         let (sender, events) = mpsc::channel(SOURCE_QUEUE);
-        let task = match self.apart {
-            Some(worker) => source::apart::spawn(worker, self.source, sender, stop),
-            None => source::spawn(self.source, sender, stop),
+        let task = match (self.apart, recording) {
+            (Some(worker), recording) => source::apart::spawn(worker, self.source, recording, sender, stop),
+            (None, Some(recording)) => source::spawn_recorded(self.source, recording, sender, stop),
+            (None, None) => source::spawn(self.source, sender, stop),
         };
         (events, task)
     }
@@ -159,6 +196,7 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         latency: stream.latency,
         reconnect: (&stream.reconnect).into(),
         stall_timeout: stream.stall_timeout,
+        reach: None,
     };
     let min_score = manifest.prompt.least_score(stream.min_score);
     let track = TrackConfig {
@@ -166,10 +204,23 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         min_windows: stream.min_windows,
         min_score,
         min_query_score: manifest.prompt.least_query_score(stream.min_query_score, min_score),
+        min_label_scores: Arc::new(
+            stream.min_label_scores.iter().map(|(label, score)| (label_key(label), *score)).collect(),
+        ),
         ..TrackConfig::new(windows.length, windows.hop)
     };
     let (id, live) = (stream.id.as_str().into(), source.live);
-    Plan { stream: id, live, windows, source, apart: None, questions, track, recall: stream.recall }
+    Plan {
+        stream: id,
+        live,
+        windows,
+        source,
+        apart: None,
+        clips: None,
+        questions,
+        track,
+        recall: stream.recall,
+    }
 }
 
 fn window_spec(stream: &StreamConfig, manifest: &Manifest) -> Result<WindowSpec, Wrong> {
@@ -218,6 +269,7 @@ mod tests {
         let stream = StreamConfig {
             min_windows: 3,
             min_score: Some(0.7),
+            min_label_scores: [("A dog.".to_owned(), 0.9)].into(),
             merge_gap: std::time::Duration::from_secs(4),
             ..StreamConfig::new("cam", "test://")
         };
@@ -225,5 +277,6 @@ mod tests {
         let plans = plan(&Loaded { config, places: Places::default() }, &manifest).expect("they fit");
         let track = &plans[0].track;
         assert_eq!((track.min_windows, track.min_score, track.merge_gap.as_secs()), (3, 0.7, 4));
+        assert_eq!(*track.min_label_scores, [("dog".to_owned(), 0.9)].into());
     }
 }

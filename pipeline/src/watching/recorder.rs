@@ -1,5 +1,6 @@
 //! From what became of a stream's windows, in their order, to its records.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use avicuna_models::localizer::{LocalizerError, WindowAnswer};
@@ -24,6 +25,8 @@ pub struct Recorder {
     reader: Arc<Reader>,
     live: bool,
     track: TrackConfig,
+    /// Other questions and rules, and the windows from which on they hold, in order.
+    changes: VecDeque<(u64, Vec<Inquiry>, TrackConfig)>,
     /// Known with the first window.
     run: Option<Run>,
     /// Another run has told all of the recording under the same ids.
@@ -51,6 +54,7 @@ impl Recorder {
             reader,
             live,
             track,
+            changes: VecDeque::new(),
             run: None,
             repeats: false,
             is_disturbed: false,
@@ -63,6 +67,14 @@ impl Recorder {
     /// is the first.
     pub fn begin(&mut self, run: Run, repeats: bool) {
         (self.run, self.repeats) = (Some(run), repeats);
+    }
+
+    /// Windows from this index on are asked other questions, and read by other rules. Open events stay open. None of them must
+    /// be settled yet.
+    pub(crate) fn retune(&mut self, first: u64, inquiries: Vec<Inquiry>, track: TrackConfig) {
+        // Another run of the recording would tell something else.
+        self.disturb();
+        self.changes.push_back((first, inquiries, track));
     }
 
     /// Does it repeat what was told?
@@ -96,6 +108,11 @@ impl Recorder {
     /// Takes the next window: what is told of it, and all that became of it. Windows come in the order of their index.
     pub fn settle(&mut self, settled: Settled) -> (Vec<Record>, WindowRecord) {
         let Settled { facts, until, missing, fate } = settled;
+        while let Some((_, inquiries, track)) =
+            self.changes.pop_front_if(|(first, ..)| *first <= facts.id.index)
+        {
+            (self.inquiries, self.track) = (inquiries, track);
+        }
         let span = Span { start: facts.start, end: facts.end, until, anchor: facts.anchor };
         let held = Held { audio: facts.audio, video: facts.visual, missing };
         let mut records = Vec::new();
@@ -195,7 +212,7 @@ impl Recorder {
             end: facts.at(found.end.end_fraction()).as_secs_f64(),
             score: found.score,
             modality: found.modality,
-            least: if found.queried { self.track.min_query_score } else { self.track.min_score },
+            least: self.track.least(found),
         }
     }
 
@@ -207,8 +224,10 @@ impl Recorder {
                 Run::default()
             }
         });
-        let config = TrackConfig { run, ..self.track };
-        self.tracker.get_or_insert_with(|| Tracker::new(self.stream.clone(), config))
+        let config = TrackConfig { run, ..self.track.clone() };
+        let tracker = self.tracker.get_or_insert_with(|| Tracker::new(self.stream.clone(), config.clone()));
+        tracker.retune(&config);
+        tracker
     }
 }
 

@@ -53,12 +53,11 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Of a window that was just closed, for the model of this name.
-    pub fn new(window: &Window, model: Arc<str>) -> Self {
+    /// Of a window that was closed `decode` milliseconds after its last sample was captured, for the model of this name.
+    pub fn new(window: &Window, decode: f64, model: Arc<str>) -> Self {
         let mut reasons: Vec<&str> =
             [&window.visual.reason, &window.audio.reason].into_iter().flatten().map(String::as_str).collect();
         reasons.dedup();
-        let decode = (UtcTime::now().seconds_since(window.last_capture) * 1e3).max(0.0);
         let latency = Latency { decode, ..Latency::default() };
         Self {
             facts: WindowFacts::of(window, latency, model),
@@ -69,9 +68,9 @@ impl Pending {
         }
     }
 
-    /// Seconds since its last sample was captured. A file read faster than it plays has capture times to come.
-    pub fn lag(&self) -> f64 {
-        UtcTime::now().seconds_since(self.last_capture).max(0.0)
+    /// When its last sample was captured.
+    pub fn last_capture(&self) -> UtcTime {
+        self.last_capture
     }
 
     /// What became of it, now.

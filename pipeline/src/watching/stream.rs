@@ -3,26 +3,32 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use avicuna_models::localizer::{Question, WindowAnswer};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::clipping::Clipping;
 use super::model::Answered;
+use super::muted::Muted;
 use super::plan::{ModelFacts, Plan};
 use super::publisher::{Parcel, Publisher};
 use super::recall::Recall;
 use super::record::Record;
 use super::recorder::Recorder;
 use super::settled::{Fate, Pending, Settled};
+use crate::answer::Inquiry;
+use crate::clips::Clips;
 use crate::control::{Control, StreamBoard, StreamMetrics};
 use crate::outbox::Whole;
 use crate::record::{ErrorKind, StreamPhase, StreamRecord, WindowRecord};
 use crate::schedule::{Job, Scheduler};
+use crate::source::cut::Recording;
 use crate::source::failure::{Failure, Kind};
 use crate::source::{End, SourceEvent};
 use crate::stream::StreamState;
-use crate::timeline::{StreamTime, UtcTime};
+use crate::timeline::{Ages, StreamTime, UtcTime};
 use crate::track::{InOrder, WindowFacts};
 use crate::window::{Assembler, Closed, SpecError, Window};
 
@@ -44,6 +50,8 @@ pub(crate) struct Shared {
     pub heard: Option<mpsc::UnboundedSender<Heard>>,
     /// What was shown last, for those who ask.
     pub recall: Recall,
+    /// Keeps what events can be looked at in, if anything does.
+    pub clips: Option<Clips>,
 }
 
 /// What the model said of one window, before anything was made of it.
@@ -55,12 +63,25 @@ pub struct Heard {
     pub answer: WindowAnswer,
 }
 
+/// Another plan for a stream that goes on.
+#[derive(Debug)]
+pub(crate) struct Retune {
+    /// It.
+    pub plan: Box<Plan>,
+    /// Told `true` when it holds for all windows to come, `false` when the stream cannot go on with it: it is as before then.
+    pub over: oneshot::Sender<bool>,
+}
+
 /// A stream being watched.
 #[derive(Debug)]
 pub(crate) struct Stream {
     shared: Shared,
     plan: Plan,
     questions: Vec<Question>,
+    /// Senses that the source has and that are left out of windows.
+    muted: Muted,
+    /// Index of the next window.
+    next: u64,
     assembler: Assembler,
     order: InOrder<Settled>,
     pending: BTreeMap<u64, Pending>,
@@ -79,18 +100,21 @@ pub(crate) struct Stream {
     windows: Vec<WindowRecord>,
     /// Its recorder knows which run this is.
     has_begun: bool,
+    /// Has clips of its events cut, if anything is kept of them.
+    clipping: Option<Clipping>,
+    ages: Ages,
 }
 
 impl Stream {
     /// A stream that has not begun.
     pub fn new(plan: Plan, shared: Shared) -> Result<Self, SpecError> {
-        let inquiries = (shared.model.inquire)(&plan.questions);
-        let questions =
-            inquiries.iter().map(|inquiry| inquiry.question(shared.model.max_new_tokens)).collect();
+        let (inquiries, questions) = asked(&plan, &shared.model);
         let reader = shared.model.reader.clone();
-        let recorder = Recorder::new(plan.stream.clone(), inquiries, reader, plan.track, plan.live);
+        let recorder = Recorder::new(plan.stream.clone(), inquiries, reader, plan.track.clone(), plan.live);
         Ok(Self {
             questions,
+            muted: Muted::default(),
+            next: 0,
             assembler: Assembler::new(plan.stream.clone(), plan.windows)?,
             order: InOrder::default(),
             pending: BTreeMap::new(),
@@ -102,9 +126,19 @@ impl Stream {
             states: Vec::new(),
             windows: Vec::new(),
             has_begun: false,
+            clipping: None,
+            ages: Ages::new(Instant::now(), UtcTime::now()),
             shared,
             plan,
         })
+    }
+
+    /// How its source is to be recorded, if anything is kept of its events.
+    pub fn recording(&mut self) -> Option<Recording> {
+        let (plan, clips) = self.plan.clips.clone().zip(self.shared.clips.clone())?;
+        let (clipping, recording) = Clipping::begin(plan, clips, &self.plan.stream);
+        self.clipping = Some(clipping);
+        Some(recording)
     }
 
     /// Watches until the source is over and every window is settled; returns why it is over.
@@ -112,6 +146,7 @@ impl Stream {
         &mut self,
         mut events: mpsc::Receiver<SourceEvent>,
         mut answers: mpsc::UnboundedReceiver<Answered>,
+        mut retunes: mpsc::UnboundedReceiver<Retune>,
     ) -> End {
         self.metrics().announce();
         self.state(StreamState::Connecting);
@@ -121,6 +156,7 @@ impl Stream {
                 biased;
                 Some(answered) = answers.recv() => self.answered(answered),
                 () = deadline.cancelled() => break,
+                Some(retune) = retunes.recv(), if self.ended.is_none() => self.retune(retune),
                 event = events.recv(), if self.ended.is_none() => match event {
                     Some(event) => self.heard(event).await,
                     // The source ended without a word.
@@ -167,12 +203,34 @@ impl Stream {
         let mut records = self.note(&event);
         for closed in self.assembler.push(event) {
             self.begin().await;
-            records.extend(match closed {
+            self.next = closed.id().index + closed.windows();
+            records.extend(match self.muted.applied(closed) {
                 Closed::Window(window) => self.submit(window).await,
                 blind @ Closed::Blind { .. } => self.blind(blind),
             });
         }
         records
+    }
+
+    /// Goes on by another plan, if that is possible: from the next window on. Those that wait are answered and read as they were
+    /// asked about.
+    fn retune(&mut self, Retune { plan, over }: Retune) -> Vec<Record> {
+        let goes_on = self.plan.goes_on_as(&plan);
+        if goes_on {
+            tracing::info!(stream = %self.plan.stream, "the stream goes on with other settings");
+            let (inquiries, questions) = asked(&plan, &self.shared.model);
+            self.questions = questions;
+            self.muted = Muted { audio: !plan.listens(), video: !plan.looks() };
+            self.recorder.retune(self.next, inquiries, plan.track.clone());
+            if plan.recall.is_zero() {
+                self.shared.recall.forget(&plan.stream);
+            }
+            let Plan { questions, track, recall, .. } = *plan;
+            self.plan = Plan { questions, track, recall, ..self.plan.clone() };
+        }
+        // Who asked for it may be gone.
+        let _gone = over.send(goes_on);
+        Vec::new()
     }
 
     /// Before the first window: nothing with an id is made before it is known which run this is.
@@ -211,7 +269,7 @@ impl Stream {
                 if let End::Failed(failure) = end { self.report(failure) } else { Vec::new() }
             }
             SourceEvent::Frame(frame) => {
-                self.board().frame(self.plan.stream.as_str(), frame.capture, &frame.frame);
+                self.board().frame(self.plan.stream.as_str(), frame);
                 Vec::new()
             }
             SourceEvent::Audio(audio) => {
@@ -250,7 +308,8 @@ impl Stream {
         let index = window.id.index;
         self.end = self.end.max(window.until);
         self.order.expect(index);
-        self.pending.insert(index, Pending::new(&window, self.shared.model.name.clone()));
+        let decode = self.ages.since(window.last_capture, Instant::now(), UtcTime::now()) * 1e3;
+        self.pending.insert(index, Pending::new(&window, decode, self.shared.model.name.clone()));
         self.shared.recall.remember(&window, self.plan.recall);
         let job = Job { window, questions: self.questions.clone(), live: self.plan.live, behind: false };
         let submitted = tokio::select! {
@@ -275,7 +334,9 @@ impl Stream {
     /// Something became of a window; the records of all that can be settled now, in order.
     fn settle(&mut self, index: u64, fate: Fate) -> Vec<Record> {
         let Some(pending) = self.pending.remove(&index) else { return Vec::new() };
-        self.metrics().lag(pending.lag());
+        // A file read faster than it plays has capture times to come.
+        let lag = self.ages.since(pending.last_capture(), Instant::now(), UtcTime::now());
+        self.metrics().lag(lag);
         let settled = pending.settled(fate);
         if let (Some(heard), Fate::Answered(answer)) = (&self.shared.heard, &settled.fate) {
             // Who does not listen any more wants no more.
@@ -308,7 +369,10 @@ impl Stream {
         self.send(records, None).await;
     }
 
-    async fn send(&mut self, records: Vec<Record>, whole: Option<Whole>) {
+    async fn send(&mut self, mut records: Vec<Record>, whole: Option<Whole>) {
+        if let Some(clipping) = &mut self.clipping {
+            clipping.take(&self.plan.stream, &mut records, self.end);
+        }
         self.count(&records);
         let windows = std::mem::take(&mut self.windows);
         let streams = std::mem::take(&mut self.states);
@@ -351,4 +415,11 @@ impl Stream {
         }
         self.board().state(self.plan.stream.as_str(), state);
     }
+}
+
+/// What is asked of every window of a plan, and in the model's words.
+fn asked(plan: &Plan, model: &ModelFacts) -> (Vec<Inquiry>, Vec<Question>) {
+    let inquiries = (model.inquire)(&plan.questions);
+    let questions = inquiries.iter().map(|inquiry| inquiry.question(model.max_new_tokens)).collect();
+    (inquiries, questions)
 }

@@ -1,6 +1,7 @@
 //! The engine with real sources and a model that does what a test wants.
 
 mod interrupted;
+mod retuned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,12 +59,14 @@ fn plan(id: &str, seconds: u32, live: bool) -> Plan {
         latency: Duration::from_millis(100),
         reconnect: Reconnect::default(),
         stall_timeout: Duration::from_secs(60),
+        reach: None,
     };
     Plan {
         stream: id.into(),
         live,
         source,
         apart: None,
+        clips: None,
         questions: vec![Asking { asked: Asked::Detect, text: "What happens?".to_owned() }],
         track: TrackConfig::new(windows.length, windows.hop),
         windows,
@@ -98,7 +101,13 @@ fn says(text: &str) -> Result<WindowAnswer, LocalizerError> {
 }
 
 fn one_at_a_time() -> ScheduleConfig {
-    ScheduleConfig { max_batch: 1, linger: Duration::ZERO, queue_per_stream: 1, shed: Shed::Oldest }
+    ScheduleConfig {
+        max_batch: 1,
+        linger: Duration::ZERO,
+        queue_per_stream: 1,
+        shed: Shed::Oldest,
+        question_every: Duration::from_secs(5),
+    }
 }
 
 /// Everything that was published and how the streams ended. `stop` says when they are told to.
@@ -237,6 +246,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
         deadline: CancellationToken::new(),
         heard: None,
         recall: Recall::default(),
+        clips: None,
     };
     let plan = plan("a", 12, false);
     let (sender, heard) = mpsc::channel(64);
@@ -263,7 +273,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
     };
     let breaks = async {
         tokio::select! {
-            reason = stream.run(heard, answers) => panic!("it ended by itself: {reason}"),
+            reason = stream.run(heard, answers, mpsc::unbounded_channel().1) => panic!("it ended by itself: {reason}"),
             () = answers_until_an_event_is_told => {}
         }
     };

@@ -134,8 +134,8 @@ impl Assembler {
             SourceEvent::Clock { clock, av_offset_ms, anchor } => {
                 self.clocks.push(Clock { anchor, clock, av_offset_ms });
             }
-            // The gaps say what they cost; the daemon counts the rest.
-            SourceEvent::Lost { .. } | SourceEvent::Losses(_) => {}
+            // The gaps say what they cost; the daemon counts the rest. What a track was made of does not matter any more.
+            SourceEvent::Lost { .. } | SourceEvent::Losses(_) | SourceEvent::Format(_) => {}
             SourceEvent::Ended(_) => return self.flush(now),
         }
         self.close(self.shape.ending_by(self.complete_until()), now)

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Serves the files of one directory until it is dropped.
 pub struct Http {
+    host: &'static str,
     port: u16,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -15,7 +16,12 @@ pub struct Http {
 
 impl Http {
     pub fn serve(directory: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::serve_at("127.0.0.1", directory)
+    }
+
+    /// At another address of this machine.
+    pub fn serve_at(host: &'static str, directory: &Path) -> Self {
+        let listener = TcpListener::bind((host, 0)).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let stop = Arc::new(AtomicBool::new(false));
         let (stopping, directory) = (Arc::clone(&stop), directory.to_owned());
@@ -28,11 +34,11 @@ impl Http {
                 std::thread::spawn(move || answer(client, &directory));
             }
         });
-        Self { port, stop, thread: Some(thread) }
+        Self { host, port, stop, thread: Some(thread) }
     }
 
     pub fn url(&self, name: &str) -> String {
-        format!("http://127.0.0.1:{}/{name}", self.port)
+        format!("http://{}:{}/{name}", self.host, self.port)
     }
 }
 
@@ -40,12 +46,12 @@ impl Drop for Http {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // Wakes the listener up.
-        let _woken = TcpStream::connect(("127.0.0.1", self.port));
+        let _woken = TcpStream::connect((self.host, self.port));
         self.thread.take().map(std::thread::JoinHandle::join);
     }
 }
 
-/// One request: a file, a range of it, or the status that the path names (`/403`).
+/// One request: a file, a range of it, the status that the path names (`/403`), or a redirect to the address in it (`/to/ADDRESS`).
 fn answer(mut client: TcpStream, directory: &Path) -> Option<()> {
     let mut lines = BufReader::new(client.try_clone().ok()?).lines();
     let request = lines.next()?.ok()?;
@@ -59,6 +65,12 @@ fn answer(mut client: TcpStream, directory: &Path) -> Option<()> {
     }
     let mut words = request.split(' ');
     let (method, path) = (words.next()?, words.next()?.trim_start_matches('/').split('?').next()?);
+    if let Some(address) = path.strip_prefix("to/") {
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        return client.write_all(head.as_bytes()).ok();
+    }
     let path: PathBuf = directory.join(path);
     if path.ends_with("403") {
         return client

@@ -57,6 +57,7 @@ pub fn config(uri: impl Into<String>) -> SourceConfig {
             give_up_after: None,
         },
         stall_timeout: Duration::from_secs(60),
+        reach: None,
     }
 }
 

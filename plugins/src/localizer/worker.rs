@@ -6,7 +6,7 @@ use avicuna_models::localizer::{Localizer, Question, WindowInput};
 use avicuna_pipeline::answer::{Inquiry, Reader};
 use avicuna_pipeline::record::{ErrorRecord, EventRecord};
 use avicuna_pipeline::stream::StreamId;
-use avicuna_pipeline::timeline::StreamTime;
+use avicuna_pipeline::timeline::{StreamTime, UtcTime};
 use avicuna_pipeline::track::TrackConfig;
 use avicuna_pipeline::watching::{Fate, Pending, Record, Recorder, Settled};
 use avicuna_pipeline::window::{Closed, Window};
@@ -70,7 +70,13 @@ impl Worker {
     }
 
     fn recorder(&self) -> Recorder {
-        Recorder::new(self.stream.clone(), self.inquiries.clone(), self.reader.clone(), self.track, false)
+        Recorder::new(
+            self.stream.clone(),
+            self.inquiries.clone(),
+            self.reader.clone(),
+            self.track.clone(),
+            false,
+        )
     }
 
     /// What becomes of a window.
@@ -78,7 +84,8 @@ impl Worker {
         let name = self.model.manifest().name.as_str().into();
         match closed {
             Closed::Window(window) => {
-                let pending = Pending::new(&window, name);
+                let age = UtcTime::now().seconds_since(window.last_capture) * 1e3;
+                let pending = Pending::new(&window, age.max(0.0), name);
                 let answered = self.model.answer(std::slice::from_ref(&self.input(window))).pop()?;
                 Some(pending.settled(answered.map_or_else(Fate::Failed, Fate::Answered)))
             }

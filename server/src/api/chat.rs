@@ -1,193 +1,30 @@
 //! `/v1/chat/completions` and `/v1/models`: questions, in the form that clients of language models speak already.
 
+mod messages;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use aide::transform::TransformOperation;
-use avicuna_pipeline::config::StreamConfig;
-use avicuna_pipeline::daemon::{AskError, Localized, Reply};
-use avicuna_pipeline::stream::{Instant, Modality};
+use avicuna_pipeline::config::{Isolation, StreamConfig};
+use avicuna_pipeline::daemon::{AskError, Reply};
 use avicuna_pipeline::timeline::UtcTime;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::messages::{ChatCompletion, ChatRequest, Content, ModelView, Models, Part, completion};
 use super::{App, Shared, instant};
 use crate::extract::Body;
 use crate::problem::{FieldProblem, Problem};
 
-/// A question.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct ChatRequest {
-    /// The loaded model's name; another is refused.
-    model: Option<String>,
-    /// The last one of the user is the question, with what it is about.
-    #[schemars(length(min = 1))]
-    messages: Vec<ChatMessage>,
-    /// Send the answer as server-sent events that end with `[DONE]`.
-    #[serde(default)]
-    stream: bool,
-}
-
-/// A message.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct ChatMessage {
-    /// `system`, `user` or `assistant`.
-    role: String,
-    /// Text, or parts.
-    content: Content,
-}
-
-/// What a message says.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Content {
-    /// Words only: they say nothing of what they are about.
-    Text(#[expect(dead_code, reason = "only its form counts")] String),
-    /// Words, and what they are about.
-    Parts(Vec<Part>),
-}
-
-/// A part of a message.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Part {
-    /// Words.
-    Text {
-        /// The words.
-        text: String,
-    },
-    /// What a stream has shown.
-    StreamSpan {
-        /// The stream's id.
-        stream_id: String,
-        /// From when, RFC 3339; by default from as long ago as is remembered.
-        #[schemars(extend("format" = "date-time"))]
-        from: Option<String>,
-        /// Until when, RFC 3339; by default until now.
-        #[schemars(extend("format" = "date-time"))]
-        to: Option<String>,
-    },
-    /// A film.
-    VideoUrl {
-        /// Where it is.
-        video_url: VideoUrl,
-    },
-}
-
-/// Where a film is.
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct VideoUrl {
-    /// An address that streams may have too.
-    url: String,
-}
-
-/// An answer.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ChatCompletion {
-    /// Drawn for this answer.
-    id: String,
-    /// `chat.completion`.
-    object: &'static str,
-    /// Seconds since 1970.
-    created: i64,
-    /// The model's name.
-    model: String,
-    /// One.
-    choices: Vec<Choice>,
-    /// What it took.
-    usage: Usage,
-    /// What the answer says, for programs.
-    avicuna: Grounds,
-}
-
-/// The answer in words.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Choice {
-    /// 0.
-    index: usize,
-    /// The answer.
-    message: Answer,
-    /// `stop`.
-    finish_reason: &'static str,
-}
-
-/// The answer in words.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Answer {
-    /// `assistant`.
-    role: &'static str,
-    /// The words.
-    content: String,
-}
-
-/// What an answer took.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Usage {
-    /// Not counted: embeddings, not tokens, are read.
-    prompt_tokens: usize,
-    /// Tokens that were generated.
-    completion_tokens: usize,
-    /// Both.
-    total_tokens: usize,
-}
-
-/// What an answer rests on.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Grounds {
-    /// What was understood; null when everything was asked for.
-    query: Option<String>,
-    /// What happens, and when.
-    events: Vec<Grounded>,
-    /// What the language model said of each window.
-    said: Vec<String>,
-    /// What was looked at: from and to.
-    watched: Option<[Instant; 2]>,
-}
-
-/// Something that happens.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Grounded {
-    /// What.
-    label: String,
-    /// From when.
-    start: Instant,
-    /// Until when.
-    end: Instant,
-    /// 0 to 1.
-    score: f64,
-    /// Seen or heard; null where the model does not say.
-    modality: Option<Modality>,
-}
-
-/// The models that can be asked: one.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Models {
-    /// `list`.
-    object: &'static str,
-    /// None while it is being loaded.
-    data: Vec<ModelView>,
-}
-
-/// A model.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ModelView {
-    /// Its name.
-    id: String,
-    /// `model`.
-    object: &'static str,
-    /// `local`.
-    owned_by: &'static str,
-}
-
 /// What a question is about.
 enum About {
     Span { stream: String, from: Option<UtcTime>, to: Option<UtcTime> },
+    Clip(String),
     Film(String),
 }
 
@@ -221,6 +58,7 @@ pub async fn complete(State(app): Shared, Body(request): Body<ChatRequest>) -> R
     let (question, about) = understood(&request)?;
     let reply = match about {
         About::Span { stream, from, to } => app.asker.stream(&stream, from, to, &question).await?,
+        About::Clip(event) => clip(&app, &event, &question).await?,
         About::Film(url) => film(&app, url, &question).await?,
     };
     let completion = completion(reply);
@@ -234,7 +72,7 @@ pub fn complete_docs(operation: TransformOperation<'_>) -> TransformOperation<'_
         .summary("Ask about what a stream has shown, or about a film")
         .description(
             "OpenAI-compatible. The last message of the user holds the question as text and, as one part more, what it \
-             is about: `stream_span` or `video_url`. Questions wait behind the windows of the streams.",
+             is about: `stream_span`, `event_clip` or `video_url`. Questions wait behind the windows of the streams.",
         )
         .response::<200, Json<ChatCompletion>>()
         .response::<404, Problem>()
@@ -268,6 +106,7 @@ fn understood(request: &ChatRequest) -> Result<(String, About), Problem> {
                 };
                 About::Span { stream: stream_id.clone(), from: time("from", from)?, to: time("to", to)? }
             }
+            Part::EventClip { event_id } => About::Clip(event_id.clone()),
             Part::VideoUrl { video_url } => About::Film(video_url.url.clone()),
         };
         if about.replace(more).is_some() {
@@ -285,6 +124,24 @@ fn understood(request: &ChatRequest) -> Result<(String, About), Problem> {
         Some(about) => Ok((question, about)),
         None => Err(wrong(at, "name what it is about: a part of type stream_span or video_url")),
     }
+}
+
+/// Watches the clip of an event as its stream is watched now; times are the clip's own.
+async fn clip(app: &Arc<App>, event: &str, question: &str) -> Result<Reply, Problem> {
+    let (stream, file) = super::evidence::to_file(app, event).await?;
+    let known = app.streams.get(&stream).map(|listed| listed.config);
+    let settings = known.unwrap_or_else(|| StreamConfig::new("clip", ""));
+    let config = StreamConfig {
+        id: "clip".to_owned(),
+        uri: file.display().to_string(),
+        live: Some(false),
+        looping: false,
+        realtime: false,
+        isolation: Some(Isolation::Process),
+        ..settings
+    };
+    let plan = app.streams.plan(&config)?;
+    Ok(app.asker.film(plan, question).await?)
 }
 
 /// Watches a film by the same rules as a stream that is added by a call.
@@ -323,31 +180,6 @@ fn inline(url: &str) -> Result<(Option<String>, Option<tempfile::TempPath>), Pro
     std::io::Write::write_all(&mut file, &bytes).map_err(failed)?;
     let path = file.into_temp_path();
     Ok((Some(path.display().to_string()), Some(path)))
-}
-
-fn completion(reply: Reply) -> ChatCompletion {
-    let words = reply.to_string();
-    let Reply { query, found, said, watched, model, tokens } = reply;
-    let grounded =
-        |Localized { label, start, end, score, modality }| Grounded { label, start, end, score, modality };
-    ChatCompletion {
-        id: format!("chatcmpl-{}", hex::encode(rand::random::<[u8; 12]>())),
-        object: "chat.completion",
-        created: UtcTime::now().0.div_euclid(1_000_000_000),
-        model,
-        choices: vec![Choice {
-            index: 0,
-            message: Answer { role: "assistant", content: words },
-            finish_reason: "stop",
-        }],
-        usage: Usage { prompt_tokens: 0, completion_tokens: tokens, total_tokens: tokens },
-        avicuna: Grounds {
-            query,
-            events: found.into_iter().map(grounded).collect(),
-            said,
-            watched: watched.map(|(from, to)| [from, to]),
-        },
-    }
 }
 
 /// The answer in pieces: one with the words, one with the rest, and the end.

@@ -24,7 +24,7 @@ const MOST: usize = 1000;
 pub struct Filter {
     /// Of one stream.
     stream: Option<String>,
-    /// Of one label, whatever the case.
+    /// Of one label, whatever the case and a leading article.
     label: Option<String>,
     /// What ends before this is left out; RFC 3339.
     #[schemars(extend("format" = "date-time"))]

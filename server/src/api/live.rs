@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aide::transform::TransformOperation;
+use avicuna_pipeline::answer::label_key;
 use avicuna_pipeline::stream::Modality;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -27,7 +28,7 @@ const ALIVE: Duration = Duration::from_secs(15);
 pub struct Filter {
     /// Of one stream.
     stream: Option<String>,
-    /// Events of one label, whatever the case.
+    /// Events of one label, whatever the case and a leading article.
     label: Option<String>,
     /// Events of one modality.
     modality: Option<Modality>,
@@ -41,7 +42,7 @@ pub struct Filter {
 impl Filter {
     fn takes(&self, told: &Told) -> bool {
         let event = told.event.as_ref().is_none_or(|event| {
-            self.label.as_ref().is_none_or(|label| label.to_lowercase() == event.label.to_lowercase())
+            self.label.as_ref().is_none_or(|label| label_key(label) == label_key(&event.label))
                 && self.modality.is_none_or(|modality| modality == event.modality)
                 && self.min_score.is_none_or(|least| event.score >= least)
         });

@@ -8,6 +8,7 @@ use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::control::StreamStatus;
 use avicuna_pipeline::daemon::{self, Listed, Origin, Probed, StreamsError};
 use avicuna_pipeline::timeline::UtcTime;
+use avicuna_pipeline::{percent, picture};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -159,7 +160,7 @@ pub fn one_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
 pub async fn add(State(app): Shared, Body(NewStreams(body)): Body<NewStreams>) -> Result<Response, Problem> {
     let Value::Array(items) = body else {
         let id = add_one(&app, body).await?;
-        let location = HeaderValue::from_str(&format!("/v1/streams/{}", encoded(&id)));
+        let location = HeaderValue::from_str(&format!("/v1/streams/{}", percent::component(&id)));
         let headers = location.ok().map(|location| [(header::LOCATION, location)]);
         let made = (StatusCode::CREATED, Json(view(&app, known(&app, &id)?)));
         return Ok(match headers {
@@ -263,8 +264,10 @@ pub fn change_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> 
         .tag("streams")
         .summary("Give a stream other settings")
         .description(
-            "A JSON merge patch (RFC 7396): what is named changes, `null` takes the default. The stream is connected \
-             again with its new settings; its open events are ended first. No other stream is touched.",
+            "A JSON merge patch (RFC 7396): what is named changes, `null` takes the default. `queries`, `detect`, `min_score`, \
+             `min_query_score`, `min_label_scores`, `min_windows`, `merge_gap`, `recall`, and `audio` or `video` of a source that was connected \
+             with it hold from the next window on; open events stay open. Anything else connects the stream again; its \
+             open events are ended first. No other stream is touched.",
         )
         .response::<404, Problem>()
         .response::<409, Problem>()
@@ -319,7 +322,9 @@ pub fn probe_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
         .id("probeStream")
         .tag("streams")
         .summary("Look what there is at an address")
-        .description("Connects for a moment, 15 s at most; nothing is added.")
+        .description(
+            "Connects for a moment, 15 s at most, and says what the tracks are made of; nothing is added.",
+        )
         .response::<422, Problem>()
         .response::<429, Problem>()
 }
@@ -354,13 +359,13 @@ pub fn health_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> 
 
 pub async fn snapshot(State(app): Shared, Path(path): Path<StreamPath>) -> Result<Response, Problem> {
     known(&app, &path.id)?;
-    let Some((picture, captured)) = app.control.status.streams.picture(&path.id) else {
+    let Some((frame, captured)) = app.control.status.streams.picture(&path.id) else {
         return Err(Problem::not_found("no picture has come yet"));
     };
-    let encode = move || jpeg(&picture.data, picture.width, picture.height);
+    let encode = move || picture::jpeg(&frame);
     let encoded =
         tokio::task::spawn_blocking(encode).await.map_err(|_| Problem::unavailable("it is stopping"))?;
-    let encoded = encoded.map_err(Problem::unavailable)?;
+    let encoded = encoded.map_err(|error| Problem::unavailable(error.to_string()))?;
     let captured = captured.to_rfc3339();
     let headers = [
         (header::CONTENT_TYPE, "image/jpeg"),
@@ -382,15 +387,6 @@ pub fn snapshot_docs(operation: TransformOperation<'_>) -> TransformOperation<'_
         .response::<404, Problem>()
 }
 
-fn jpeg(rgb: &[u8], width: usize, height: usize) -> Result<Vec<u8>, String> {
-    let size = |pixels: usize| u16::try_from(pixels).map_err(|_| "the picture is too large".to_owned());
-    let mut out = Vec::new();
-    let encoder = jpeg_encoder::Encoder::new(&mut out, 85);
-    let encoded = encoder.encode(rgb, size(width)?, size(height)?, jpeg_encoder::ColorType::Rgb);
-    encoded.map_err(|error| error.to_string())?;
-    Ok(out)
-}
-
 async fn store(history: &History, config: StreamConfig) -> Result<(), HistoryError> {
     let text = serde_json::to_string(&config)?;
     history.change(move |file| Ok(query::keep_stream(file, &config.id, &text)?)).await
@@ -408,23 +404,4 @@ pub(crate) async fn restore(app: &App) -> Result<(), HistoryError> {
         }
     }
     Ok(())
-}
-
-/// An id as it stands in a path.
-fn encoded(id: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    id.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_can_stand_in_a_path() {
-        assert_eq!(encoded("yard-1.b"), "yard-1.b");
-        assert_eq!(encoded("tür\"<?#"), "t%C3%BCr%22%3C%3F%23");
-    }
 }

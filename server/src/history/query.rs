@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use avicuna_pipeline::answer::label_key;
 use avicuna_pipeline::record::{CoverageRecord, EventRecord, Phase, WindowRecord};
 use avicuna_pipeline::stream::Modality;
 use avicuna_pipeline::timeline::UtcTime;
@@ -26,7 +27,7 @@ pub struct Span {
 pub struct EventFilter {
     /// Of one stream.
     pub stream: Option<String>,
-    /// Of one label, whatever the case.
+    /// Of one label, as [`label_key`](avicuna_pipeline::answer::label_key) has it.
     pub label: Option<String>,
     /// That overlap this.
     pub span: Span,
@@ -79,9 +80,10 @@ pub struct EventRow {
 
 /// Conditions and their values.
 #[derive(Default)]
-struct Where {
+pub(super) struct Where {
     conditions: Vec<&'static str>,
-    values: Vec<Value>,
+    /// In the order of their places.
+    pub values: Vec<Value>,
 }
 
 impl Where {
@@ -92,12 +94,35 @@ impl Where {
         }
     }
 
+    pub fn stream(&mut self, stream: Option<String>) {
+        self.and("stream = ?", stream);
+    }
+
+    /// A condition without a value.
+    pub fn holds(&mut self, condition: &'static str) {
+        self.conditions.push(condition);
+    }
+
+    /// What starts from one millisecond on and before another.
+    pub fn start(&mut self, from: i64, to: i64) {
+        self.and("start_ms >= ?", Some(from));
+        self.and("start_ms < ?", Some(to));
+    }
+
+    /// What an event is, whenever and wherever it is.
+    pub fn kind(&mut self, filter: &EventFilter) {
+        self.and("label_key(label) = ?", filter.label.as_deref().map(label_key));
+        self.and("modality = ?", filter.modality.map(|modality| modality.name().to_owned()));
+        self.and("score >= ?", filter.min_score);
+        self.and("phase = ?", filter.phase.map(|phase| phase.name().to_owned()));
+    }
+
     fn span(&mut self, span: Span) {
         self.and("end_ms > ?", span.from.map(UtcTime::milliseconds));
         self.and("start_ms < ?", span.to.map(UtcTime::milliseconds));
     }
 
-    fn sql(&self) -> String {
+    pub fn sql(&self) -> String {
         if self.conditions.is_empty() { "1".to_owned() } else { self.conditions.join(" AND ") }
     }
 }
@@ -105,12 +130,9 @@ impl Where {
 /// Events, newest first.
 pub fn events(file: &Connection, filter: &EventFilter) -> Result<Vec<EventRow>, HistoryError> {
     let mut wanted = Where::default();
-    wanted.and("stream = ?", filter.stream.clone());
-    wanted.and("label = ? COLLATE NOCASE", filter.label.clone());
+    wanted.stream(filter.stream.clone());
     wanted.span(filter.span);
-    wanted.and("modality = ?", filter.modality.map(|modality| modality.name().to_owned()));
-    wanted.and("score >= ?", filter.min_score);
-    wanted.and("phase = ?", filter.phase.map(|phase| phase.name().to_owned()));
+    wanted.kind(filter);
     if let Some(Cursor { start_ms, event_id }) = &filter.after {
         wanted.conditions.push("(start_ms, event_id) < (?, ?)");
         wanted.values.extend([Value::from(*start_ms), Value::from(event_id.clone())]);
@@ -178,7 +200,7 @@ fn spans<T: DeserializeOwned>(
     limit: usize,
 ) -> Result<Vec<T>, HistoryError> {
     let mut wanted = Where::default();
-    wanted.and("stream = ?", stream);
+    wanted.stream(stream);
     wanted.span(span);
     let sql = format!("SELECT payload FROM {table} WHERE {} ORDER BY start_ms LIMIT {limit}", wanted.sql());
     payloads(file, &sql, wanted.values)
@@ -221,7 +243,7 @@ pub(super) fn records_after(file: &Connection, after: i64, limit: usize) -> Resu
     let (mut found, mut count) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let topic: String = row.get(1)?;
-        found.extend(Told::new(row.get(0)?, &topic, row.get(2)?, row.get(3)?, row.get(4)?).map(Arc::new));
+        found.extend(Told::read(row.get(0)?, &topic, row.get(2)?, row.get(3)?, row.get(4)?).map(Arc::new));
         count += 1;
     }
     let missed = u64::try_from(last_gone - after).unwrap_or(0);

@@ -1,10 +1,13 @@
 //! The tables. SQLite, because what is asked of a history differs from call to call, and because operators can look into
 //! the file with any tool.
 
+use avicuna_pipeline::answer::label_key;
 use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
 
-/// Version of the tables below, in the file's `user_version`.
-const VERSION: i64 = 2;
+/// What makes a file of each version one of the next, the first one of nothing. The version is in the file's `user_version`.
+const STEPS: [&str; 3] = [TABLES, SINKS, COUNTS];
+const VERSION: usize = STEPS.len();
 
 const TABLES: &str = "
 CREATE TABLE records (
@@ -67,7 +70,13 @@ CREATE INDEX records_topic ON records (topic, seq);
 CREATE TABLE positions (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
-/// Makes the tables in a new file, and those that one of an earlier version lacks.
+/// What version 3 changes: events are counted in the index alone.
+const COUNTS: &str = "
+DROP INDEX events_stream;
+CREATE INDEX events_stream ON events (stream, start_ms, event_id, modality, score, phase, label);
+";
+
+/// Makes the tables in a new file, and what one of an earlier version lacks.
 ///
 /// # Errors
 /// What SQLite says; a file of another version or program, in words.
@@ -75,31 +84,33 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Unfit> {
     settings(connection)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match (version, tables) {
-        (VERSION, _) => Ok(()),
-        (0, 0) => {
-            // Only before the first table is made can a file be told to give space back.
-            connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")?;
-            let change = connection.transaction()?;
-            change.execute_batch(TABLES)?;
-            change.execute_batch(SINKS)?;
-            change.pragma_update(None, "user_version", VERSION)?;
-            Ok(change.commit()?)
-        }
-        (1, _) => {
-            let change = connection.transaction()?;
-            change.execute_batch(SINKS)?;
-            change.pragma_update(None, "user_version", VERSION)?;
-            Ok(change.commit()?)
-        }
-        (0, _) => Err(Unfit::Foreign),
-        (version, _) => Err(Unfit::Version(version)),
+    if version == 0 && tables > 0 {
+        return Err(Unfit::Foreign);
     }
+    let lacks = usize::try_from(version).ok().and_then(|version| STEPS.get(version..));
+    let lacks = lacks.ok_or(Unfit::Version(version))?;
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    if version == 0 {
+        // Only before the first table is made can a file be told to give space back.
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")?;
+    }
+    let change = connection.transaction()?;
+    for step in lacks {
+        change.execute_batch(step)?;
+    }
+    change.pragma_update(None, "user_version", VERSION as i64)?;
+    Ok(change.commit()?)
 }
 
 /// Every connection's settings.
 pub(super) fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // Which labels are the same is not for SQL to say.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection
+        .create_scalar_function("label_key", 1, flags, |call| Ok(label_key(call.get_raw(0).as_str()?)))?;
     // A power cut may cost the last moments; the outbox has them.
     connection.pragma_update(None, "synchronous", "NORMAL")
 }

@@ -47,6 +47,7 @@ fn event(stream: &str, id: &str, label: &str, start: i64, revision: u32, phase: 
         window: WindowRef { id: format!("{stream}/0"), start: 0.0, end: 20.0 },
         model: "fake".to_owned(),
         latency_ms: Latency::default(),
+        evidence: None,
     }
 }
 
@@ -82,6 +83,39 @@ async fn events(history: &History, filter: EventFilter) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn events_are_counted_where_they_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let history = open(folder.path());
+    let seen =
+        EventRecord { modality: Modality::Both, ..event("yard", "e4", "a dog", 119, 0, Phase::Started) };
+    keep(
+        &history,
+        &[
+            event("yard", "e1", "a dog", 10, 0, Phase::Started),
+            event("yard", "e1", "a dog", 10, 1, Phase::Ended),
+            event("yard", "e2", "The dog", 69, 0, Phase::Started),
+            event("gate", "e3", "a car", 70, 0, Phase::Started),
+            seen,
+            event("yard", "e5", "a dog", 130, 0, Phase::Started),
+        ],
+    );
+    settled(&history).await;
+    let counted = async |filter: EventFilter, limit: usize| {
+        let span = (at(10), at(130));
+        let counts = history.read(move |file| counts::counts(file, &filter, span, 60, limit)).await;
+        let all = counts.expect("it reads").into_iter();
+        all.map(|count| (count.stream, count.bucket, [count.visual, count.audio, count.both]))
+            .collect::<Vec<_>>()
+    };
+    let (gate, yard) = ("gate".to_owned(), "yard".to_owned());
+    let all = [(gate, 1, [0, 1, 0]), (yard.clone(), 0, [0, 2, 0]), (yard.clone(), 1, [0, 0, 1])];
+    assert_eq!(counted(EventFilter::default(), 100).await, all);
+    assert_eq!(counted(EventFilter::default(), 2).await, all[..2]);
+    let dogs = EventFilter { label: Some("dog".into()), phase: Some(Phase::Ended), ..EventFilter::default() };
+    assert_eq!(counted(dogs, 100).await, [(yard, 0, [0, 1, 0])]);
+}
+
+#[tokio::test]
 async fn an_event_is_found_by_what_is_known_of_it_in_its_last_state() {
     let folder = tempfile::tempdir().expect("a folder");
     let history = open(folder.path());
@@ -91,7 +125,7 @@ async fn an_event_is_found_by_what_is_known_of_it_in_its_last_state() {
             event("yard", "e1", "a dog", 10, 0, Phase::Started),
             event("yard", "e1", "a dog", 10, 1, Phase::Ended),
             event("gate", "e2", "a car", 12, 0, Phase::Started),
-            event("yard", "e3", "A Dog", 100, 0, Phase::Started),
+            event("yard", "e3", "Dog.", 100, 0, Phase::Started),
         ],
     );
     settled(&history).await;

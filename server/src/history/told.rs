@@ -89,26 +89,53 @@ pub struct Aim {
     pub targets: Vec<String>,
 }
 
+/// What listeners choose a record by.
+#[derive(Debug)]
+pub(super) struct About {
+    what: What,
+    event: Option<Gist>,
+    alert: Option<Aim>,
+}
+
+impl About {
+    /// Of a record of a topic; `None` when it is none of ours.
+    fn read(topic: &str, payload: &str) -> Option<Self> {
+        match topic {
+            "events" => serde_json::from_str(payload).ok().map(|event: EventRecord| Self::event(&event)),
+            "coverage" => Some(What::Coverage.into()),
+            "errors" => Some(What::Error.into()),
+            ALERTS => serde_json::from_str(payload).ok().map(|alert: Alert| Self::alert(&alert)),
+            STREAMS => Some(What::Stream.into()),
+            _ => None,
+        }
+    }
+
+    pub fn event(event: &EventRecord) -> Self {
+        let gist = Gist { label: event.label.clone(), score: event.score, modality: event.modality };
+        Self { event: Some(gist), ..What::Event(event.phase).into() }
+    }
+
+    pub fn alert(alert: &Alert) -> Self {
+        let aim = Aim { rule: alert.rule_id.clone(), targets: alert.targets.clone() };
+        Self { alert: Some(aim), ..What::Alert.into() }
+    }
+}
+
+impl From<What> for About {
+    fn from(what: What) -> Self {
+        Self { what, event: None, alert: None }
+    }
+}
+
 impl Told {
-    /// A record of a topic; `None` when it is none of ours.
-    pub(super) fn new(seq: i64, topic: &str, id: String, stream: String, payload: String) -> Option<Self> {
-        let mut alert = None;
-        let (what, event) = match topic {
-            "events" => {
-                let event: EventRecord = serde_json::from_str(&payload).ok()?;
-                let gist = Gist { label: event.label, score: event.score, modality: event.modality };
-                (What::Event(event.phase), Some(gist))
-            }
-            "coverage" => (What::Coverage, None),
-            "errors" => (What::Error, None),
-            ALERTS => {
-                let Alert { rule_id: rule, targets, .. } = serde_json::from_str(&payload).ok()?;
-                alert = Some(Aim { rule, targets });
-                (What::Alert, None)
-            }
-            STREAMS => (What::Stream, None),
-            _ => return None,
-        };
-        Some(Self { seq, what, id, stream, event, alert, payload })
+    /// A record that was kept.
+    pub(super) fn new(seq: i64, about: About, id: String, stream: String, payload: String) -> Self {
+        let About { what, event, alert } = about;
+        Self { seq, what, id, stream, event, alert, payload }
+    }
+
+    /// A record of a topic, as it is read in the file; `None` when it is none of ours.
+    pub(super) fn read(seq: i64, topic: &str, id: String, stream: String, payload: String) -> Option<Self> {
+        About::read(topic, &payload).map(|about| Self::new(seq, about, id, stream, payload))
     }
 }

@@ -11,7 +11,7 @@ use avicuna_pipeline::timeline::UtcTime;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::broadcast;
 
-use super::told::{ALERTS, STREAMS, Told};
+use super::told::{ALERTS, About, STREAMS, Told, What};
 use super::{HistoryConfig, keep};
 use crate::rules::Alert;
 
@@ -173,12 +173,15 @@ fn keep_message(change: &Transaction<'_>, message: Message, now: i64) -> rusqlit
     };
     let record = (topic, message.ce_id.as_str(), message.key.as_str(), subject, now, payload.as_str());
     let Some(seq) = insert(change, record)? else { return Ok(None) };
-    match message.topic {
+    let about = match message.topic {
         Topic::Events => keep_event(change, &payload, now)?,
-        Topic::Coverage => keep_coverage(change, &payload, seq, now)?,
-        Topic::Errors => {}
-    }
-    Ok(Told::new(seq, topic, message.ce_id, message.key, payload))
+        Topic::Coverage => {
+            keep_coverage(change, &payload, seq, now)?;
+            Some(What::Coverage.into())
+        }
+        Topic::Errors => Some(What::Error.into()),
+    };
+    Ok(about.map(|about| Told::new(seq, about, message.ce_id, message.key, payload)))
 }
 
 /// The number of a record that was not there; one that is was kept by an earlier run.
@@ -197,22 +200,24 @@ fn keep_alert(change: &Transaction<'_>, alert: Alert, now: i64) -> rusqlite::Res
     let payload = json(&alert)?;
     let record = (ALERTS, alert.alert_id.as_str(), alert.stream_id.as_str(), None, now, payload.as_str());
     let seq = insert(change, record)?;
-    Ok(seq.and_then(|seq| Told::new(seq, ALERTS, alert.alert_id, alert.stream_id, payload)))
+    let about = About::alert(&alert);
+    Ok(seq.map(|seq| Told::new(seq, about, alert.alert_id, alert.stream_id, payload)))
 }
 
 fn keep_stream(change: &Transaction<'_>, stream: StreamRecord, now: i64) -> rusqlite::Result<Option<Told>> {
     let (id, payload) = (stream.id(), json(&stream)?);
     let record = (STREAMS, id.as_str(), stream.stream_id.as_str(), None, now, payload.as_str());
     let seq = insert(change, record)?;
-    Ok(seq.and_then(|seq| Told::new(seq, STREAMS, id, stream.stream_id, payload)))
+    Ok(seq.map(|seq| Told::new(seq, What::Stream.into(), id, stream.stream_id, payload)))
 }
 
 fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
-fn keep_event(change: &Transaction<'_>, payload: &str, now: i64) -> rusqlite::Result<()> {
-    let Ok(event) = serde_json::from_str::<EventRecord>(payload) else { return Ok(()) };
+/// `None` when it is no event.
+fn keep_event(change: &Transaction<'_>, payload: &str, now: i64) -> rusqlite::Result<Option<About>> {
+    let Ok(event) = serde_json::from_str::<EventRecord>(payload) else { return Ok(None) };
     let upsert = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
         ON CONFLICT (event_id) DO UPDATE SET modality = ?4, phase = ?5, score = ?6, revision = ?7,
             start_ms = ?8, end_ms = ?9, kept_ms = ?10, payload = ?11
@@ -230,7 +235,7 @@ fn keep_event(change: &Transaction<'_>, payload: &str, now: i64) -> rusqlite::Re
         now,
         payload
     ])?;
-    Ok(())
+    Ok(Some(About::event(&event)))
 }
 
 fn keep_coverage(change: &Transaction<'_>, payload: &str, seq: i64, now: i64) -> rusqlite::Result<()> {

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use avicuna_pipeline::config::{SecretKey, WebhookConfig};
+use avicuna_pipeline::percent;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use ureq::Agent;
 use ureq::http::{HeaderMap, StatusCode, header};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 
 use super::{Receipt, Sink, TellError, Trouble, cloud_event, template};
 use crate::history::Told;
+use crate::trust;
 
 /// Bytes of an answer that are told on.
 const SAID: u64 = 200;
@@ -64,21 +66,11 @@ impl Webhook {
             .max_redirects_will_error(false)
             .http_status_as_error(false)
             .user_agent(concat!("avicuna/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(roots()).build())
+            .tls_config(TlsConfig::builder().root_certs(trust::roots()).build())
             .build()
             .new_agent();
         Ok(Self { inner: Arc::new(Inner { agent, config: config.clone(), key }) })
     }
-}
-
-/// Whom this machine trusts; the well-known ones where it does not say.
-fn roots() -> RootCerts {
-    let known = rustls_native_certs::load_native_certs().certs;
-    if known.is_empty() {
-        return RootCerts::WebPki;
-    }
-    let certificates: Vec<_> = known.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-    RootCerts::new_with_certs(&certificates)
 }
 
 impl Sink for Webhook {
@@ -108,7 +100,7 @@ impl Inner {
             ("application/json", template::fill(&self.config.template, &event))
         };
         Ok(Letter {
-            id: header_text(&format!("{}/{}", told.what.kind().topic(), told.id)),
+            id: percent::header(&format!("{}/{}", told.what.kind().topic(), told.id)),
             content_type,
             body,
         })
@@ -174,19 +166,6 @@ fn signature(key: &[u8], id: &str, timestamp: u64, body: &str) -> String {
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// What is no visible ASCII as `%XX`: ids of streams may be in any script.
-fn header_text(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() {
-            visible.push(char::from(byte));
-        } else {
-            visible.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    visible
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,10 +201,5 @@ mod tests {
         assert_eq!(with("7"), Some(Duration::from_secs(7)));
         assert_eq!(with("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO), "then is now");
         assert_eq!(with("soon"), None);
-    }
-
-    #[test]
-    fn ids_of_any_script_fit_a_header() {
-        assert_eq!(header_text("alerts/r1/höfe/3"), "alerts/r1/h%C3%B6fe/3");
     }
 }

@@ -6,6 +6,7 @@
 //! | [`grounding`] | when does this happen: union mIoU, F1, count F1, R@1, absence, modality |
 //! | [`grounding::single`] | the same with one segment an answer, by the rule of VTimeLLM |
 //! | [`captions`] | dense captions: METEOR, CIDEr, SODA_c |
+//! | [`calibration`] | least scores, from what people said of events |
 //! | [`judge`] | open-ended questions, judged by another model |
 //!
 //! All of these are pure but for the Java programs of `captions` and the endpoint of `judge`. `docs/evaluation.md` states
@@ -18,6 +19,7 @@
 
 pub mod ablation;
 pub mod cache;
+pub mod calibration;
 pub mod captions;
 pub mod detection;
 pub mod detections;

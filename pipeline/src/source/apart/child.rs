@@ -3,15 +3,19 @@
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncWriteExt, BufReader};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::BufReader;
 use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::Worker;
-use super::wire::{self, Message};
-use crate::source::config::SourceConfig;
+use super::wire::{self, Errand, Message, Order};
+use crate::source::cut::Made;
 use crate::source::event::SourceEvent;
 
 /// How often its memory is looked at, and whether it still speaks.
@@ -73,6 +77,18 @@ fn name(signal: i32) -> String {
     name.to_owned()
 }
 
+/// What a child says.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// Of its source.
+    Event(SourceEvent),
+    /// What became of a clip.
+    Cut(u64, Result<Made, String>),
+}
+
+/// A child reads its orders as they come; one that does not is stuck.
+const READS: Duration = Duration::from_secs(1);
+
 /// A running child. It is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -83,14 +99,16 @@ pub(super) struct Child {
     /// When it last said something.
     heard: Instant,
     look: Interval,
-    memory: u64,
     silence: Duration,
+    /// Weighs it, whether anybody listens to it or not.
+    weigher: Option<JoinHandle<()>>,
+    /// How much it held when it was ended for that; 0 before.
+    grown: Arc<AtomicU64>,
 }
 
 impl Child {
     /// Starts one and gives it its errand.
-    pub async fn start(worker: &Worker, config: &SourceConfig) -> Result<Self, Died> {
-        let errand = serde_json::to_vec(config).map_err(|error| Died::NotStarted(error.into()))?;
+    pub async fn start(worker: &Worker, errand: &Errand) -> Result<Self, Died> {
         let environment = std::env::vars_os().filter(|(name, _)| {
             let name = name.to_string_lossy();
             ENVIRONMENT.contains(&&*name)
@@ -101,6 +119,8 @@ impl Child {
             .args(&worker.arguments)
             .env_clear()
             .envs(environment)
+            // The settings of a desktop are neither needed nor can they be read.
+            .env("GSETTINGS_BACKEND", "memory")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -111,18 +131,25 @@ impl Child {
         let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
             return Err(Died::NotStarted(std::io::Error::other("it has no pipes")));
         };
-        let told = async {
-            stdin.write_u32_le(u32::try_from(errand.len()).map_err(std::io::Error::other)?).await?;
-            stdin.write_all(&errand).await
-        };
         // Who does not read its errand is gone, which is noticed below.
-        let _told = told.await;
+        let _told = wire::tell(&mut stdin, errand).await;
         let (heard, messages) = tokio::sync::mpsc::channel(1);
         tokio::spawn(listen(stdout, heard));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Worker { memory, silence, .. } = *worker;
-        Ok(Self { process, stdin: Some(stdin), messages, heard: Instant::now(), look, memory, silence })
+        let grown = Arc::new(AtomicU64::new(0));
+        let weigher = process.id().map(|pid| tokio::spawn(weigh(pid, memory, Arc::clone(&grown))));
+        Ok(Self {
+            process,
+            stdin: Some(stdin),
+            messages,
+            heard: Instant::now(),
+            look,
+            silence,
+            weigher,
+            grown,
+        })
     }
 
     /// Its process id, while it runs.
@@ -131,26 +158,30 @@ impl Child {
     }
 
     /// What the source says next. Nothing is lost when this is cancelled.
-    pub async fn next(&mut self) -> Result<SourceEvent, Died> {
+    pub async fn next(&mut self) -> Result<Said, Died> {
         loop {
             tokio::select! {
                 biased;
-                // First, for one that always has something to say may grow as well.
                 _ = self.look.tick() => {
-                    if let Some(died) = self.unwell() {
+                    let silent = self.heard.elapsed();
+                    // What it said while nobody asked is not silence.
+                    if silent >= self.silence && self.messages.is_empty() {
                         self.kill().await;
-                        return Err(died);
+                        return Err(Died::Stuck(silent));
                     }
                 }
                 message = self.messages.recv() => {
                     self.heard = Instant::now();
                     match message {
-                        Some(Message::Event(event)) => return Ok(event),
+                        Some(Message::Event(event)) => return Ok(Said::Event(event)),
+                        Some(Message::Cut { id, result }) => return Ok(Said::Cut(id, result)),
                         Some(Message::Alive) => {}
                         None => {
+                            self.stop_weighing();
                             let status = timeout(GONE, self.process.wait()).await.ok().and_then(Result::ok);
                             self.kill().await;
-                            return Err(Died::Gone(status));
+                            let grown = self.grown.load(Ordering::Relaxed);
+                            return Err(if grown > 0 { Died::Grown(grown) } else { Died::Gone(status) });
                         }
                     }
                 }
@@ -158,35 +189,67 @@ impl Child {
         }
     }
 
-    /// Why it has to be ended, if it has.
-    fn unwell(&self) -> Option<Died> {
-        let silent = self.heard.elapsed();
-        // What it said while nobody asked is not silence.
-        if silent >= self.silence && self.messages.is_empty() {
-            return Some(Died::Stuck(silent));
+    /// Gives it an order; `false` where it does not take it. One that was cut off in the middle is the last.
+    pub async fn order(&mut self, order: &Order) -> bool {
+        let Some(stdin) = &mut self.stdin else { return false };
+        let taken = timeout(READS, wire::tell(stdin, order)).await.is_ok_and(|told| told.is_ok());
+        if !taken {
+            self.stdin = None;
         }
-        self.resident().filter(|bytes| *bytes > self.memory).map(Died::Grown)
+        taken
     }
 
     /// Tells it to end and waits until it has.
     pub async fn leave(mut self) {
         drop(self.stdin.take());
         self.messages.close();
+        self.stop_weighing();
         let _status = self.process.wait().await;
     }
 
+    fn stop_weighing(&mut self) {
+        if let Some(weigher) = self.weigher.take() {
+            weigher.abort();
+        }
+    }
+
     async fn kill(&mut self) {
+        self.stop_weighing();
         if let Err(error) = self.process.kill().await {
             tracing::debug!(%error, "a source's process was gone already");
         }
     }
+}
 
-    /// Bytes of memory it holds.
-    fn resident(&self) -> Option<u64> {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.process.id()?)).ok()?;
-        let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-        Some(pages * rustix::param::page_size() as u64)
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.stop_weighing();
     }
+}
+
+/// Ends the process `pid` once it holds more than `limit` bytes.
+async fn weigh(pid: u32, limit: u64, grown: Arc<AtomicU64>) {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        // Nobody waits for it while it is weighed, so its number is not another's yet.
+        let Some(bytes) = resident(pid) else { return };
+        if bytes > limit {
+            grown.store(bytes, Ordering::Relaxed);
+            let killed =
+                i32::try_from(pid).ok().and_then(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL));
+            tracing::debug!(pid, bytes, ?killed, "a source's process grew");
+            return;
+        }
+    }
+}
+
+/// Bytes of memory that a process holds.
+fn resident(pid: u32) -> Option<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// Reads messages until there are none.

@@ -46,6 +46,11 @@ impl Line {
         }
     }
 
+    /// Stream time minus the present child's; `None` where none has said a time yet.
+    pub fn offset(&self) -> Option<i64> {
+        self.offset
+    }
+
     /// Is a child dead, and its successor has not said a time yet?
     pub fn is_away(&self) -> bool {
         self.offset.is_none()
@@ -125,7 +130,7 @@ impl Line {
                 self.losses = losses;
                 SourceEvent::Losses(sum(self.lost_before, losses))
             }
-            same @ (SourceEvent::Lost { .. } | SourceEvent::Ended(_)) => same,
+            same @ (SourceEvent::Format(_) | SourceEvent::Lost { .. } | SourceEvent::Ended(_)) => same,
         }
     }
 

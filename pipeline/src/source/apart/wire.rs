@@ -1,22 +1,76 @@
 //! The messages of a source's process: two lengths as little-endian `u32`, the event without its pixels or samples as JSON, and
 //! those as they are: 8-bit RGB, or little-endian f32.
 
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::source::config::SourceConfig;
+use crate::source::cut::{ClipRules, Cut, Made};
 use crate::source::event::SourceEvent;
+
+/// What a child is told: first its errand, then orders.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Errand {
+    /// What it watches.
+    pub config: SourceConfig,
+    /// What it keeps for clips, if anything.
+    pub rules: Option<ClipRules>,
+    /// What of the file system it may read.
+    pub readable: Vec<PathBuf>,
+    /// And where it may write clips.
+    pub writable: Option<PathBuf>,
+}
+
+/// What it is told later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Watch no longer. Clips may still be wanted.
+    Stop,
+    /// A clip is wanted.
+    Cut {
+        /// Which, for the answer.
+        id: u64,
+        /// At the child's own times.
+        cut: Cut,
+    },
+}
 
 /// What a child says.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Message {
     /// The source says something.
     Event(SourceEvent),
+    /// What became of a clip.
+    Cut {
+        /// Which.
+        id: u64,
+        /// At the child's own times, or why it could not be made.
+        result: Result<Made, String>,
+    },
     /// Nothing to say, but it runs.
     Alive,
 }
 
 /// No message is longer: sixteen million pixels, or a minute of sound.
 const LONGEST: usize = 64 << 20;
+
+/// Tells a child something: its length as little-endian `u32`, then JSON.
+pub(super) async fn tell(out: &mut (impl AsyncWrite + Unpin), what: &impl Serialize) -> std::io::Result<()> {
+    let text = serde_json::to_vec(what)?;
+    out.write_u32_le(u32::try_from(text.len()).map_err(std::io::Error::other)?).await?;
+    out.write_all(&text).await?;
+    out.flush().await
+}
+
+/// What is told next; an error where there is nothing any more.
+pub(super) async fn told<T: DeserializeOwned>(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<T> {
+    let mut text = vec![0; from.read_u32_le().await? as usize];
+    from.read_exact(&mut text).await?;
+    Ok(serde_json::from_slice(&text)?)
+}
 
 /// Writes one message.
 pub(super) async fn write(out: &mut (impl AsyncWrite + Unpin), mut message: Message) -> std::io::Result<()> {

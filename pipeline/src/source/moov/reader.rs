@@ -2,7 +2,7 @@
 
 use gstreamer as gst;
 
-use super::index;
+use super::{index, tree};
 
 /// An index larger than this is let through as it is.
 const LARGEST: u64 = 64 << 20;
@@ -72,7 +72,7 @@ impl Reader {
                 return false;
             };
             let rest = &mut data[box_at as usize..];
-            let Some((size, name)) = index::header(rest) else { return true };
+            let Some((size, name)) = tree::header(rest) else { return true };
             if name == *b"moov" && size <= LARGEST {
                 let Some(whole) = rest.get_mut(..size as usize) else { return true };
                 index::mend(whole);

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::index::{boxes, find};
+use super::tree::{boxes, find};
 
 /// A table of key frames without an entry: every sample is one.
 const ALL_KEYS: [u8; 16] = [0, 0, 0, 16, b's', b't', b's', b's', 0, 0, 0, 0, 0, 0, 0, 0];

@@ -52,6 +52,7 @@ pub fn watch(path: &Path) -> Watched {
         latency: Duration::ZERO,
         reconnect: Reconnect::default(),
         stall_timeout: Duration::from_secs(120),
+        reach: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

@@ -1,0 +1,72 @@
+//! Sources in processes of their own, without a daemon.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use avicuna_pipeline::source::apart::{Worker, spawn};
+use avicuna_pipeline::source::choice::TrackChoice;
+use avicuna_pipeline::source::{End, Fit, Reconnect, SourceConfig, SourceEvent};
+use avicuna_pipeline::timeline::Grid;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Only a source that never ends takes so long, even on a busy machine.
+const HANG: Duration = Duration::from_secs(240);
+
+pub fn ffmpeg(arguments: &str, output: &Path) {
+    let made = Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-y"])
+        .args(arguments.split_whitespace())
+        .arg(output)
+        .status()
+        .expect("ffmpeg is installed");
+    assert!(made.success(), "{arguments}");
+}
+
+/// What is not live, in small frames.
+pub fn config(uri: String) -> SourceConfig {
+    SourceConfig {
+        stream_id: "test".to_owned(),
+        uri,
+        live: false,
+        loop_file: false,
+        realtime: false,
+        grid: Grid::new(Duration::from_millis(250)),
+        frame_size: 32,
+        fit: Fit::Stretch,
+        sample_rate: 16_000,
+        audio_track: TrackChoice::Default,
+        video_track: TrackChoice::Default,
+        latency: Duration::from_millis(200),
+        reconnect: Reconnect::default(),
+        stall_timeout: Duration::from_secs(10),
+        reach: None,
+    }
+}
+
+/// Watches to the end: how it came, and how many frames and pieces of sound before.
+pub async fn watch(config: SourceConfig) -> (End, usize) {
+    let level = if std::env::var_os("RUST_LOG").is_some() { "info" } else { "error" };
+    let worker = Worker {
+        program: env!("CARGO_BIN_EXE_avicuna").into(),
+        arguments: vec!["source".to_owned(), format!(r#"{{"level":"{level}","format":"text"}}"#)],
+        memory: 1 << 30,
+        silence: Duration::from_secs(60),
+    };
+    let (sender, mut events) = mpsc::channel(16);
+    let uri = config.uri.clone();
+    let _task = spawn(worker, config, None, sender, CancellationToken::new());
+    let mut count = 0;
+    let last = async {
+        loop {
+            match events.recv().await.expect("the last event is `Ended`") {
+                SourceEvent::Frame(_) | SourceEvent::Audio(_) => count += 1,
+                SourceEvent::Ended(end) => break end,
+                _ => {}
+            }
+        }
+    };
+    let end = tokio::time::timeout(HANG, last).await.unwrap_or_else(|_| panic!("{uri} never ends"));
+    (end, count)
+}
