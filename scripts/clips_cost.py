@@ -20,26 +20,17 @@ import time
 import urllib.request
 from pathlib import Path
 
-from soak import slope
+from soak import children, read, slope
 
 ROOT = Path(__file__).resolve().parent.parent
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def children(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
 
 
 def look(pids: list[int]) -> tuple[float, float]:
     """CPU seconds and proportional MiB of some processes."""
     cpu, pss = 0.0, 0.0
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        cpu += (int(fields[11]) + int(fields[12])) / TICKS
-        pss += int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1]) / 1024
+        found = read(pid)
+        cpu, pss = cpu + found["cpu_s"], pss + found["pss_mib"]
     return cpu, pss
 
 
