@@ -145,7 +145,7 @@ test('how it looks', async ({ page }) => {
   await timeline(page).focus();
   for (let press = 0; press < 3; press++) await page.keyboard.press('p');
   await page.keyboard.press('Enter');
-  await expect(page.getByRole('complementary').getByRole('img')).toBeVisible();
+  await expect(page.getByRole('complementary').getByRole('img', { name: /^Picture of / })).toBeVisible();
   await page.getByRole('button', { name: 'Live' }).click();
   await expect(page.getByRole('banner').getByRole('status')).toHaveText('live');
   await page.mouse.move(5, 590);
