@@ -11,7 +11,6 @@ memory of daemon and sources grew (least squares, the first fifth left out).
 
 import argparse
 import json
-import os
 import re
 import signal
 import subprocess
