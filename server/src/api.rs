@@ -244,6 +244,16 @@ fn instant(name: &str, text: &str) -> Result<UtcTime, Problem> {
         .ok_or_else(|| Problem::parameter(name, format!("\"{text}\" is no time; write 2026-11-29T14:03:00Z")))
 }
 
+/// A least score, 0 to 1.
+fn least_score(asked: Option<f64>) -> Result<Option<f64>, Problem> {
+    match asked {
+        Some(score) if !(0.0..=1.0).contains(&score) => {
+            Err(Problem::parameter("min_score", "must be from 0 to 1"))
+        }
+        _ => Ok(asked),
+    }
+}
+
 /// How many at once: `asked`, up to `most`.
 fn limit(asked: Option<usize>, otherwise: usize, most: usize) -> Result<usize, Problem> {
     match asked {

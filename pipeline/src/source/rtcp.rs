@@ -14,8 +14,13 @@ const NTP_TO_UNIX: i64 = 2_208_988_800;
 
 /// UTC nanoseconds at an RTP time near the report's.
 pub fn at_rtp(report: Report, rtp: u32, rate: i64) -> i64 {
-    let ticks = i64::from(rtp.wrapping_sub(report.rtp) as i32);
-    report.utc + (i128::from(ticks) * 1_000_000_000 / i128::from(rate)) as i64
+    report.utc + between(report.rtp, rtp, rate)
+}
+
+/// Nanoseconds from an RTP time to another that is near it; negative where that is earlier.
+pub(super) fn between(from: u32, to: u32, rate: i64) -> i64 {
+    let ticks = i64::from(to.wrapping_sub(from) as i32);
+    (i128::from(ticks) * 1_000_000_000 / i128::from(rate.max(1))) as i64
 }
 
 /// Reads an RTCP sender report (RFC 3550, 6.4.1): the sender, and what it says; `None` for any other packet.

@@ -2,6 +2,8 @@
 //! they are not, and what it makes of them is off by as much as frames are reordered, now more, now less. The sender's own stamps are
 //! exact, so they are kept, and only where they lie follows the jitter buffer. Pure.
 
+use super::rtcp::between;
+
 /// Its own stamps and the jitter buffer's part by more than this only if either was reset.
 const RESET: i64 = 1_000_000_000;
 /// How far two tracks may have to be moved to be together; more is no delay but a wrong clock.
@@ -48,8 +50,7 @@ impl Steady {
             self.newest = Some((rtp, 0));
             return (0, 0);
         };
-        let ticks = i64::from(rtp.wrapping_sub(newest) as i32);
-        let step = (i128::from(ticks) * 1_000_000_000 / i128::from(rate.max(1))) as i64;
+        let step = between(newest, rtp, rate);
         if step > 0 {
             self.newest = Some((rtp, at + step));
         }

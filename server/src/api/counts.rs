@@ -9,9 +9,9 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Shared, instant};
+use super::{Shared, least_score, span};
 use crate::extract::Params;
-use crate::history::{EventFilter, counts};
+use crate::history::{EventFilter, Span, counts};
 use crate::problem::Problem;
 
 /// Pieces of time of one call.
@@ -86,12 +86,8 @@ pub async fn list(State(app): Shared, Params(filter): Params<Filter>) -> Result<
     if bucket == 0 {
         return Err(Problem::parameter("bucket", "must be at least 1 second"));
     }
-    if filter.min_score.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
-        return Err(Problem::parameter("min_score", "must be from 0 to 1"));
-    }
-    let parsed =
-        |name: &str, text: &Option<String>| text.as_deref().map(|text| instant(name, text)).transpose();
-    let (to, from) = (parsed("to", &filter.to)?, parsed("from", &filter.from)?);
+    let min_score = least_score(filter.min_score)?;
+    let Span { from, to } = span(filter.from.as_deref(), filter.to.as_deref())?;
     let now = UtcTime::now();
     let from = from.unwrap_or_else(|| to.unwrap_or(now).offset(-DAY));
     let to = match to {
@@ -115,7 +111,7 @@ pub async fn list(State(app): Shared, Params(filter): Params<Filter>) -> Result<
         stream: filter.stream,
         label: filter.label,
         modality: filter.modality,
-        min_score: filter.min_score,
+        min_score,
         phase: filter.phase,
         ..EventFilter::default()
     };

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::reviews::{EventPath, Review};
-use super::{Shared, limit, span};
+use super::{Shared, least_score, limit, span};
 use crate::extract::Params;
 use crate::history::{Cursor, EventFilter, EventRow, HistoryError, query};
 use crate::problem::Problem;
@@ -78,10 +78,7 @@ pub struct EventHistory {
 
 pub async fn list(State(app): Shared, Params(filter): Params<Filter>) -> Result<Json<EventPage>, Problem> {
     let limit = limit(filter.limit, PAGE, MOST)?;
-    let score = filter.min_score;
-    if score.is_some_and(|score| !(0.0..=1.0).contains(&score)) {
-        return Err(Problem::parameter("min_score", "must be from 0 to 1"));
-    }
+    let score = least_score(filter.min_score)?;
     let cursor = |text: &String| {
         Cursor::parse(text)
             .ok_or_else(|| Problem::parameter("cursor", "is none that a page gave as its next"))

@@ -9,6 +9,7 @@ use gstreamer_app as gst_app;
 use super::MadeClip;
 use super::codec::{Codec, Container};
 use super::span::{Span, Strand};
+use crate::source::branch;
 
 /// Writing a clip takes a moment; what takes so long hangs.
 const HANGS: gst::ClockTime = gst::ClockTime::from_seconds(30);
@@ -114,9 +115,7 @@ impl Drop for Graph {
 }
 
 pub(super) fn element(name: &str) -> Result<gst::Element, String> {
-    gst::ElementFactory::make(name)
-        .build()
-        .map_err(|_| format!("GStreamer has no element {name}; install gstreamer1.0-plugins-good and -bad"))
+    branch::element(name).map_err(|failure| failure.message)
 }
 
 /// `mp4mux` of GStreamer 1.22 crashes on VP9 that does not say where its colours lie; most lie as those of H.264.

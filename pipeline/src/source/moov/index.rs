@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::runs;
-use super::tree::{Part, boxes, find, header};
+use super::tree::{Field, Part, boxes, find, header};
 
 /// Time in front of all tracks that is taken for a recorder's clock, not for the film, in seconds.
 const LEAD: f64 = 1.0;
@@ -128,41 +128,6 @@ impl Length {
         let units = self.field.get(moov);
         // All ones: not known.
         if units == self.field.largest() { 0.0 } else { units as f64 / self.scale }
-    }
-}
-
-/// A number of 32 or 64 bits.
-struct Field {
-    at: usize,
-    wide: bool,
-}
-
-impl Field {
-    fn size(&self) -> usize {
-        if self.wide { 8 } else { 4 }
-    }
-
-    fn largest(&self) -> u64 {
-        if self.wide { u64::MAX } else { u64::from(u32::MAX) }
-    }
-
-    fn read(&self, moov: &[u8]) -> Option<u64> {
-        let bytes = moov.get(self.at..self.at + self.size())?;
-        Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-
-    /// Of a field that was read before.
-    fn get(&self, moov: &[u8]) -> u64 {
-        self.read(moov).unwrap_or(0)
-    }
-
-    /// Of a field that was read before; what does not fit becomes the largest that is a time.
-    fn set(&self, moov: &mut [u8], value: u64) {
-        let value = value.min(self.largest() - 1);
-        let bytes = value.to_be_bytes();
-        if let Some(place) = moov.get_mut(self.at..self.at + self.size()) {
-            place.copy_from_slice(&bytes[8 - place.len()..]);
-        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::tree::{boxes, find};
+use super::tree::{Field, boxes, find};
 
 /// A table of key frames without an entry: every sample is one.
 const ALL_KEYS: [u8; 16] = [0, 0, 0, 16, b's', b't', b's', b's', 0, 0, 0, 0, 0, 0, 0, 0];
@@ -25,10 +25,8 @@ pub(super) fn mend(moov: &mut [u8], minf: Range<usize>) -> bool {
 
 fn is_gathered(moov: &[u8], minf: Range<usize>) -> bool {
     let table = |name: &[u8; 4]| find(moov, minf.clone(), &[b"stbl", name]);
-    let number = |name: &[u8; 4], after: usize| {
-        let at = table(name)?.start + after;
-        moov.get(at..at + 4).and_then(|bytes| bytes.first_chunk()).map(|bytes| u32::from_be_bytes(*bytes))
-    };
+    let number =
+        |name: &[u8; 4], after: usize| Field { at: table(name)?.start + after, wide: false }.read(moov);
     let is_sound = find(moov, minf.clone(), &[b"smhd"]).is_some();
     let has_keys = [b"stss", b"stps", b"ctts"].into_iter().any(|name| table(name).is_some());
     let changes = number(b"stsc", 4).is_some_and(|runs| runs > 1);

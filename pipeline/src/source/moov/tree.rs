@@ -34,3 +34,38 @@ pub(super) fn find(data: &[u8], within: Range<usize>, path: &[&[u8; 4]]) -> Opti
         found.next().map(|(_, held)| held)
     })
 }
+
+/// A number of 32 or 64 bits.
+pub(super) struct Field {
+    pub at: usize,
+    pub wide: bool,
+}
+
+impl Field {
+    pub fn size(&self) -> usize {
+        if self.wide { 8 } else { 4 }
+    }
+
+    pub fn largest(&self) -> u64 {
+        if self.wide { u64::MAX } else { u64::from(u32::MAX) }
+    }
+
+    pub fn read(&self, moov: &[u8]) -> Option<u64> {
+        let bytes = moov.get(self.at..self.at + self.size())?;
+        Some(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    /// Of a field that was read before.
+    pub fn get(&self, moov: &[u8]) -> u64 {
+        self.read(moov).unwrap_or(0)
+    }
+
+    /// Of a field that was read before; what does not fit becomes the largest that is a time.
+    pub fn set(&self, moov: &mut [u8], value: u64) {
+        let value = value.min(self.largest() - 1);
+        let bytes = value.to_be_bytes();
+        if let Some(place) = moov.get_mut(self.at..self.at + self.size()) {
+            place.copy_from_slice(&bytes[8 - place.len()..]);
+        }
+    }
+}
