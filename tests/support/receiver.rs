@@ -99,19 +99,37 @@ fn serve(stream: TcpStream, letters: &Mutex<Vec<Letter>>, answers: &Mutex<VecDeq
     }
 }
 
-/// The headers, their names in small letters, and the body of the next post; `None` when there is none.
-fn read(reader: &mut impl BufRead) -> Option<(BTreeMap<String, String>, String)> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    assert!(line.starts_with("POST /hook"), "{line}");
-    let mut headers = BTreeMap::new();
-    loop {
-        line.clear();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.insert(name.to_lowercase(), value.trim().to_owned());
+/// What is asked of a server of the tests.
+pub struct Request {
+    /// As `GET /path HTTP/1.1`.
+    pub line: String,
+    /// Their names in small letters.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The next one of a connection; `None` when there is none. Without a length it has no body.
+    pub fn read(reader: &mut impl BufRead) -> Option<Self> {
+        let (mut first, mut headers) = (String::new(), BTreeMap::new());
+        reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.insert(name.to_lowercase(), value.trim().to_owned());
+        }
+        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        Some(Self { line: first, headers, body })
     }
-    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
+}
+
+/// The headers and the body of the next post; `None` when there is none.
+fn read(reader: &mut impl BufRead) -> Option<(BTreeMap<String, String>, String)> {
+    let Request { line, headers, body } = Request::read(reader)?;
+    assert!(line.starts_with("POST /hook"), "{line}");
+    headers.get("content-length")?.parse::<usize>().ok()?;
     Some((headers, String::from_utf8(body).ok()?))
 }
