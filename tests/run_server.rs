@@ -262,6 +262,7 @@ fn what_is_asked_wrongly_is_answered_so() {
         ("/v1/events?colour=red", 400),
         ("/v1/events/counts", 200),
         ("/v1/events/counts?bucket=0", 400),
+        ("/v1/events/counts?bucket=31622401", 400),
         ("/v1/events/counts?bucket=1", 400),
         ("/v1/events/counts?bucket=1&from=2026-11-29T14:00:00Z&to=2026-11-29T15:00:00Z", 200),
         ("/v1/events/counts?min_score=2", 400),

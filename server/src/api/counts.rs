@@ -16,6 +16,8 @@ use crate::problem::Problem;
 
 /// Pieces of time of one call.
 const MOST_BUCKETS: u64 = 10_000;
+/// Seconds of the longest piece: a leap year.
+const LONGEST: u64 = 31_622_400;
 /// Counts of one call: of all streams together.
 const MOST: usize = 100_000;
 /// How far back from now or `to` it is looked where nothing is said.
@@ -25,8 +27,8 @@ const DAY: i64 = 86_400_000_000_000;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    /// Seconds that are counted together; 60 by default. At most 10000 pieces fit between `from` and `to`.
-    #[schemars(range(min = 1, max = 31_622_400))]
+    /// Seconds that are counted together, a leap year at most; 60 by default. At most 10000 pieces fit between `from` and `to`.
+    #[schemars(range(min = 1, max = LONGEST))]
     bucket: Option<u64>,
     /// Of one stream.
     stream: Option<String>,
@@ -83,8 +85,8 @@ pub struct Count {
 
 pub async fn list(State(app): Shared, Params(filter): Params<Filter>) -> Result<Json<Counts>, Problem> {
     let bucket = filter.bucket.unwrap_or(60);
-    if bucket == 0 {
-        return Err(Problem::parameter("bucket", "must be at least 1 second"));
+    if !(1..=LONGEST).contains(&bucket) {
+        return Err(Problem::parameter("bucket", format!("must be 1 to {LONGEST} seconds")));
     }
     let min_score = least_score(filter.min_score)?;
     let Span { from, to } = span(filter.from.as_deref(), filter.to.as_deref())?;
