@@ -5,6 +5,7 @@ mod counts;
 mod coverage;
 mod events;
 mod evidence;
+mod health;
 mod live;
 mod probes;
 mod reload;
@@ -92,8 +93,8 @@ pub(crate) fn describe() -> (OpenApi, Router<Arc<App>>) {
                 .patch_with(streams::change, streams::change_docs)
                 .delete_with(streams::remove, streams::remove_docs),
         )
-        .api_route("/v1/streams/{id}/health", get_with(streams::health, streams::health_docs))
-        .api_route("/v1/streams/{id}/snapshot.jpg", get_with(streams::snapshot, streams::snapshot_docs))
+        .api_route("/v1/streams/{id}/health", get_with(health::health, health::health_docs))
+        .api_route("/v1/streams/{id}/snapshot.jpg", get_with(health::snapshot, health::snapshot_docs))
         .api_route("/v1/events", get_with(events::list, events::list_docs))
         .api_route("/v1/events/counts", get_with(counts::list, counts::list_docs))
         .api_route("/v1/events/stream", get_with(live::stream, live::stream_docs))
