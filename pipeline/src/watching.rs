@@ -19,6 +19,7 @@ mod recall;
 mod record;
 mod recorder;
 mod settled;
+mod standing;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::failure::{Failure, Kind};
 use super::graph::Note;
 
+/// A file may end this long before its promised end: containers round, and tracks differ in length.
+const TRUNCATED: Duration = Duration::from_secs(2);
+
 /// A file without anything that is wanted.
 pub(super) fn unwanted(shown: &str, audio: bool, video: bool) -> Failure {
     let message = match (audio, video) {
@@ -18,8 +21,16 @@ pub(super) fn unwanted(shown: &str, audio: bool, video: bool) -> Failure {
     Failure::new(Kind::NotMedia, format!("{shown} {message}"))
 }
 
-/// A file or playlist that ended at `reached`, and promised `duration`.
-pub(super) fn truncated(shown: &str, reached: Duration, duration: Duration, playlist: bool) -> Failure {
+/// A file or playlist that ended at `reached`, if it promised a `duration` that is much longer.
+pub(super) fn truncated(
+    shown: &str,
+    reached: Duration,
+    duration: Duration,
+    playlist: bool,
+) -> Option<Failure> {
+    if reached + TRUNCATED >= duration {
+        return None;
+    }
     let (reached, duration) = (reached.as_secs_f64(), duration.as_secs_f64());
     let message = if playlist {
         format!(
@@ -31,7 +42,7 @@ pub(super) fn truncated(shown: &str, reached: Duration, duration: Duration, play
             "{shown} says that it lasts {duration:.1} s but its data end at {reached:.1} s; fetch it again"
         )
     };
-    Failure::new(Kind::Truncated, message)
+    Some(Failure::new(Kind::Truncated, message))
 }
 
 /// Nothing came for `idle`; `nothing_yet` of a file, which does not stall.

@@ -29,9 +29,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const STOP: Duration = Duration::from_secs(10);
 /// The first sample of a file comes sooner, even on a busy machine; a graph that takes longer is replaced once.
 const BEGIN: Duration = Duration::from_secs(10);
-/// A file may end this long before its promised end: containers round, and tracks differ in length.
-const TRUNCATED: Duration = Duration::from_secs(2);
-
 /// So many frames and pieces of sound that come too late are worth a word.
 const MANY: u64 = 100;
 
@@ -365,10 +362,10 @@ impl Watch {
     fn short_of(&self, duration: Duration, playlist: bool) -> Option<Failure> {
         let reached = self.intake.reached();
         // A track that is not decoded may be the longest one.
-        if self.config.live || self.unwanted || reached.is_zero() || reached + TRUNCATED >= duration {
+        if self.config.live || self.unwanted || reached.is_zero() {
             return None;
         }
-        Some(verdict::truncated(self.address.shown(), reached, duration, playlist))
+        verdict::truncated(self.address.shown(), reached, duration, playlist)
     }
 
     /// Nothing for too long, though nothing waits for the reader?

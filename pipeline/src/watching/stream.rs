@@ -18,14 +18,15 @@ use super::recall::Recall;
 use super::record::Record;
 use super::recorder::Recorder;
 use super::settled::{Fate, Pending, Settled};
+use super::standing::Standing;
 use crate::answer::Inquiry;
 use crate::clips::Clips;
-use crate::control::{Control, StreamBoard, StreamMetrics};
+use crate::control::Control;
 use crate::outbox::Whole;
-use crate::record::{ErrorKind, StreamPhase, StreamRecord, WindowRecord};
+use crate::record::{ErrorKind, WindowRecord};
 use crate::schedule::{Job, Scheduler};
 use crate::source::cut::Recording;
-use crate::source::failure::{Failure, Kind};
+use crate::source::failure::Failure;
 use crate::source::{End, SourceEvent};
 use crate::stream::StreamState;
 use crate::timeline::{Ages, StreamTime, UtcTime};
@@ -90,12 +91,7 @@ pub(crate) struct Stream {
     end: StreamTime,
     /// Why the source is over.
     ended: Option<End>,
-    /// The trouble that was reported last, not to be repeated with every try.
-    trouble: Option<Failure>,
-    /// The state that was told last, not to be told again with every try.
-    told: Option<StreamPhase>,
-    /// States to be told.
-    states: Vec<StreamRecord>,
+    standing: Standing,
     /// What became of windows, to be told.
     windows: Vec<WindowRecord>,
     /// Its recorder knows which run this is.
@@ -121,9 +117,7 @@ impl Stream {
             recorder,
             end: StreamTime::ZERO,
             ended: None,
-            trouble: None,
-            told: None,
-            states: Vec::new(),
+            standing: Standing::new(plan.stream.clone(), plan.source.sample_rate, shared.control.clone()),
             windows: Vec::new(),
             has_begun: false,
             clipping: None,
@@ -148,8 +142,8 @@ impl Stream {
         mut answers: mpsc::UnboundedReceiver<Answered>,
         mut retunes: mpsc::UnboundedReceiver<Retune>,
     ) -> End {
-        self.metrics().announce();
-        self.state(StreamState::Connecting);
+        self.standing.metrics().announce();
+        self.standing.state(StreamState::Connecting);
         let deadline = self.shared.deadline.clone();
         while self.ended.is_none() || self.order.outstanding() > 0 {
             let records = tokio::select! {
@@ -167,7 +161,7 @@ impl Stream {
         }
         let end = self.ended.clone().unwrap_or(End::Stopped);
         self.finish(STOPPING).await;
-        self.state(StreamState::Ended { reason: end.to_string() });
+        self.standing.state(StreamState::Ended { reason: end.to_string() });
         self.publish(Vec::new()).await;
         end
     }
@@ -180,7 +174,7 @@ impl Stream {
         self.ended = Some(End::Failed(failure.clone()));
         self.publish(vec![record]).await;
         self.finish("the stream failed").await;
-        self.state(StreamState::Ended { reason: message });
+        self.standing.state(StreamState::Ended { reason: message });
         self.publish(Vec::new()).await;
     }
 
@@ -194,7 +188,7 @@ impl Stream {
             records.extend(self.settle(index, Fate::Shed(reason)));
         }
         records.extend(self.recorder.finish(self.end));
-        self.metrics().up(false);
+        self.standing.metrics().up(false);
         self.send(records, self.recorder.whole()).await;
     }
 
@@ -242,65 +236,15 @@ impl Stream {
         self.has_begun = true;
     }
 
-    /// What a source event means for the stream's state, beside its windows.
+    /// What a source event means beside its windows.
     fn note(&mut self, event: &SourceEvent) -> Vec<Record> {
         match event {
-            SourceEvent::Connected { attempt, has_audio, has_video, length, .. } => {
-                tracing::info!(stream = %self.plan.stream, attempt, has_audio, has_video, "connected");
-                if *attempt > 0 && self.trouble.is_some() {
-                    self.metrics().reconnect();
-                    self.board().reconnected(self.plan.stream.as_str());
-                }
-                self.trouble = None;
-                self.metrics().up(true);
-                let length = length.map(|length| length.as_secs_f64());
-                self.state(StreamState::Watching { audio: *has_audio, video: *has_video, length });
-                Vec::new()
-            }
-            SourceEvent::Lost { failure, .. } => {
-                self.metrics().up(false);
-                self.recorder.disturb();
-                self.state(StreamState::Lost { reason: failure.to_string() });
-                self.report(failure)
-            }
-            SourceEvent::Ended(end) => {
-                self.metrics().up(false);
-                self.ended = Some(end.clone());
-                if let End::Failed(failure) = end { self.report(failure) } else { Vec::new() }
-            }
-            SourceEvent::Frame(frame) => {
-                self.board().frame(self.plan.stream.as_str(), frame);
-                Vec::new()
-            }
-            SourceEvent::Audio(audio) => {
-                let rate = f64::from(self.plan.source.sample_rate.max(1));
-                let end = audio.capture.offset((audio.samples.len() as f64 / rate * 1e9) as i64);
-                self.board().sample(self.plan.stream.as_str(), end);
-                Vec::new()
-            }
-            SourceEvent::Clock { av_offset_ms, .. } => {
-                self.board().av_offset(self.plan.stream.as_str(), *av_offset_ms);
-                Vec::new()
-            }
-            SourceEvent::Losses(losses) => {
-                self.metrics().losses(losses);
-                Vec::new()
-            }
-            _ => Vec::new(),
+            SourceEvent::Lost { .. } => self.recorder.disturb(),
+            SourceEvent::Ended(end) => self.ended = Some(end.clone()),
+            _ => {}
         }
-    }
-
-    /// An error record of the source's trouble, once for each outage and reason.
-    fn report(&mut self, failure: &Failure) -> Vec<Record> {
-        if self.trouble.as_ref() == Some(failure) {
-            return Vec::new();
-        }
-        self.trouble = Some(failure.clone());
-        let kind = match failure.kind {
-            Kind::Decode | Kind::Truncated => ErrorKind::Decode,
-            _ => ErrorKind::Source,
-        };
-        vec![self.recorder.error(kind, failure.to_string(), None)]
+        let trouble = self.standing.note(event);
+        trouble.map(|(kind, message)| self.recorder.error(kind, message, None)).into_iter().collect()
     }
 
     /// Hands a window to the model; of a live stream, windows may be shed to make room, of others it waits for room.
@@ -336,7 +280,7 @@ impl Stream {
         let Some(pending) = self.pending.remove(&index) else { return Vec::new() };
         // A file read faster than it plays has capture times to come.
         let lag = self.ages.since(pending.last_capture(), Instant::now(), UtcTime::now());
-        self.metrics().lag(lag);
+        self.standing.metrics().lag(lag);
         let settled = pending.settled(fate);
         if let (Some(heard), Fate::Answered(answer)) = (&self.shared.heard, &settled.fate) {
             // Who does not listen any more wants no more.
@@ -357,7 +301,7 @@ impl Stream {
         let mut records = Vec::new();
         for settled in self.order.settle(index, settled) {
             let (fate, windows) = settled.fate.counted();
-            self.metrics().windows(fate, windows);
+            self.standing.metrics().windows(fate, windows);
             let (told, window) = self.recorder.settle(settled);
             records.extend(told);
             self.windows.push(window);
@@ -373,47 +317,14 @@ impl Stream {
         if let Some(clipping) = &mut self.clipping {
             clipping.take(&self.plan.stream, &mut records, self.end);
         }
-        self.count(&records);
+        self.standing.count(&records);
         let windows = std::mem::take(&mut self.windows);
-        let streams = std::mem::take(&mut self.states);
+        let streams = self.standing.take();
         let parcel = Parcel { records, repeats: self.recorder.repeats(), whole, windows, streams };
         if !self.shared.publisher.send(parcel).await {
             // The daemon ends for the same reason and says why.
             tracing::debug!(stream = %self.plan.stream, "nobody takes records any more");
         }
-    }
-
-    fn count(&self, records: &[Record]) {
-        let metrics = self.metrics();
-        for record in records {
-            match record {
-                Record::Event(event) => metrics.event(event.phase),
-                Record::Error(error) => {
-                    metrics.error(error.kind);
-                    if error.kind == ErrorKind::Parse {
-                        metrics.unparsed();
-                    }
-                }
-                Record::Coverage { .. } => {}
-            }
-        }
-    }
-
-    fn metrics(&self) -> StreamMetrics<'_> {
-        self.shared.control.metrics.stream(self.plan.stream.as_str())
-    }
-
-    fn board(&self) -> &StreamBoard {
-        &self.shared.control.status.streams
-    }
-
-    fn state(&mut self, state: StreamState) {
-        let record = StreamRecord::new(&self.plan.stream, &state, UtcTime::now());
-        if let Some(record) = record.filter(|record| self.told != Some(record.state)) {
-            self.told = Some(record.state);
-            self.states.push(record);
-        }
-        self.board().state(self.plan.stream.as_str(), state);
     }
 }
 
