@@ -1,38 +1,31 @@
 /** Asks the model about what a stream has shown. */
 
 import { useState } from 'preact/hooks';
-import { call } from '../api/http';
 import type { Completion } from '../api/types';
 import { MODALITY_WORDS } from '../timeline/colours';
 import { clockTime, scoreWords, spanWords } from '../time/format';
 import type { View } from '../time/view';
 import { CheckField, TextField } from '../ui/Field';
-import { useCall } from '../ui/useCall';
+import { useAsk } from '../ui/useAsk';
 
 export function Ask({ stream, view }: { stream: string; view: View }) {
-  const [question, setQuestion] = useState('');
   const [inView, setInView] = useState(false);
-  const [answer, setAnswer] = useState<Completion | null>(null);
-  const { busy, problem, run, clear, stop } = useCall();
+  const { question, change, ready, answer, busy, problem, ask, stop } = useAsk('');
 
-  async function ask(submit: Event) {
+  function submitted(submit: Event) {
     submit.preventDefault();
     const span: Record<string, string> = { type: 'stream_span', stream_id: stream };
     if (inView) {
       span['from'] = new Date(view.from).toISOString();
       span['to'] = new Date(Math.min(view.to, Date.now())).toISOString();
     }
-    const content = [{ type: 'text', text: question }, span];
-    const body = { messages: [{ role: 'user', content }] };
-    setAnswer(null);
-    const done = await run((signal) => call<Completion>('POST', '/v1/chat/completions', body, signal));
-    if (done) setAnswer(done.answer);
+    void ask(span);
   }
 
   return (
     <section aria-labelledby="ask">
       <h3 id="ask">Ask</h3>
-      <form onSubmit={ask} noValidate>
+      <form onSubmit={submitted} noValidate>
         <TextField
           label="What do you want to know?"
           hint="About what the stream remembers; questions wait behind its windows."
@@ -40,14 +33,11 @@ export function Ask({ stream, view }: { stream: string; view: View }) {
           pointer="/messages"
           problem={null}
           value={question}
-          change={(words) => {
-            setQuestion(words);
-            clear();
-          }}
+          change={change}
         />
         <CheckField label="Only what is in view" pointer="/from" problem={null} value={inView} change={setInView} />
         <div class="actions">
-          <button type="submit" class="main" disabled={busy || question.trim() === ''}>
+          <button type="submit" class="main" disabled={!ready}>
             {busy ? 'Asking …' : 'Ask'}
           </button>
           {busy && (

@@ -1,13 +1,13 @@
 /** What an event looked and sounded like: its clip, its picture, its spectrogram. */
 
 import { useEffect, useState } from 'preact/hooks';
-import { call, type Problem } from '../api/http';
-import type { Completion, EventRecord, Kept } from '../api/types';
+import type { Problem } from '../api/http';
+import type { EventRecord, Kept } from '../api/types';
 import { useKept, usePiece } from '../data/evidence';
 import { scoreWords, trimmed } from '../time/format';
 import { MODALITY_WORDS } from '../timeline/colours';
 import { TextField } from '../ui/Field';
-import { useCall } from '../ui/useCall';
+import { useAsk } from '../ui/useAsk';
 
 export function Evidence({ event }: { event: EventRecord }) {
   const kept = useKept(event.event_id);
@@ -75,35 +75,26 @@ function Still({ event, piece, words }: { event: EventRecord; piece: 'snapshot.j
 
 /** Shows the clip to the model once more, with the settings that its stream has now. */
 function Again({ event }: { event: EventRecord }) {
-  const [question, setQuestion] = useState('what happens?');
-  const [answer, setAnswer] = useState<Completion | null>(null);
-  const { busy, problem, run, clear } = useCall();
+  const { question, change, ready, answer, busy, problem, ask } = useAsk('what happens?');
 
-  async function ask(submit: Event) {
+  function submitted(submit: Event) {
     submit.preventDefault();
-    const content = [{ type: 'text', text: question }, { type: 'event_clip', event_id: event.event_id }];
-    setAnswer(null);
-    const body = { messages: [{ role: 'user', content }] };
-    const done = await run((signal) => call<Completion>('POST', '/v1/chat/completions', body, signal));
-    if (done) setAnswer(done.answer);
+    void ask({ type: 'event_clip', event_id: event.event_id });
   }
 
   const found = answer?.avicuna.events ?? [];
   return (
-    <form onSubmit={ask} noValidate>
+    <form onSubmit={submitted} noValidate>
       <TextField
         label="Ask about the clip"
         hint="The model watches it again, with the settings that the stream has now."
         pointer="/messages"
         problem={problem}
         value={question}
-        change={(words) => {
-          setQuestion(words);
-          clear();
-        }}
+        change={change}
       />
       <div class="actions">
-        <button type="submit" disabled={busy || question.trim() === ''}>
+        <button type="submit" disabled={!ready}>
           {busy ? 'Watching it again …' : 'Run it again'}
         </button>
       </div>
