@@ -12,11 +12,12 @@ libs=$cache/$version/libs
 
 usage() {
     cat <<HELP
-usage: scripts/kafka.sh COMMAND [--dir DIR] [--port PORT] [--controller-port PORT] [--set KEY=VALUE]...
+usage: scripts/kafka.sh COMMAND [--dir DIR] [--port PORT] [--controller-port PORT] [--cluster-id ID] [--set KEY=VALUE]...
 
   fetch    fetch Kafka $version and what it needs with Maven, into $libs
   start    start a broker on 127.0.0.1:PORT (9092); its files go to DIR ($cache/broker). Waits until it answers.
-           A broker that already runs there is left alone. --set adds lines to its server.properties
+           A broker that already runs there is left alone. --set adds lines to its server.properties. Brokers of one
+           cluster share a --cluster-id, 16 bytes in URL-safe base64
   stop     stop the broker of DIR: politely, then not
   wipe     stop it and delete DIR
   status   say whether the broker of DIR runs; exit status 0 when it does, 3 when not
@@ -147,8 +148,8 @@ start() {
     ! accepts "$port" || die "port $port is taken by another program; choose one with --port"
     configure
     if [ ! -f "$dir/data/meta.properties" ]; then
-        local cluster
-        cluster=A$(head -c 32 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | head -c 20)A
+        local cluster=$cluster_id
+        [ -n "$cluster" ] || cluster=A$(head -c 32 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | head -c 20)A
         # A cluster id is 16 bytes in URL-safe base64.
         kafka_java kafka.tools.StorageTool format --cluster-id "$cluster" --config "$dir/server.properties" \
             >"$dir/format.log" 2>&1 || { tail -n 15 "$dir/format.log" >&2; die "the storage in $dir cannot be formatted"; }
@@ -219,6 +220,7 @@ command=${1:-}
 dir=$cache/broker
 port=9092
 controller_port=
+cluster_id=
 settings=()
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || die "$1 needs a value"
@@ -226,6 +228,7 @@ while [ $# -gt 0 ]; do
         --dir) dir=$2 ;;
         --port) port=$2 ;;
         --controller-port) controller_port=$2 ;;
+        --cluster-id) cluster_id=$2 ;;
         --set) settings+=("$2") ;;
         *) usage >&2; exit 2 ;;
     esac

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use avicuna_pipeline::source::choice::TrackChoice;
-use avicuna_pipeline::source::{End, Fit, Reconnect, SourceConfig, SourceEvent, spawn};
+use avicuna_pipeline::source::{End, SourceConfig, SourceEvent, spawn};
 use avicuna_pipeline::timeline::Grid;
 use tokio_util::sync::CancellationToken;
 
@@ -115,21 +114,11 @@ fn sample(film: &str) {
         .expect("a runtime");
     runtime.block_on(async {
         let config = SourceConfig {
-            stream_id: "film".to_owned(),
-            uri: film.to_owned(),
-            live: false,
-            loop_file: false,
-            realtime: false,
             grid: Grid::new(Duration::from_secs(1) / FPS),
             frame_size: SIZE,
-            fit: Fit::Stretch,
             sample_rate: RATE,
-            audio_track: TrackChoice::Default,
-            video_track: TrackChoice::Default,
-            latency: Duration::from_millis(200),
-            reconnect: Reconnect::default(),
             stall_timeout: Duration::from_secs(60),
-            reach: None,
+            ..SourceConfig::new("film", film)
         };
         let (sender, mut events) = tokio::sync::mpsc::channel(64);
         let source = spawn(config, sender, CancellationToken::new());

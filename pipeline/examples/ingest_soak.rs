@@ -11,8 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use avicuna_pipeline::source::choice::TrackChoice;
-use avicuna_pipeline::source::{Fit, Reconnect, SourceConfig, SourceEvent, spawn};
+use avicuna_pipeline::source::{SourceConfig, SourceEvent, spawn};
 use avicuna_pipeline::timeline::Grid;
 use rtsp::{CAMERA, Rtsp};
 use tokio::sync::mpsc;
@@ -148,21 +147,10 @@ async fn watch(length: Duration) {
 
 fn config(port: u16) -> SourceConfig {
     SourceConfig {
-        stream_id: format!("camera {port}"),
-        uri: format!("rtsp://127.0.0.1:{port}/cam"),
         live: true,
-        loop_file: false,
-        realtime: false,
         grid: Grid::new(Duration::from_millis(500)),
-        frame_size: 224,
-        fit: Fit::Stretch,
         sample_rate: 16_000,
-        audio_track: TrackChoice::Default,
-        video_track: TrackChoice::Default,
-        latency: Duration::from_millis(200),
-        reconnect: Reconnect::default(),
-        stall_timeout: Duration::from_secs(10),
-        reach: None,
+        ..SourceConfig::new(format!("camera {port}"), format!("rtsp://127.0.0.1:{port}/cam"))
     }
 }
 

@@ -6,6 +6,7 @@ mod clips;
 mod control;
 mod document;
 mod error;
+mod fleet;
 mod places;
 mod stream;
 mod tell;
@@ -21,6 +22,7 @@ pub use clips::{ClipsConfig, S3Config};
 pub use control::{AllowConfig, ControlConfig, HistoryConfig};
 pub use document::parse;
 pub use error::{ConfigError, Problem};
+pub use fleet::{FleetConfig, FleetTopics};
 pub use places::Places;
 pub use stream::{Isolation, ReconnectConfig, StreamConfig};
 pub use tell::{MqttConfig, RecordKind, SecretKey, WebhookConfig};
@@ -48,6 +50,8 @@ pub struct Config {
     pub history: HistoryConfig,
     /// What is kept of events, to be looked at.
     pub clips: ClipsConfig,
+    /// With whom its streams are shared.
+    pub fleet: FleetConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// When and how the daemon ends.

@@ -1,11 +1,13 @@
 //! What the daemon tells of itself: counters, and how its parts and streams are. `docs/operations.md` explains each.
 
 mod metrics;
+mod pace;
 mod process;
 mod status;
 mod streams;
 
 pub use metrics::{Metrics, Stage, StreamMetrics};
+pub use pace::Pace;
 pub use process::descriptors;
 pub use status::{Health, ModelState, Readiness, Status};
 pub use streams::{StreamBoard, StreamStatus};
@@ -17,13 +19,15 @@ pub struct Control {
     pub metrics: Metrics,
     /// What works and what does not.
     pub status: Status,
+    /// How fast the model answers.
+    pub pace: Pace,
 }
 
 impl Control {
     /// Nothing runs yet.
     #[expect(clippy::new_without_default, reason = "it is no value, it is made once")]
     pub fn new() -> Self {
-        Self { metrics: Metrics::new(), status: Status::default() }
+        Self { metrics: Metrics::new(), status: Status::default(), pace: Pace::default() }
     }
 
     /// A stream is not known any more: what was told of it goes.

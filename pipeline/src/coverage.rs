@@ -7,6 +7,8 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::record::CoverageRecord;
 use crate::stream::{Presence, StreamId};
 use crate::timeline::{ClockAnchor, StreamTime};
@@ -34,7 +36,7 @@ impl LedgerConfig {
 }
 
 /// The window, or the consecutive windows with one fate, that a [`Ledger`] is told about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// Start of the (first) window.
     pub start: StreamTime,
@@ -47,7 +49,7 @@ pub struct Span {
 }
 
 /// What a window held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// How much audio.
     pub audio: Presence,
@@ -65,7 +67,7 @@ impl Held {
 }
 
 /// What became of a window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Coverage {
     /// The model answered.
     Watched(Held),
@@ -86,6 +88,12 @@ pub enum Coverage {
 pub struct Ledger {
     stream: StreamId,
     config: LedgerConfig,
+    books: Books,
+}
+
+/// What a [`Ledger`] knows of a stream, to be kept: another goes on from it, and leaves no hole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Books {
     /// Windows that reach beyond `decided`, oldest first.
     settled: VecDeque<(Span, Coverage)>,
     /// Everything before is in records or in `open`.
@@ -97,7 +105,7 @@ pub struct Ledger {
 }
 
 /// What a record says besides its span.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Verdict {
     watched: bool,
     audio: Presence,
@@ -108,56 +116,71 @@ struct Verdict {
 impl Ledger {
     /// A stream's beginning, stream time zero.
     pub fn new(stream: StreamId, config: LedgerConfig) -> Self {
-        let (settled, decided) = (VecDeque::new(), StreamTime::ZERO);
-        Self { stream, config, settled, decided, open: None, anchor: None }
+        Self::resumed(stream, config, Books::default())
+    }
+
+    /// Goes on with a stream of which another knew this.
+    pub fn resumed(stream: StreamId, config: LedgerConfig, books: Books) -> Self {
+        Self { stream, config, books }
+    }
+
+    /// How it makes records.
+    pub fn config(&self) -> LedgerConfig {
+        self.config
+    }
+
+    /// What it knows.
+    pub fn books(&self) -> &Books {
+        &self.books
     }
 
     /// Takes what became of a window. Returns what no window to come can change.
     pub fn settle(&mut self, window: Span, outcome: Coverage) -> Vec<CoverageRecord> {
         let next = window.end.minus(self.config.length).plus(self.config.hop);
-        if window.until <= self.decided {
+        if window.until <= self.books.decided {
             tracing::warn!(stream = %self.stream, start = window.start.as_secs_f64(),
                 "a window came after its span was published; it is left out of the coverage");
             return Vec::new();
         }
-        self.settled.push_back((window, outcome));
+        self.books.settled.push_back((window, outcome));
         self.decide(next.min(window.until))
     }
 
     /// The stream ended at `end`. Returns the rest; nothing may follow.
     pub fn finish(&mut self, end: StreamTime) -> Vec<CoverageRecord> {
         let mut records = self.decide(end);
-        records.extend(self.open.take().map(|open| self.record(open)));
+        records.extend(self.books.open.take().map(|open| self.record(open)));
         records
     }
 
     /// Everything before `until` is known.
     fn decide(&mut self, until: StreamTime) -> Vec<CoverageRecord> {
         let mut records = Vec::new();
-        while self.decided < until {
-            let (from, to) = (self.decided, self.next_edge().map_or(until, |edge| edge.min(until)));
+        while self.books.decided < until {
+            let (from, to) = (self.books.decided, self.next_edge().map_or(until, |edge| edge.min(until)));
             let (anchor, verdict) = self.judge(from);
-            self.anchor = Some(anchor);
+            self.books.anchor = Some(anchor);
             self.extend(from, to, anchor, verdict, &mut records);
-            self.decided = to;
+            self.books.decided = to;
         }
-        self.settled.retain(|(span, _)| span.until > self.decided);
+        self.books.settled.retain(|(span, _)| span.until > self.books.decided);
         records
     }
 
     /// Where, after what is decided, a window starts or ends first.
     fn next_edge(&self) -> Option<StreamTime> {
-        let edges = self.settled.iter().flat_map(|(span, _)| [span.start, span.until]);
-        edges.filter(|edge| *edge > self.decided).min()
+        let edges = self.books.settled.iter().flat_map(|(span, _)| [span.start, span.until]);
+        edges.filter(|edge| *edge > self.books.decided).min()
     }
 
     /// What the windows at `time` say together.
     fn judge(&self, time: StreamTime) -> (ClockAnchor, Verdict) {
-        let windows = || self.settled.iter().filter(|(span, _)| span.start <= time && time < span.until);
-        let newest = windows().next_back().or(self.settled.front()).map(|(span, _)| span.anchor);
+        let windows =
+            || self.books.settled.iter().filter(|(span, _)| span.start <= time && time < span.until);
+        let newest = windows().next_back().or(self.books.settled.front()).map(|(span, _)| span.anchor);
         let anchor = match windows().next_back() {
             Some((span, _)) => Some(span.anchor),
-            None => self.anchor.or(newest),
+            None => self.books.anchor.or(newest),
         };
         let unknown = ClockAnchor { stream: time, utc: crate::timeline::UtcTime(0) };
         let held = || windows().map(|(_, outcome)| outcome.held());
@@ -192,7 +215,7 @@ impl Ledger {
         let longest = self.config.longest.max(Duration::from_millis(1));
         let mut from = from;
         while from < to {
-            let (start, anchor) = match self.open.take() {
+            let (start, anchor) = match self.books.open.take() {
                 Some((start, _, anchor, known)) if known == verdict => (start, anchor),
                 other => {
                     records.extend(other.map(|open| self.record(open)));
@@ -202,7 +225,7 @@ impl Ledger {
             let end = to.min(start.plus(longest));
             let open = (start, end, anchor, verdict.clone());
             if end.since(start) < longest {
-                self.open = Some(open);
+                self.books.open = Some(open);
             } else {
                 records.push(self.record(open));
             }

@@ -6,10 +6,13 @@
 //! ```
 
 mod ask;
+mod in_fleet;
+mod keeper;
 mod probe;
 mod reply;
 mod store;
 mod streams;
+mod teller;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,14 +30,18 @@ pub use reply::{Localized, Reply};
 pub use store::Observer;
 pub use streams::{Listed, Origin, Reloaded, Streams, StreamsError};
 
+use self::in_fleet::InFleet;
 use crate::clips::{ClipPlan, Clips, StoreError};
 use crate::config::{Config, ConfigError, Loaded, SinkConfig, SinkKind};
 use crate::control::{Control, ModelState};
+use crate::fleet::FleetError;
 use crate::outbox::{Outbox, OutboxError};
 use crate::sink::{Delivery, EmbeddedBroker, JsonlSink, KafkaConfig, KafkaSink, Sink, SinkError};
 use crate::source::apart::Worker;
 use crate::source::reach::Reach;
-use crate::watching::{Command, Ended, Engine, Orders, Plan, Publisher, Record, ends, model_of, onset, plan};
+use crate::watching::{
+    Command, Ended, Engine, Orders, Plan, Publisher, Record, Ways, ends, model_of, onset, plan,
+};
 
 /// Why the daemon cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +69,9 @@ pub enum DaemonError {
     /// The sink cannot be set up.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// It cannot be of its fleet.
+    #[error("fleet: {0}")]
+    Fleet(#[from] FleetError),
     /// A part ended that never ends.
     #[error("{part} ended: {reason}")]
     Part {
@@ -103,8 +113,8 @@ impl Daemon {
         };
         plans.retain(enabled);
         let reach = Reach::new(config.control.allow.hosts.clone());
-        let (streams, commands) =
-            Streams::of_file(&config.stream, manifest, worker, config.clips.clone(), reach);
+        let kept = (config.clips.clone(), config.fleet.group.is_some());
+        let (streams, commands) = Streams::of_file(&config.stream, manifest, worker, kept, reach);
         let control = Arc::new(Control::new());
         let clips = Clips::open(&config.clips, &config.outbox.path, control.clone())?;
         Ok(Self { loaded, plans, control, streams, commands, asker: Asker::default(), clips })
@@ -140,13 +150,15 @@ impl Daemon {
         observer: Option<Arc<dyn Observer>>,
         stop: CancellationToken,
     ) -> Result<Vec<Ended>, DaemonError> {
-        let Self { loaded, plans, control, streams: _, commands, asker, clips } = self;
+        let Self { loaded, plans, control, streams, commands, asker, clips } = self;
         let config = &loaded.config;
         let (sink, _broker) = open_sink(&config.sink)?;
         let (outbox, left_open) = open_outbox(config, &control, observer.clone()).await?;
         let delivery = deliver(&outbox, sink, &control);
         let (publisher, records) = Publisher::channel(Some(outbox.clone()));
-        let stored = store::store(records, outbox.clone(), control.clone(), observer);
+        let stored = store::store(records, outbox.clone(), control.clone(), observer.clone());
+        let ways = Ways::default();
+        let publisher = publisher.beside(ways.clone());
         // Before anything new; should the outbox be gone already, `stored` says why.
         let _taken = publisher.publish(left_open).await;
 
@@ -172,7 +184,9 @@ impl Daemon {
             None,
         );
         asker.serve(engine.respondent());
-        let (ended, leave_by) = supervise(engine, stored, config, &outbox, stop, &control).await;
+        let fleet =
+            streams.are_shared().then(|| InFleet { streams, ways, control: control.clone(), observer });
+        let (ended, leave_by) = supervise(engine, stored, config, &outbox, (stop, fleet), &control).await;
         if let Some(clips) = clips {
             clips.settle(LAST_CLIPS).await;
         }
@@ -194,14 +208,25 @@ async fn supervise(
     mut stored: JoinHandle<Result<(), OutboxError>>,
     config: &Config,
     outbox: &Outbox,
-    stop: CancellationToken,
+    (stop, fleet): (CancellationToken, Option<InFleet>),
     control: &Control,
 ) -> (Over, Instant) {
     let gone = engine.model_gone();
     let mut stored_early = None;
+    let exits = config.daemon.exit_when_done && fleet.is_none();
+    let watched = async {
+        match fleet {
+            // What it has is given away before the engine ends.
+            Some(fleet) => fleet.run(config, stop).await,
+            None => {
+                stop.cancelled().await;
+                Ok(())
+            }
+        }
+    };
     let failure = tokio::select! {
-        () = stop.cancelled() => None,
-        () = obey(&mut engine, config.daemon.exit_when_done) => None,
+        over = watched => over.err().map(DaemonError::from),
+        () = obey(&mut engine, exits) => None,
         () = gone => Some(DaemonError::ModelGone("it failed; the log says why".to_owned())),
         ended = &mut stored => {
             stored_early = Some(ended);

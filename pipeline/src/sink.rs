@@ -14,11 +14,13 @@ mod session;
 mod state;
 mod trouble;
 
+pub(crate) use config::say;
 pub use config::{KafkaConfig, Topics};
 pub use courier::Sink;
 pub use delivery::Delivery;
 pub use embedded::EmbeddedBroker;
 pub use error::SinkError;
 pub use jsonl::JsonlSink;
+pub(crate) use kafka::headers;
 pub use kafka::{KafkaSink, source};
 pub use state::DeliveryState;

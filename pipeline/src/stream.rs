@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A stream's id in the configuration. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(Arc<str>);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StreamId(#[serde(with = "crate::shared")] Arc<str>);
 
 impl StreamId {
     /// The id as text.
@@ -36,7 +37,7 @@ impl fmt::Display for StreamId {
 }
 
 /// One window of one stream. Prints as `STREAM/INDEX`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WindowId {
     /// Whose.
     pub stream: StreamId,

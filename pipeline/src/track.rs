@@ -9,10 +9,12 @@ mod sighting;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use self::event::Event;
 use self::identity::Identities;
@@ -82,7 +84,7 @@ impl TrackConfig {
 }
 
 /// What records say of the window they rest on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WindowFacts {
     /// Which.
     pub id: WindowId,
@@ -105,6 +107,7 @@ pub struct WindowFacts {
     /// What it cost.
     pub latency: Latency,
     /// Name of the model that answered.
+    #[serde(with = "crate::shared")]
     pub model: Arc<str>,
 }
 
@@ -150,6 +153,21 @@ pub struct Seen {
     pub localizations: Vec<Localization>,
 }
 
+/// What a [`Tracker`] knows of a stream, to be kept: another goes on from it, as if it had seen the same windows.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Tracked {
+    watermark: Option<StreamTime>,
+    events: BTreeMap<String, Vec<Event>>,
+    used: BTreeSet<(i64, String)>,
+}
+
+impl Tracked {
+    /// How many events are published and not ended.
+    pub fn open(&self) -> usize {
+        self.events.values().flatten().filter(|event| event.is_published()).count()
+    }
+}
+
 /// The events of one stream.
 ///
 /// Windows must come in the order of their index, each once, be it to [`observe`](Self::observe) or to
@@ -171,6 +189,20 @@ impl Tracker {
     pub fn new(stream: StreamId, config: TrackConfig) -> Self {
         let identities = Identities::new(stream, config.run);
         Self { config, watermark: None, events: BTreeMap::new(), identities, weak: 0, baseless: 0 }
+    }
+
+    /// Goes on with a stream of which another knew this.
+    pub fn resumed(stream: StreamId, config: TrackConfig, tracked: Tracked) -> Self {
+        let Tracked { watermark, events, used } = tracked;
+        let mut tracker = Self { watermark, events, ..Self::new(stream, config) };
+        tracker.identities.resume(used);
+        tracker
+    }
+
+    /// What it knows.
+    pub fn tracked(&self) -> Tracked {
+        let Self { watermark, events, identities, .. } = self;
+        Tracked { watermark: *watermark, events: events.clone(), used: identities.used().clone() }
     }
 
     /// From here on, what counts and what is merged follows `config`. Open events stay open; the shape of windows and the run

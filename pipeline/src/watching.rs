@@ -8,6 +8,7 @@
 //!    +-- events, coverage, errors <- answers <-+   -> publisher
 //! ```
 
+mod checkpoint;
 mod clipping;
 mod engine;
 mod left_open;
@@ -25,12 +26,13 @@ mod stream;
 mod tests;
 mod watch;
 
+pub use self::checkpoint::{Checkpoint, Shift};
 pub use self::engine::Ended;
-pub(crate) use self::engine::{Command, Engine, Orders, Respondent};
+pub(crate) use self::engine::{Command, Engine, Leaving, Orders, Respondent};
 pub(crate) use self::left_open::ends;
 pub(crate) use self::model::{Answered, Routes, of as model_of};
 pub use self::plan::{Plan, plan};
-pub(crate) use self::publisher::{Parcel, Publisher};
+pub(crate) use self::publisher::{Known, Left, Parcel, Publisher, Ways};
 pub(crate) use self::recall::cover;
 pub use self::record::Record;
 pub(crate) use self::record::onset;

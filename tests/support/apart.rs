@@ -5,8 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use avicuna_pipeline::source::apart::{Worker, spawn};
-use avicuna_pipeline::source::choice::TrackChoice;
-use avicuna_pipeline::source::{End, Fit, Reconnect, SourceConfig, SourceEvent};
+use avicuna_pipeline::source::{End, SourceConfig, SourceEvent};
 use avicuna_pipeline::timeline::Grid;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -27,21 +26,10 @@ pub fn ffmpeg(arguments: &str, output: &Path) {
 /// What is not live, in small frames.
 pub fn config(uri: String) -> SourceConfig {
     SourceConfig {
-        stream_id: "test".to_owned(),
-        uri,
-        live: false,
-        loop_file: false,
-        realtime: false,
         grid: Grid::new(Duration::from_millis(250)),
         frame_size: 32,
-        fit: Fit::Stretch,
         sample_rate: 16_000,
-        audio_track: TrackChoice::Default,
-        video_track: TrackChoice::Default,
-        latency: Duration::from_millis(200),
-        reconnect: Reconnect::default(),
-        stall_timeout: Duration::from_secs(10),
-        reach: None,
+        ..SourceConfig::new("test", uri)
     }
 }
 

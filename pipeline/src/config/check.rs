@@ -1,6 +1,7 @@
 //! What must hold of a configuration beyond its types.
 
 mod clips;
+mod fleet;
 mod tell;
 
 use std::collections::HashMap;
@@ -31,6 +32,7 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
     check.sink(config);
     check.tell(config);
     check.clips(config);
+    check.fleet(config);
     check.ids(&config.stream);
     for (index, stream) in config.stream.iter().enumerate() {
         check.stream(index, stream);

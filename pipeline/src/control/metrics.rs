@@ -110,6 +110,9 @@ pub struct Metrics {
     cut: Family<OfOutcome, Counter>,
     kept: Gauge,
     kept_bytes: Gauge,
+    committed: Counter,
+    fenced: Counter,
+    partitions: Gauge,
 }
 
 impl Metrics {
@@ -132,6 +135,9 @@ impl Metrics {
             cut: Family::default(),
             kept: Gauge::default(),
             kept_bytes: Gauge::default(),
+            committed: Counter::default(),
+            fenced: Counter::default(),
+            partitions: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -176,6 +182,18 @@ impl Metrics {
             Unit::Bytes,
             self.kept_bytes.clone(),
         );
+        own.register(
+            "fleet_records",
+            "Records of a fleet's streams that were committed",
+            self.committed.clone(),
+        );
+        let help = "Records that were not committed, as another daemon had their partition";
+        own.register("fleet_fenced_records", help, self.fenced.clone());
+        own.register(
+            "fleet_partitions",
+            "Partitions of the fleet that this daemon has",
+            self.partitions.clone(),
+        );
         own.register("clips_encoded", "Clips that went through the audio encoder", self.clips.clone());
     }
 
@@ -192,6 +210,21 @@ impl Metrics {
     /// A stage took so long.
     pub fn stage(&self, stage: Stage, took: Duration) {
         self.stages.get_or_create(&OfStage { stage: stage.word() }).observe(took.as_secs_f64());
+    }
+
+    /// Records of a fleet's streams were committed.
+    pub fn committed(&self, records: usize) {
+        self.committed.inc_by(records as u64);
+    }
+
+    /// Records were not, as another daemon has their partition.
+    pub fn fenced(&self, records: u64) {
+        self.fenced.inc_by(records);
+    }
+
+    /// So many partitions of a fleet are this daemon's.
+    pub fn partitions(&self, partitions: usize) {
+        self.partitions.set(i64::try_from(partitions).unwrap_or(i64::MAX));
     }
 
     /// The model answered a batch.

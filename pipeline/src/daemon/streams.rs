@@ -1,8 +1,10 @@
 //! The streams of a running daemon: those of its file and those that were added since. They are added, changed and left
 //! here, one at a time for each id; what runs of them is the engine's business.
 
+mod of_fleet;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use avicuna_models::manifest::Manifest;
 use schemars::JsonSchema;
@@ -11,9 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clips::ClipPlan;
 use crate::config::{ClipsConfig, Config, Problem, StreamConfig};
+use crate::fleet::{Desk, FleetError};
 use crate::source::apart::Worker;
 use crate::source::reach::Reach;
-use crate::watching::{Command, Plan, Retune};
+use crate::watching::{Command, Leaving, Plan, Retune};
 
 /// Commands on their way to the engine.
 const COMMANDS: usize = 64;
@@ -26,6 +29,8 @@ pub enum Origin {
     File,
     /// By a call while the daemon ran.
     Api,
+    /// In the settings that a fleet shares.
+    Fleet,
 }
 
 /// A stream that is known.
@@ -58,6 +63,15 @@ pub enum StreamsError {
     /// No stream is taken any more.
     #[error("the daemon is stopping")]
     Stopping,
+    /// The brokers that keep the streams of a fleet do not do it.
+    #[error("the fleet: {0}")]
+    Fleet(String),
+}
+
+impl From<FleetError> for StreamsError {
+    fn from(error: FleetError) -> Self {
+        Self::Fleet(error.to_string())
+    }
 }
 
 fn told(problems: &[Problem]) -> String {
@@ -90,6 +104,8 @@ struct Inner {
     reach: Reach,
     roster: Mutex<Roster>,
     commands: mpsc::Sender<Command>,
+    /// Where the streams are, if they are those of a fleet: unset until its brokers have answered.
+    desk: Option<OnceLock<Desk>>,
 }
 
 #[derive(Debug, Default)]
@@ -117,24 +133,31 @@ impl Streams {
         file: &[StreamConfig],
         manifest: Manifest,
         worker: Worker,
-        clips: ClipsConfig,
+        (clips, is_fleet): (ClipsConfig, bool),
         reach: Reach,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, obeyed) = mpsc::channel(COMMANDS);
         let listed = |config: &StreamConfig| Listed { config: config.clone(), origin: Origin::File };
         let listed = file.iter().map(|config| (config.id.clone(), listed(config))).collect();
         let roster = Mutex::new(Roster { listed, busy: BTreeSet::new() });
-        (Self { inner: Arc::new(Inner { manifest, worker, clips, reach, roster, commands }) }, obeyed)
+        let desk = is_fleet.then(OnceLock::new);
+        (Self { inner: Arc::new(Inner { manifest, worker, clips, reach, roster, commands, desk }) }, obeyed)
     }
 
     /// Every stream that is known, by id.
     pub fn list(&self) -> Vec<Listed> {
-        self.lock().listed.values().cloned().collect()
+        match self.fleet() {
+            Some(desk) => desk.look(|table| table.streams().values().filter_map(of_fleet::listed).collect()),
+            None => self.lock().listed.values().cloned().collect(),
+        }
     }
 
     /// One stream.
     pub fn get(&self, id: &str) -> Option<Listed> {
-        self.lock().listed.get(id).cloned()
+        match self.fleet() {
+            Some(desk) => desk.look(|table| table.streams().get(id).and_then(of_fleet::listed)),
+            None => self.lock().listed.get(id).cloned(),
+        }
     }
 
     /// How something that a caller asks for would be watched; nothing is done with it.
@@ -152,6 +175,12 @@ impl Streams {
     pub async fn add(&self, config: StreamConfig, origin: Origin) -> Result<(), StreamsError> {
         let plan = self.planned(&config, origin).map_err(StreamsError::Invalid)?;
         let hold = self.hold(&config.id)?;
+        if let Some(desk) = self.desk()? {
+            if desk.look(|table| table.streams().contains_key(&config.id)) {
+                return Err(StreamsError::Exists(config.id));
+            }
+            return Ok(desk.put(&config).await?);
+        }
         {
             let mut roster = self.lock();
             if roster.listed.contains_key(&config.id) {
@@ -177,6 +206,9 @@ impl Streams {
         let plan = self.planned(&config, Origin::Api).map_err(StreamsError::Invalid)?;
         let _hold = self.hold(&config.id)?;
         let before = self.get(&config.id).ok_or_else(|| StreamsError::Unknown(config.id.clone()))?;
+        if let Some(desk) = self.desk()? {
+            return Ok(desk.put(&config).await?);
+        }
         if before.origin == Origin::File {
             return Err(StreamsError::OfFile(config.id));
         }
@@ -190,11 +222,18 @@ impl Streams {
     /// When it stands in the file, is busy, or the daemon is stopping.
     pub async fn remove(&self, id: &str, drain: bool) -> Result<bool, StreamsError> {
         let _hold = self.hold(id)?;
+        if let Some(desk) = self.desk()? {
+            if self.get(id).is_none() && desk.view(id).is_none() {
+                return Ok(false);
+            }
+            desk.remove(id).await?;
+            return Ok(true);
+        }
         match self.get(id) {
             None => Ok(false),
             Some(Listed { origin: Origin::File, .. }) => Err(StreamsError::OfFile(id.to_owned())),
             Some(_) => {
-                self.leave(id, drain).await?;
+                self.leave(id, if drain { Leaving::Drained } else { Leaving::Now }).await?;
                 self.lock().listed.remove(id);
                 Ok(true)
             }
@@ -220,7 +259,7 @@ impl Streams {
         for Listed { config, origin } in self.list() {
             if origin == Origin::File && !kept.contains(config.id.as_str()) {
                 let _hold = self.hold(&config.id)?;
-                self.leave(&config.id, true).await?;
+                self.leave(&config.id, Leaving::Drained).await?;
                 self.lock().listed.remove(&config.id);
                 reloaded.removed.push(config.id);
             }
@@ -252,7 +291,7 @@ impl Streams {
             return Ok(());
         }
         if before.config.enabled {
-            self.leave(&config.id, true).await?;
+            self.leave(&config.id, Leaving::Drained).await?;
         }
         self.lock().listed.insert(id, Listed { config, origin: before.origin });
         if enabled { self.watch(plan).await } else { Ok(()) }
@@ -270,9 +309,9 @@ impl Streams {
         self.tell(Command::Watch(Box::new(plan))).await
     }
 
-    async fn leave(&self, id: &str, drain: bool) -> Result<(), StreamsError> {
+    async fn leave(&self, id: &str, how: Leaving) -> Result<(), StreamsError> {
         let (over, left) = oneshot::channel();
-        self.tell(Command::Leave { stream: id.into(), drain, over }).await?;
+        self.tell(Command::Leave { stream: id.into(), how, over }).await?;
         left.await.map_err(|_| StreamsError::Stopping)
     }
 
@@ -287,7 +326,7 @@ impl Streams {
         }
         let mut plan = Plan::of(config, &self.inner.manifest).map_err(|error| error.problems)?;
         // What a caller adds is held to where it may lead, which only a process of its own can be.
-        let is_held = origin == Origin::Api && config.address().is_ok_and(|at| at.scheme_name() != "test");
+        let is_held = origin != Origin::File && config.address().is_ok_and(|at| at.scheme_name() != "test");
         plan.source.reach = is_held.then(|| self.inner.reach.clone());
         plan.apart = (is_held || config.is_apart()).then(|| self.inner.worker.clone());
         plan.clips = ClipPlan::of(&self.inner.clips, config);

@@ -1,5 +1,7 @@
 //! What keeps the ids of different runs of one stream apart.
 
+use serde::{Deserialize, Serialize};
+
 use crate::timeline::UtcTime;
 
 /// Which run of a stream a record is of, as far as its ids say it.
@@ -10,7 +12,8 @@ use crate::timeline::UtcTime;
 /// has told all, that number stays, and every later run repeats it, or what it comes to of it: an interrupted repetition
 /// tells nothing that was not told. Counting is enough, and keeps ids a function of the input and the history: an id that
 /// were drawn anew for every run would make each replay a new set of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Run {
     /// Of what can be replayed, after so many interrupted runs.
     Replay {

@@ -95,6 +95,18 @@ impl KafkaConfig {
     /// # Errors
     /// When the user's properties contain one of those.
     pub(crate) fn client_config(&self) -> Result<ClientConfig, SinkError> {
+        let mut client = self.connection()?;
+        for (name, value) in GUARANTEES {
+            client.set(*name, *value);
+        }
+        Ok(client)
+    }
+
+    /// The same without what delivery rests on: how the brokers are reached.
+    ///
+    /// # Errors
+    /// As of [`client_config`](Self::client_config).
+    pub(crate) fn connection(&self) -> Result<ClientConfig, SinkError> {
         let mut client = ClientConfig::new();
         for (name, value) in DEFAULTS {
             client.set(*name, *value);
@@ -106,9 +118,6 @@ impl KafkaConfig {
             client.set(name, value);
         }
         client.set("bootstrap.servers", &self.brokers);
-        for (name, value) in GUARANTEES {
-            client.set(*name, *value);
-        }
         Ok(client)
     }
 }
@@ -160,7 +169,8 @@ const RESERVED: &[(&str, &str)] = &[
         "delivery.timeout.ms",
         "messages wait in the outbox as long as it takes; bound it with outbox.max_bytes",
     ),
-    ("transactional.id", "delivery does not use transactions"),
+    ("transactional.id", "a daemon of a fleet names its transactions itself"),
+    ("group.id", "set fleet.group"),
     ("bootstrap.servers", "set sink.kafka.brokers"),
     ("metadata.broker.list", "set sink.kafka.brokers"),
     ("dr_cb", "the delivery needs every report"),
@@ -168,7 +178,7 @@ const RESERVED: &[(&str, &str)] = &[
 ];
 
 /// What is wrong with a client's settings, without values that may be secrets: of a property that nobody knows, it may be one.
-pub(super) fn say(error: &KafkaError) -> String {
+pub(crate) fn say(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
             let advice = properties::meant(name).map_or_else(

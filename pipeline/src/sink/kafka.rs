@@ -125,7 +125,7 @@ impl Courier {
 }
 
 /// CloudEvents attributes as headers, of the Kafka protocol binding's binary content mode.
-fn headers(message: &Message) -> OwnedHeaders {
+pub(crate) fn headers(message: &Message) -> OwnedHeaders {
     let Message { key, ce_type, ce_id, ce_time, .. } = message;
     let source = source(key);
     let attributes = [

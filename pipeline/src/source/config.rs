@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choice::TrackChoice;
 use super::reach::Reach;
-use crate::timeline::Grid;
+use crate::timeline::{ClockAnchor, Grid};
 
 /// How a picture that is not square becomes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -75,4 +75,31 @@ pub struct SourceConfig {
     pub stall_timeout: Duration,
     /// Where the source may lead to; `None`: everywhere. Holds in a process of its own only.
     pub reach: Option<Reach>,
+    /// Another has watched the stream up to here: what comes before is not known, what follows goes on in stream time as long
+    /// after it as it is captured later. `None`: the stream begins.
+    pub resume: Option<ClockAnchor>,
+}
+
+impl SourceConfig {
+    /// A file, read as fast as it is taken, of which nothing is decoded yet: it wants a grid, a rate, or both.
+    pub fn new(stream_id: impl Into<String>, uri: impl Into<String>) -> Self {
+        Self {
+            stream_id: stream_id.into(),
+            uri: uri.into(),
+            live: false,
+            loop_file: false,
+            realtime: false,
+            grid: None,
+            frame_size: 224,
+            fit: Fit::default(),
+            sample_rate: 0,
+            audio_track: TrackChoice::default(),
+            video_track: TrackChoice::default(),
+            latency: Duration::from_millis(200),
+            reconnect: Reconnect::default(),
+            stall_timeout: Duration::from_secs(10),
+            reach: None,
+            resume: None,
+        }
+    }
 }

@@ -77,6 +77,8 @@ struct State {
 
 /// The system's clock was set if it and the wall part by more than this.
 const SET: i64 = 1_000_000_000;
+/// Why nothing is known since another has watched the stream.
+const TAKEN_OVER: &str = "outage: nobody watched until another daemon took over";
 /// How long the first burst of a playlist may take.
 const BURST: i64 = 2_000_000_000;
 
@@ -86,15 +88,24 @@ impl Intake {
         let (rules, when_full) =
             if config.live { (Rules::LIVE, WhenFull::Shed) } else { (Rules::FILE, WhenFull::Wait) };
         let begun = UtcTime::now();
+        let timeline = match config.resume.filter(|_| config.live) {
+            Some(reached) => {
+                Timeline::resumed(rules, reached.stream, reached.utc.0.saturating_sub(begun.0).min(0))
+            }
+            None => Timeline::new(rules),
+        };
         let state = State {
             generation: 0,
-            timeline: Timeline::new(rules),
+            timeline,
             clock: CaptureClock::new(config.live),
             handed: [None; 2],
             over: [false; 2],
             pace: None,
-            outage: String::new(),
-            progress: StreamTime::ZERO,
+            outage: config.resume.map(|_| TAKEN_OVER.to_owned()).unwrap_or_default(),
+            progress: config
+                .resume
+                .filter(|_| config.live)
+                .map_or(StreamTime::ZERO, |reached| reached.stream),
             reached: 0,
             ahead: None,
             first: None,

@@ -139,6 +139,17 @@ impl Timeline {
         }
     }
 
+    /// A live stream that another has watched up to `end`, which was at the wall time `wall`, before this one's zero: what
+    /// lies between is an outage.
+    pub fn resumed(rules: Rules, end: StreamTime, wall: i64) -> Self {
+        Self {
+            last: Some(Last { end, wall, ntp: None }),
+            pending: Some(Pending::Outage),
+            reported: end,
+            ..Self::new(rules)
+        }
+    }
+
     /// The end of the newest sample; `None` before the first.
     pub fn end(&self) -> Option<StreamTime> {
         self.last.map(|last| last.end)

@@ -6,13 +6,15 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::timeline::StreamTime;
 
 /// What is kept of each kind. More than the windows that see one instant, and little enough for an event of hours.
 const KEPT: usize = 64;
 
 /// Which edge of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Side {
     /// An older window has seen more of what was before, so its word counts more, and the first ones are kept.
     Start,
@@ -21,7 +23,7 @@ pub(super) enum Side {
 }
 
 /// What the windows say of one edge, oldest first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Edge {
     side: Side,
     inside: VecDeque<StreamTime>,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::edge::{Edge, Side};
 use super::sighting::{Sighting, both};
 use super::{TrackConfig, WindowFacts};
@@ -10,7 +12,7 @@ use crate::stream::Modality;
 use crate::timeline::{ClockAnchor, StreamTime};
 
 /// Where in its life an event is. Ended events are not kept.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum State {
     /// Seen, but not by enough windows to be published.
     Candidate,
@@ -19,7 +21,7 @@ enum State {
 }
 
 /// What consumers know of an event.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Published {
     revision: u32,
     start: StreamTime,
@@ -29,7 +31,7 @@ struct Published {
 }
 
 /// One event of one stream that is not over.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Event {
     id: String,
     /// In the words of its first sighting.
@@ -48,6 +50,7 @@ pub(super) struct Event {
     /// Of the first window, for capture time of the start; later ones may have been anchored after an outage.
     anchor: ClockAnchor,
     /// The newest window that saw it.
+    #[serde(with = "crate::shared")]
     window: Arc<WindowFacts>,
 }
 

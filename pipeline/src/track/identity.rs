@@ -26,6 +26,16 @@ impl Identities {
         Self { stream, run, used: BTreeSet::new() }
     }
 
+    /// Those that are given, and could be named again.
+    pub fn used(&self) -> &BTreeSet<(i64, String)> {
+        &self.used
+    }
+
+    /// Goes on after these.
+    pub fn resume(&mut self, used: BTreeSet<(i64, String)>) {
+        self.used = used;
+    }
+
     /// The id of the event that is first seen to start at `start`. When windows contradict each other so much that a
     /// second event of this label starts in the same millisecond, it takes the next free one.
     pub fn name(&mut self, key: &str, start: StreamTime) -> String {

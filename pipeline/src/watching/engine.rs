@@ -34,6 +34,17 @@ pub struct Ended {
     pub end: End,
 }
 
+/// How a stream is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// At once: windows that wait for the model are settled as shed. Its events are ended.
+    Now,
+    /// When the model has answered what waits. Its events are ended.
+    Drained,
+    /// When the model has answered what waits. Another daemon goes on with it: its events stay open.
+    HandedOver,
+}
+
 /// What an engine is told while it runs.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -45,8 +56,8 @@ pub(crate) enum Command {
     Leave {
         /// Which.
         stream: StreamId,
-        /// Windows that wait for the model are answered first; else they are settled as shed.
-        drain: bool,
+        /// What becomes of what is open.
+        how: Leaving,
         /// Told when its events are ended and its last record is on its way.
         over: oneshot::Sender<()>,
     },
@@ -90,6 +101,8 @@ struct Reins {
     source: CancellationToken,
     /// Ends its waiting for the model.
     deadline: CancellationToken,
+    /// It is handed over.
+    handover: CancellationToken,
     /// Gives it other plans.
     retunes: mpsc::UnboundedSender<Retune>,
     /// Who wants to know when it is over: it was told to leave.
@@ -132,6 +145,7 @@ impl Engine {
             publisher,
             model: Arc::new(facts),
             deadline: CancellationToken::new(),
+            handover: CancellationToken::new(),
             heard,
             recall: Recall::default(),
             clips,
@@ -226,14 +240,16 @@ impl Engine {
                 Some(reins) if reins.leaving.is_empty() => drop(reins.retunes.send(retune)),
                 _ => drop(retune.over.send(false)),
             },
-            Command::Leave { stream, drain, over } => match self.running.get_mut(&stream) {
+            Command::Leave { stream, how, over } => match self.running.get_mut(&stream) {
                 Some(reins) => {
-                    tracing::info!(%stream, drain, "the stream is left");
+                    tracing::info!(%stream, ?how, "the stream is left");
                     reins.leaving.push(over);
-                    reins.source.cancel();
-                    if !drain {
-                        reins.deadline.cancel();
+                    match how {
+                        Leaving::Now => reins.deadline.cancel(),
+                        Leaving::HandedOver => reins.handover.cancel(),
+                        Leaving::Drained => {}
                     }
+                    reins.source.cancel();
                 }
                 // It has ended by itself.
                 None => {
@@ -250,10 +266,12 @@ impl Engine {
         let reins = Reins {
             source: self.sources.child_token(),
             deadline: self.shared.deadline.child_token(),
+            handover: CancellationToken::new(),
             retunes,
             leaving: Vec::new(),
         };
-        let shared = Shared { deadline: reins.deadline.clone(), ..self.shared.clone() };
+        let (deadline, handover) = (reins.deadline.clone(), reins.handover.clone());
+        let shared = Shared { deadline, handover, ..self.shared.clone() };
         let (route, answers) = mpsc::unbounded_channel();
         self.routes.open(id.clone(), route);
         self.streams.spawn(watch(plan, shared, answers, retuned, reins.source.clone()));

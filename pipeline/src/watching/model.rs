@@ -76,6 +76,7 @@ pub(crate) fn serve(
         let (ids, inputs): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| unpack(job, taken, control)).unzip();
         let results = answer(&inputs);
         drop(inputs);
+        control.pace.answered(results.len(), taken.elapsed(), Instant::now());
         measure(&results, control);
         for ((stream, index), result) in ids.into_iter().zip(results) {
             routes.send(&stream, Answered { index, result });

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::checkpoint::Shift;
 use crate::answer::{Asking, Inquiry, Reader, label_key};
 use crate::clips::ClipPlan;
 use crate::config::{ConfigError, Loaded, Places, Problem, StreamConfig};
@@ -43,6 +44,8 @@ pub struct Plan {
     pub track: TrackConfig,
     /// How much of it is remembered for those who ask.
     pub recall: Duration,
+    /// Where any daemon of a fleet may watch it: what is known of it goes along with its records then.
+    pub shift: Option<Shift>,
 }
 
 impl Plan {
@@ -56,11 +59,19 @@ impl Plan {
                 0 => self.source.sample_rate,
                 rate => rate,
             },
+            resume: self.source.resume,
             ..next.source.clone()
         };
         wanted == self.source
             && (&next.stream, next.live, next.windows, &next.apart)
                 == (&self.stream, self.live, self.windows, &self.apart)
+    }
+
+    /// The same, for a daemon of a fleet that is given it.
+    pub(crate) fn on_shift(mut self, shift: Shift) -> Self {
+        self.source.resume = shift.resume.as_ref().map(|checkpoint| checkpoint.reached);
+        self.shift = Some(shift);
+        self
     }
 
     /// Is it to be listened to?
@@ -179,8 +190,6 @@ fn fit(stream: &StreamConfig, manifest: &Manifest) -> Result<Plan, Vec<Wrong>> {
 
 fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, questions: Vec<Asking>) -> Plan {
     let source = SourceConfig {
-        stream_id: stream.id.clone(),
-        uri: stream.uri.clone(),
         live: stream.is_live(),
         loop_file: stream.looping,
         realtime: stream.realtime,
@@ -196,7 +205,7 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         latency: stream.latency,
         reconnect: (&stream.reconnect).into(),
         stall_timeout: stream.stall_timeout,
-        reach: None,
+        ..SourceConfig::new(stream.id.as_str(), stream.uri.as_str())
     };
     let min_score = manifest.prompt.least_score(stream.min_score);
     let track = TrackConfig {
@@ -220,6 +229,7 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         questions,
         track,
         recall: stream.recall,
+        shift: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use avicuna_models::localizer::{LocalizerError, WindowAnswer};
 
+use super::checkpoint::Checkpoint;
 use super::record::Record;
 use super::settled::{Fate, Settled};
 use crate::answer::{self, Asked, Inquiry, Reader, Voices};
@@ -14,7 +15,7 @@ use crate::record::{
     Answered, CoverageRecord, ErrorKind, ErrorRecord, EventRecord, Found, Run, WindowFate, WindowRecord,
 };
 use crate::stream::StreamId;
-use crate::timeline::{StreamTime, UtcTime};
+use crate::timeline::{ClockAnchor, StreamTime, UtcTime};
 use crate::track::{Seen, TrackConfig, Tracker, WindowFacts};
 
 /// Makes a stream's records.
@@ -36,6 +37,8 @@ pub struct Recorder {
     /// Made with the first window.
     tracker: Option<Tracker>,
     ledger: Ledger,
+    /// The first window that is not settled, and where the last one ended.
+    reached: Option<(u64, ClockAnchor)>,
 }
 
 impl Recorder {
@@ -60,7 +63,31 @@ impl Recorder {
             is_disturbed: false,
             tracker: None,
             ledger,
+            reached: None,
         }
+    }
+
+    /// Goes on with a stream of which another recorder knew this; said before the first window.
+    pub(crate) fn resume(&mut self, checkpoint: Checkpoint) {
+        let Checkpoint { run, next, reached, tracked, books } = checkpoint;
+        let config = TrackConfig { run, ..self.track.clone() };
+        self.run = Some(run);
+        self.tracker = Some(Tracker::resumed(self.stream.clone(), config, tracked));
+        self.ledger = Ledger::resumed(self.stream.clone(), self.ledger.config(), books);
+        self.reached = Some((next, reached));
+    }
+
+    /// What another recorder goes on from; `None` before the first window.
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
+        let (run, tracker) = self.run.zip(self.tracker.as_ref())?;
+        let (next, reached) = self.reached?;
+        Some(Checkpoint {
+            run,
+            next,
+            reached,
+            tracked: tracker.tracked(),
+            books: self.ledger.books().clone(),
+        })
     }
 
     /// Which run of a recording it is, and whether it `repeats` another that told all; said before the first window, or it
@@ -75,6 +102,11 @@ impl Recorder {
         // Another run of the recording would tell something else.
         self.disturb();
         self.changes.push_back((first, inquiries, track));
+    }
+
+    /// Which run it is, once that is known.
+    pub(crate) fn run(&self) -> Option<Run> {
+        self.run
     }
 
     /// Does it repeat what was told?
@@ -113,6 +145,9 @@ impl Recorder {
         {
             (self.inquiries, self.track) = (inquiries, track);
         }
+        let windows = fate.counted().1;
+        let stops = ClockAnchor { stream: until, utc: facts.anchor.utc_at(until) };
+        self.reached = Some((facts.id.index.saturating_add(windows), stops));
         let span = Span { start: facts.start, end: facts.end, until, anchor: facts.anchor };
         let held = Held { audio: facts.audio, video: facts.visual, missing };
         let mut records = Vec::new();

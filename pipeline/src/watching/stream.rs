@@ -9,11 +9,12 @@ use avicuna_models::localizer::{Question, WindowAnswer};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::checkpoint::Shift;
 use super::clipping::Clipping;
 use super::model::Answered;
 use super::muted::Muted;
 use super::plan::{ModelFacts, Plan};
-use super::publisher::{Parcel, Publisher};
+use super::publisher::{Known, Left, Parcel, Publisher};
 use super::recall::Recall;
 use super::record::Record;
 use super::recorder::Recorder;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub model: Arc<ModelFacts>,
     /// No window is waited for after this.
     pub deadline: CancellationToken,
+    /// The stream does not end when its source does: another daemon goes on with it.
+    pub handover: CancellationToken,
     /// Takes what the model says, for those who measure it.
     pub heard: Option<mpsc::UnboundedSender<Heard>>,
     /// What was shown last, for those who ask.
@@ -91,6 +94,8 @@ pub(crate) struct Stream {
     end: StreamTime,
     /// Why the source is over.
     ended: Option<End>,
+    /// Its events are ended.
+    is_finished: bool,
     standing: Standing,
     /// What became of windows, to be told.
     windows: Vec<WindowRecord>,
@@ -106,20 +111,33 @@ impl Stream {
     pub fn new(plan: Plan, shared: Shared) -> Result<Self, SpecError> {
         let (inquiries, questions) = asked(&plan, &shared.model);
         let reader = shared.model.reader.clone();
-        let recorder = Recorder::new(plan.stream.clone(), inquiries, reader, plan.track.clone(), plan.live);
+        let mut recorder =
+            Recorder::new(plan.stream.clone(), inquiries, reader, plan.track.clone(), plan.live);
+        let Shift { run, resume, .. } = plan.shift.clone().unwrap_or_default();
+        let (next, reached) =
+            resume.as_ref().map_or_else(Default::default, |known| (known.next, Some(known.reached)));
+        let assembler = Assembler::resumed(plan.stream.clone(), plan.windows, next, reached)?;
+        let has_begun = run.is_some() || resume.is_some();
+        if let Some(run) = run {
+            recorder.begin(run, false);
+        }
+        if let Some(checkpoint) = resume {
+            recorder.resume(*checkpoint);
+        }
         Ok(Self {
             questions,
             muted: Muted::default(),
-            next: 0,
-            assembler: Assembler::new(plan.stream.clone(), plan.windows)?,
+            next,
+            assembler,
             order: InOrder::default(),
             pending: BTreeMap::new(),
             recorder,
-            end: StreamTime::ZERO,
+            end: reached.map_or(StreamTime::ZERO, |reached| reached.stream),
             ended: None,
+            is_finished: false,
             standing: Standing::new(plan.stream.clone(), plan.source.sample_rate, shared.control.clone()),
             windows: Vec::new(),
-            has_begun: false,
+            has_begun,
             clipping: None,
             ages: Ages::new(Instant::now(), UtcTime::now()),
             shared,
@@ -160,6 +178,10 @@ impl Stream {
             self.publish(records).await;
         }
         let end = self.ended.clone().unwrap_or(End::Stopped);
+        if self.shared.handover.is_cancelled() {
+            // Whoever takes over tells the rest.
+            return end;
+        }
         self.finish(STOPPING).await;
         self.standing.state(StreamState::Ended { reason: end.to_string() });
         self.publish(Vec::new()).await;
@@ -188,12 +210,20 @@ impl Stream {
             records.extend(self.settle(index, Fate::Shed(reason)));
         }
         records.extend(self.recorder.finish(self.end));
+        self.is_finished = true;
         self.standing.metrics().up(false);
         self.send(records, self.recorder.whole()).await;
     }
 
     /// The source says something.
     async fn heard(&mut self, event: SourceEvent) -> Vec<Record> {
+        if let SourceEvent::Ended(end) = &event
+            && self.shared.handover.is_cancelled()
+        {
+            // The window that has begun is not over: another daemon goes on with it.
+            self.ended = Some(end.clone());
+            return Vec::new();
+        }
         let mut records = self.note(&event);
         for closed in self.assembler.push(event) {
             self.begin().await;
@@ -219,8 +249,9 @@ impl Stream {
             if plan.recall.is_zero() {
                 self.shared.recall.forget(&plan.stream);
             }
-            let Plan { questions, track, recall, .. } = *plan;
-            self.plan = Plan { questions, track, recall, ..self.plan.clone() };
+            let Plan { questions, track, recall, shift, .. } = *plan;
+            let shift = shift.or(self.plan.shift.take());
+            self.plan = Plan { questions, track, recall, shift, ..self.plan.clone() };
         }
         // Who asked for it may be gone.
         let _gone = over.send(goes_on);
@@ -309,6 +340,18 @@ impl Stream {
         records
     }
 
+    /// What another daemon needs to know of it.
+    fn left(&self) -> Left {
+        let run = self.recorder.run();
+        match &self.ended {
+            Some(end) if self.is_finished => {
+                let over = (*end != End::Stopped).then(|| end.to_string());
+                Left { run, checkpoint: None, over }
+            }
+            _ => Left { run, checkpoint: self.recorder.checkpoint().map(Box::new), over: None },
+        }
+    }
+
     async fn publish(&mut self, records: Vec<Record>) {
         self.send(records, None).await;
     }
@@ -320,8 +363,13 @@ impl Stream {
         self.standing.count(&records);
         let windows = std::mem::take(&mut self.windows);
         let streams = self.standing.take();
-        let parcel = Parcel { records, repeats: self.recorder.repeats(), whole, windows, streams };
-        if !self.shared.publisher.send(parcel).await {
+        let known = self.plan.shift.as_ref().map(|shift| Known {
+            stream: self.plan.stream.clone(),
+            settings: shift.settings.clone(),
+            left: Some(self.left()),
+        });
+        let parcel = Parcel { records, repeats: self.recorder.repeats(), whole, windows, streams, known };
+        if !self.shared.publisher.send(&self.plan.stream, parcel).await {
             // The daemon ends for the same reason and says why.
             tracing::debug!(stream = %self.plan.stream, "nobody takes records any more");
         }

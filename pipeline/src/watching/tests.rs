@@ -1,5 +1,6 @@
 //! The engine with real sources and a model that does what a test wants.
 
+mod handed_over;
 mod interrupted;
 mod retuned;
 
@@ -22,9 +23,9 @@ use crate::answer::{Asked, Asking, Phrases, Reader};
 use crate::control::Control;
 use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase};
 use crate::schedule::{ScheduleConfig, Scheduler, Shed};
-use crate::source::choice::TrackChoice;
 use crate::source::failure::{Failure, Kind};
-use crate::source::{self, End, Fit, Reconnect, SourceConfig};
+use crate::source::{self, End, SourceConfig};
+use crate::timeline::UtcTime;
 use crate::track::TrackConfig;
 use crate::window::WindowSpec;
 use tokio::sync::mpsc;
@@ -45,21 +46,12 @@ fn plan(id: &str, seconds: u32, live: bool) -> Plan {
         patience: Duration::from_millis(500),
     };
     let source = SourceConfig {
-        stream_id: id.to_owned(),
-        uri: format!("test://?width=64&height=64&fps=5&rate=16000&duration={seconds}"),
         live,
-        loop_file: false,
-        realtime: false,
         grid: windows.visual_grid(),
         frame_size: 32,
-        fit: Fit::Stretch,
         sample_rate: 16_000,
-        audio_track: TrackChoice::Default,
-        video_track: TrackChoice::Default,
-        latency: Duration::from_millis(100),
-        reconnect: Reconnect::default(),
         stall_timeout: Duration::from_secs(60),
-        reach: None,
+        ..SourceConfig::new(id, format!("test://?width=64&height=64&fps=5&rate=16000&duration={seconds}"))
     };
     Plan {
         stream: id.into(),
@@ -71,6 +63,7 @@ fn plan(id: &str, seconds: u32, live: bool) -> Plan {
         track: TrackConfig::new(windows.length, windows.hop),
         windows,
         recall: Duration::from_secs(60),
+        shift: None,
     }
 }
 
@@ -244,6 +237,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
         publisher,
         model: Arc::new(facts()),
         deadline: CancellationToken::new(),
+        handover: CancellationToken::new(),
         heard: None,
         recall: Recall::default(),
         clips: None,

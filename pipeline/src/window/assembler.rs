@@ -15,11 +15,14 @@ use super::sound::Sound;
 use super::{Closed, SpecError, WindowSpec};
 use crate::source::{SourceEvent, TimedAudio, TimedFrame};
 use crate::stream::{Medium, StreamId};
-use crate::timeline::{StreamTime, UtcTime};
+use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};
 
 /// A window is given up on when the newest frame or sample is so far (and the patience) past what it waits for: the
 /// other track trails more than any source lets it, and memory is bounded.
 pub(super) const LEAD: Duration = Duration::from_secs(20);
+
+/// Why a window lacks what windows before it have shown, where they are another daemon's.
+const SEEN_ELSEWHERE: &str = "another daemon watched this";
 
 /// What an [`Assembler`] did not use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,6 +95,26 @@ impl Assembler {
             ended: None,
             unused: Unused::default(),
         };
+        assembler.prune();
+        Ok(assembler)
+    }
+
+    /// Goes on with a stream of which another has closed the windows before `next`, the last of which ended at `reached`. What
+    /// they held is not here.
+    pub fn resumed(
+        stream: StreamId,
+        spec: WindowSpec,
+        next: u64,
+        reached: Option<ClockAnchor>,
+    ) -> Result<Self, SpecError> {
+        let mut assembler = Self::new(stream, spec)?;
+        let Some(anchor) = reached.filter(|_| next > 0) else { return Ok(assembler) };
+        assembler.next = i64::try_from(next).unwrap_or(i64::MAX);
+        assembler.settled = assembler.shape.end(assembler.next - 1);
+        assembler.clocks.push(Clock { anchor, clock: ClockQuality::Arrival, av_offset_ms: None });
+        let (from, to) = (assembler.shape.start(assembler.next), anchor.stream.0);
+        assembler.gaps.push(Gap { from, to, reason: SEEN_ELSEWHERE.to_owned() });
+        assembler.progress = Some(to);
         assembler.prune();
         Ok(assembler)
     }

@@ -12,10 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use avicuna_models::manifest::cache_dir;
-use avicuna_pipeline::source::choice::TrackChoice;
-use avicuna_pipeline::source::{
-    End, Fit, Reconnect, SourceConfig, SourceEvent, TimedAudio, TimedFrame, spawn,
-};
+use avicuna_pipeline::source::{End, Reconnect, SourceConfig, SourceEvent, TimedAudio, TimedFrame, spawn};
 use avicuna_pipeline::timeline::{Grid, StreamTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -38,18 +35,9 @@ pub fn media(name: &str) -> PathBuf {
 
 pub fn config(uri: impl Into<String>) -> SourceConfig {
     SourceConfig {
-        stream_id: "test".to_owned(),
-        uri: uri.into(),
-        live: false,
-        loop_file: false,
-        realtime: false,
         grid: Grid::new(Duration::from_millis(250)),
         frame_size: 64,
-        fit: Fit::Stretch,
         sample_rate: 16_000,
-        audio_track: TrackChoice::Default,
-        video_track: TrackChoice::Default,
-        latency: Duration::from_millis(200),
         reconnect: Reconnect {
             initial: Duration::from_millis(200),
             max: Duration::from_millis(500),
@@ -57,7 +45,7 @@ pub fn config(uri: impl Into<String>) -> SourceConfig {
             give_up_after: None,
         },
         stall_timeout: Duration::from_secs(60),
-        reach: None,
+        ..SourceConfig::new("test", uri)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A real Kafka broker for tests, kcat as an independent consumer, and messages to send.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod cluster;
 pub mod ports;
 
 use std::collections::BTreeMap;
@@ -52,12 +53,18 @@ impl Broker {
 
     /// Starts it with more lines in its configuration.
     pub fn start_with(&self, settings: &[String]) {
+        self.start_in(None, settings);
+    }
+
+    /// Starts it as one of a cluster.
+    fn start_in(&self, cluster: Option<&str>, settings: &[String]) {
         let [port, controller] = [&self.port, &self.controller_port].map(|port| port.number().to_string());
         let output = Command::new(script())
             .arg("start")
             .arg("--dir")
             .arg(&self.dir)
             .args(["--port", &port, "--controller-port", &controller])
+            .args(cluster.iter().flat_map(|id| ["--cluster-id", id]))
             .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .output()
             .expect("kafka.sh runs");

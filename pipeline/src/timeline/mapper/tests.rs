@@ -226,3 +226,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_stream_that_another_has_watched_goes_on_after_what_passed_meanwhile() {
+    // Another came to second 40, which was 12 s before this one began.
+    let mut live = Timeline::resumed(Rules::LIVE, StreamTime(40 * SECOND), -12 * SECOND);
+    assert_eq!(live.outage_until(SECOND), Some(hole(40 * SECOND, 53 * SECOND, HoleCause::Outage)));
+    let placed = play(&mut live, 900 * SECOND, 901 * SECOND, 3 * SECOND);
+    assert_eq!(first(&placed), StreamTime(55 * SECOND));
+    assert_eq!(holes(&placed), [hole(53 * SECOND, 55 * SECOND, HoleCause::Outage)]);
+    assert!(!live.lost(), "it does not begin again");
+}
+
+#[test]
+fn nothing_of_what_another_has_watched_is_watched_again() {
+    // Its clock is ahead of ours.
+    let mut live = Timeline::resumed(Rules::LIVE, StreamTime(40 * SECOND), 0);
+    let placed = play(&mut live, 0, SECOND, 0);
+    assert_eq!((first(&placed), holes(&placed)), (StreamTime(40 * SECOND), Vec::new()));
+}

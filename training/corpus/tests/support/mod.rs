@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use avicuna_pipeline::source::choice::TrackChoice;
-use avicuna_pipeline::source::{self, End, Fit, Reconnect, SourceConfig, SourceEvent};
+use avicuna_pipeline::source::{self, End, SourceConfig, SourceEvent};
 use avicuna_pipeline::timeline::Grid;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -38,21 +37,11 @@ impl Watched {
 /// Reads a file to its end, a picture each 50 ms.
 pub fn watch(path: &Path) -> Watched {
     let config = SourceConfig {
-        stream_id: "test".to_owned(),
-        uri: path.to_string_lossy().into_owned(),
-        live: false,
-        loop_file: false,
-        realtime: false,
         grid: Grid::new(Duration::from_millis(50)),
         frame_size: 32,
-        fit: Fit::Stretch,
         sample_rate: RATE,
-        audio_track: TrackChoice::Default,
-        video_track: TrackChoice::Default,
-        latency: Duration::ZERO,
-        reconnect: Reconnect::default(),
         stall_timeout: Duration::from_secs(120),
-        reach: None,
+        ..SourceConfig::new("test", path.to_string_lossy())
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
