@@ -13,7 +13,7 @@ ifeq ($(shell cd / && rustc --version 2>/dev/null | cut -d ' ' -f 2),$(PINNED))
 export RUSTUP_TOOLCHAIN ?= $(shell cd / && rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1)
 endif
 
-.PHONY: help setup build model demo test lint page page-test deny fuzz fuzz-media coverage schemas bench
+.PHONY: help setup build model demo test lint page page-test deny chaos fuzz fuzz-media coverage schemas bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -55,6 +55,9 @@ lint: deny ## formatting, clippy, documentation, dependencies, scripts; warnings
 deny: ## licences, sources and duplicates of the dependencies
 	@scripts/setup.sh lint
 	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+
+chaos: ## half an hour of three daemons and three brokers that die, are paused and come back
+	FLEET_ROUNDS=8 cargo test --workspace --locked --test run_fleet -- --nocapture three_daemons
 
 fuzz: ## a minute of damaged input for each reader of what comes from outside
 	FUZZ_SECONDS=60 cargo test --workspace --locked --test fuzz -- --nocapture --test-threads 2

@@ -57,8 +57,9 @@ fn configurations_are_good() {
             let place = format!("{name}:{}", block.line);
             let table: toml::Table = block.text.parse().unwrap_or_else(|error| panic!("{place}: {error}"));
             // A page that explains one section leaves the others out; only a stream has no default.
-            let stream =
-                if table.contains_key("stream") { "" } else { "[[stream]]\nid = \"a\"\nuri = \"test://\"\n" };
+            // Those of a fleet are elsewhere.
+            let has_streams = table.contains_key("stream") || table.contains_key("fleet");
+            let stream = if has_streams { "" } else { "[[stream]]\nid = \"a\"\nuri = \"test://\"\n" };
             let text = format!("{}{stream}", block.text);
             if let Err(error) = Config::parse(&text, &place, []) {
                 panic!("{error}");

@@ -5,6 +5,7 @@ mod counts;
 mod coverage;
 mod events;
 mod evidence;
+mod fleet;
 mod health;
 mod live;
 mod probes;
@@ -125,6 +126,7 @@ pub(crate) fn describe() -> (OpenApi, Router<Arc<App>>) {
         .api_route("/v1/sinks", get_with(sinks::list, sinks::list_docs))
         .api_route("/v1/chat/completions", post_with(chat::complete, chat::complete_docs))
         .api_route("/v1/models", get_with(chat::models, chat::models_docs))
+        .api_route("/v1/fleet", get_with(fleet::overview, fleet::overview_docs))
         .api_route("/v1/reload", post_with(reload::reload, reload::reload_docs))
         .finish_api_with(&mut document, |api| {
             api.title("AVicuna Stream")

@@ -97,7 +97,7 @@ impl From<StreamsError> for Problem {
             StreamsError::Invalid(problems) => {
                 Self::unprocessable(problems.into_iter().map(FieldProblem::of).collect())
             }
-            StreamsError::Stopping => Self::unavailable(error.to_string()),
+            StreamsError::Stopping | StreamsError::Fleet(_) => Self::unavailable(error.to_string()),
         }
     }
 }

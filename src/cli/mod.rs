@@ -7,6 +7,7 @@ mod config;
 mod dataset;
 #[cfg(feature = "training")]
 mod eval;
+mod fleet;
 mod localize;
 mod models;
 mod run;
@@ -42,6 +43,9 @@ enum Command {
     /// Check a configuration, or show what is in effect.
     #[command(subcommand)]
     Config(config::Command),
+    /// The streams that several daemons share.
+    #[command(subcommand)]
+    Fleet(fleet::Command),
     /// Make a token for callers of the interface: prints the line for `control.token_file`.
     Token(token::Arguments),
     /// Fetch, show and import models.
@@ -75,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Localize(arguments) => localize::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Ask(arguments) => ask::run(&arguments),
+        Command::Fleet(command) => fleet::run(command),
         Command::Token(arguments) => token::run(&arguments),
         Command::Models(command) => models::run(&command).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "training")]

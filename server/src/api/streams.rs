@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{App, Shared, merge};
 use crate::extract::{Body, Params, read};
-use crate::history::{History, HistoryError, query};
+use crate::history::{HistoryError, query};
 use crate::problem::{FieldProblem, Problem};
 
 /// Streams in one call.
@@ -181,7 +181,7 @@ async fn add_one(app: &Arc<App>, body: Value) -> Result<String, Problem> {
     admitted(app, &config).await?;
     app.streams.add(config.clone(), Origin::Api).await?;
     let id = config.id.clone();
-    if let Err(error) = store(&app.history, config).await {
+    if let Err(error) = store(app, config).await {
         // It would be gone after a restart, and nobody would know.
         let _left = app.streams.remove(&id, false).await;
         return Err(error.into());
@@ -225,7 +225,7 @@ pub async fn change(
     }
     admitted(&app, &config).await?;
     app.streams.change(config.clone()).await?;
-    store(&app.history, config).await?;
+    store(&app, config).await?;
     Ok(Json(view(&app, known(&app, &path.id)?)))
 }
 
@@ -300,13 +300,20 @@ pub fn probe_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {
         .response::<429, Problem>()
 }
 
-async fn store(history: &History, config: StreamConfig) -> Result<(), HistoryError> {
+/// Remembers a stream over a restart; those of a fleet the brokers remember.
+async fn store(app: &App, config: StreamConfig) -> Result<(), HistoryError> {
+    if app.streams.are_shared() {
+        return Ok(());
+    }
     let text = serde_json::to_string(&config)?;
-    history.change(move |file| Ok(query::keep_stream(file, &config.id, &text)?)).await
+    app.history.change(move |file| Ok(query::keep_stream(file, &config.id, &text)?)).await
 }
 
 /// Adds the streams that were added by calls before the daemon was stopped.
 pub(crate) async fn restore(app: &App) -> Result<(), HistoryError> {
+    if app.streams.are_shared() {
+        return Ok(());
+    }
     for (id, text) in app.history.read(|file| Ok(query::streams(file)?)).await? {
         let added = match serde_json::from_str::<StreamConfig>(&text) {
             Ok(config) => app.streams.add(config, Origin::Api).await.map_err(|error| error.to_string()),

@@ -151,7 +151,7 @@ export interface StreamConfig {
   min_windows: number;
 }
 
-export type StreamView = StreamConfig & { origin: 'file' | 'api'; status: StreamStatus | null };
+export type StreamView = StreamConfig & { origin: 'file' | 'api' | 'fleet'; status: StreamStatus | null };
 
 export interface Watched {
   watched: number;

@@ -11,6 +11,9 @@ import type { View } from '../time/view';
 import { useCall } from '../ui/useCall';
 import { Ask } from './Ask';
 
+/** Where a stream was asked for, in words. */
+const ORIGINS = { file: 'in the configuration file', api: 'by a call', fleet: 'in the settings of the fleet' } as const;
+
 interface Props {
   model: Model;
   view: View;
@@ -118,7 +121,7 @@ function Settings({ stream }: { stream: StreamView }) {
         <dt>Least score of queries</dt>
         <dd>{score(stream.min_query_score)}</dd>
         <dt>Asked for</dt>
-        <dd>{stream.origin === 'file' ? 'in the configuration file' : 'by a call'}</dd>
+        <dd>{ORIGINS[stream.origin]}</dd>
       </dl>
     </section>
   );
