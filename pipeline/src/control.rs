@@ -9,7 +9,7 @@ mod streams;
 pub use metrics::{Metrics, Stage, StreamMetrics};
 pub use pace::Pace;
 pub use process::descriptors;
-pub use status::{Health, ModelState, Readiness, Status};
+pub use status::{Health, ModelState, Phase, Readiness, Status};
 pub use streams::{StreamBoard, StreamStatus};
 
 /// What there is to tell; shared by everything that runs.

@@ -10,6 +10,7 @@ mod eval;
 mod fleet;
 mod localize;
 mod models;
+mod notify;
 mod run;
 mod source;
 mod token;

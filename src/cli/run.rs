@@ -13,6 +13,8 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::notify::Notifier;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The configuration.
@@ -74,13 +76,27 @@ async fn watch(loaded: Loaded, file: PathBuf) -> anyhow::Result<ExitCode> {
             (Some(server.observer()), Some(tokio::spawn(server.serve(serving.clone()))))
         }
     };
+    let notified = notifier().map(|notifier| tokio::spawn(notifier.run(daemon.control(), serving.clone())));
     let ended = daemon.run(observer, stop).await;
     serving.cancel();
+    if let Some(notified) = notified {
+        notified.await.context("the service manager is not told any more")?;
+    }
     if let Some(served) = served {
         served.await.context("the interface failed")?;
     }
     let troubled = ended?.iter().filter(|ended| ended.end.is_trouble()).count();
     Ok(if troubled > 0 { ExitCode::from(super::TROUBLE) } else { ExitCode::SUCCESS })
+}
+
+/// Who tells the service manager, if one listens. That it cannot be told ends nothing: it has its own limits.
+fn notifier() -> Option<Notifier> {
+    Notifier::from_environment().unwrap_or_else(|error| {
+        tracing::warn!(
+            "{error:#}: the service manager is told nothing; unset it, or start the daemon as a service"
+        );
+        None
+    })
 }
 
 /// SIGHUP: the streams of the file are read again.

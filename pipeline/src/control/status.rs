@@ -33,6 +33,17 @@ pub enum ModelState {
     Failed(String),
 }
 
+/// How far the daemon is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The outbox is being opened, then the model is being loaded.
+    Starting,
+    /// Streams are watched.
+    Running,
+    /// It was told to stop, or has to end.
+    Stopping,
+}
+
 /// What works and what does not; shared.
 #[derive(Debug, Default)]
 pub struct Status {
@@ -99,6 +110,17 @@ impl Status {
         self.lock().stopping = true;
     }
 
+    /// How far the daemon is in its life.
+    pub fn phase(&self) -> Phase {
+        let inner = self.lock();
+        match inner.model {
+            _ if inner.stopping => Phase::Stopping,
+            ModelState::Loading => Phase::Starting,
+            ModelState::Failed(_) => Phase::Stopping,
+            ModelState::Idle | ModelState::Working { .. } => Phase::Running,
+        }
+    }
+
     /// Should it be left running?
     pub fn health(&self) -> Health {
         let reason = match &self.lock().model {
@@ -155,8 +177,9 @@ mod tests {
     #[test]
     fn ready_means_a_model_and_a_way_out() {
         let status = Status::default();
-        assert_eq!(status.readiness().reasons.len(), 2);
+        assert_eq!((status.readiness().reasons.len(), status.phase()), (2, Phase::Starting));
         status.model(ModelState::Idle);
+        assert_eq!(status.phase(), Phase::Running, "whether records get through or not");
         let delivery = watch::Sender::new(DeliveryState::Starting);
         status.delivery(delivery.subscribe());
         assert!(status.readiness().ready);
@@ -182,7 +205,7 @@ mod tests {
         status.streams.state("cam", StreamState::Lost { reason: "away".into() });
         assert!(status.readiness().ready, "a lost stream is not the daemon's fault");
         status.stopping();
-        assert!(!status.readiness().ready);
+        assert!(!status.readiness().ready && status.phase() == Phase::Stopping);
     }
 
     #[test]
