@@ -12,6 +12,7 @@ mod localize;
 mod models;
 mod notify;
 mod run;
+mod shell;
 mod source;
 mod token;
 #[cfg(feature = "training")]
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use avicuna_pipeline::config::{ConfigError, LogConfig, LogFormat, LogLevel};
 use avicuna_pipeline::daemon::DaemonError;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 /// Watches live streams and says what happened, when, seen or heard.
@@ -62,6 +63,10 @@ enum Command {
     /// Measure a model on a corpus, or files of answers.
     #[cfg(feature = "training")]
     Eval(Box<eval::Arguments>),
+    /// Print what a shell needs to complete the command line.
+    Completions(shell::Completions),
+    /// Write the manual, a page for each subcommand.
+    Man(shell::Man),
     /// The process of one source, which the daemon starts.
     #[command(hide = true)]
     Source(source::Arguments),
@@ -89,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         #[cfg(feature = "training")]
         Command::Eval(arguments) => eval::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Completions(arguments) => shell::completions(&mut Cli::command(), &arguments),
+        Command::Man(arguments) => shell::man(Cli::command(), &arguments),
         Command::Source(arguments) => source::run(arguments),
     };
     match result {
