@@ -44,13 +44,14 @@ test: ## every test, with a real Kafka broker
 
 # Examples are among the documented: with them dependencies have the features that clippy has checked them with, and need no second check.
 # Pages of public modules name the private ones that they are made of.
-lint: deny ## formatting, clippy, documentation, dependencies, scripts; warnings denied
+lint: deny ## formatting, clippy, documentation, dependencies, scripts, alert rules; warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --no-default-features --bin avicuna --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --locked --lib --bins --examples
 	shellcheck .ci/run scripts/*.sh
 	$(TOOLS)/ruff check
+	scripts/check_alerts.sh
 
 deny: ## licences, sources and duplicates of the dependencies
 	@scripts/setup.sh lint

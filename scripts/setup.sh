@@ -57,21 +57,31 @@ system_packages() {
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# An RTMP server for the tests. Unpacked and not installed: an installed one would listen on port 80 from now on.
-rtmp_server() {
-    local target=$cache/nginx work
-    [ ! -x "$target/usr/sbin/nginx" ] || return 0
-    echo "setup: fetching nginx with its RTMP module"
+# Unpacks the named Debian packages into a folder. They are not installed: an installed server would run from now on.
+unpacked() {
+    local folder=$1 work
+    shift
+    echo "setup: fetching $*"
     work=$(mktemp -d)
-    (cd "$work" && apt-get download -qq nginx libnginx-mod-rtmp 2>/dev/null) ||
-        die "apt-get cannot download nginx and libnginx-mod-rtmp; run apt-get update as root and try again"
+    (cd "$work" && apt-get download -qq "$@" 2>/dev/null) ||
+        die "apt-get cannot download $*; run apt-get update as root and try again"
     for package in "$work"/*.deb; do
         dpkg-deb --extract "$package" "$work/root"
     done
-    mkdir -p "$cache"
-    rm -rf "$target"
-    mv "$work/root" "$target"
+    mkdir -p "$(dirname "$folder")"
+    rm -rf "$folder"
+    mv "$work/root" "$folder"
     rm -rf "$work"
+}
+
+# An RTMP server for the tests.
+rtmp_server() {
+    [ -x "$cache/nginx/usr/sbin/nginx" ] || unpacked "$cache/nginx" nginx libnginx-mod-rtmp
+}
+
+# What reads alert rules as Prometheus does.
+promtool() {
+    [ -x "$cache/prometheus/usr/bin/promtool" ] || unpacked "$cache/prometheus" prometheus
 }
 
 # Compiled once for each version, some minutes.
@@ -148,6 +158,7 @@ to_lint() {
     system_packages "${lint_packages[@]}"
     wheel_members "${lint_wheels[@]}"
     chmod +x "$cache/tools/ruff"
+    promtool
     cargo_deny
 }
 
