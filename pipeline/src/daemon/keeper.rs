@@ -1,6 +1,6 @@
 //! Watches the streams of the partitions that a daemon of a fleet is assigned, and no others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,10 @@ pub(super) struct Keeper {
     lanes: u64,
     /// What is told the others.
     shares: Shares,
+    /// What the brokers have assigned and not taken back.
+    assigned: BTreeSet<i32>,
+    /// Takes partitions that were fenced some time ago.
+    fenced: mpsc::UnboundedSender<i32>,
     events: mpsc::UnboundedSender<LaneEvent>,
 }
 
@@ -62,6 +66,7 @@ impl Keeper {
         let leave = CancellationToken::new();
         let (member, mut news) = Member::join(desk.client(), leave.clone())?;
         let (events, mut told) = mpsc::unbounded_channel();
+        let (fenced, mut again) = mpsc::unbounded_channel();
         let (member, held) = (Arc::new(member), BTreeMap::new());
         tracing::info!(
             group = desk.group(),
@@ -81,6 +86,8 @@ impl Keeper {
             lanes: 0,
             shares: Shares::default(),
             events,
+            assigned: BTreeSet::new(),
+            fenced,
         };
         let told_until = CancellationToken::new();
         let telling =
@@ -99,6 +106,7 @@ impl Keeper {
                     Share::Left => break,
                 },
                 Some(event) = told.recv() => keeper.hear(event).await,
+                Some(partition) = again.recv() => keeper.open_again(partition),
                 Ok(()) = changes.changed() => keeper.reconcile().await,
                 () = stop.cancelled(), if !leave.is_cancelled() => leave.cancel(),
             }
@@ -115,7 +123,16 @@ impl Keeper {
         if !partitions.is_empty() {
             tracing::info!(?partitions, "assigned");
         }
+        self.assigned.extend(partitions);
         partitions.iter().for_each(|partition| self.open(*partition));
+    }
+
+    /// A partition was fenced, and the brokers have not taken it back since: whoever fenced it was not to.
+    fn open_again(&mut self, partition: i32) {
+        if self.assigned.contains(&partition) && !self.held.contains_key(&partition) {
+            tracing::warn!(partition, "it was fenced, but is still this daemon's: opening it again");
+            self.open(partition);
+        }
     }
 
     fn open(&mut self, partition: i32) {
@@ -138,6 +155,7 @@ impl Keeper {
         tracing::info!(?partitions, lost, "revoked");
         let mut given = Vec::new();
         for partition in partitions {
+            self.assigned.remove(partition);
             given.extend(self.held.remove(partition));
             self.shares.remove(*partition);
         }
@@ -192,13 +210,12 @@ impl Keeper {
                 let Some(held) = self.held.remove(&partition) else { return };
                 self.shares.remove(partition);
                 self.hand_over(held, true).await;
-                tokio::time::sleep(AGAIN).await;
-                let member = self.member.clone();
-                let ours = tokio::task::spawn_blocking(move || member.still_has(partition)).await;
-                if ours.unwrap_or(false) {
-                    tracing::warn!(partition, "it was fenced, but is still this daemon's: opening it again");
-                    self.open(partition);
-                }
+                let fenced = self.fenced.clone();
+                // The brokers may not have said yet that it is another's.
+                tokio::spawn(async move {
+                    tokio::time::sleep(AGAIN).await;
+                    let _over = fenced.send(partition);
+                });
             }
         }
     }
