@@ -13,7 +13,7 @@ ifeq ($(shell cd / && rustc --version 2>/dev/null | cut -d ' ' -f 2),$(PINNED))
 export RUSTUP_TOOLCHAIN ?= $(shell cd / && rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1)
 endif
 
-.PHONY: help setup build model demo test lint page page-test deny chaos fuzz fuzz-media coverage schemas bench
+.PHONY: help setup build model demo test lint page page-test deny chaos fuzz fuzz-media coverage schemas bench release package-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -87,3 +87,13 @@ schemas: ## writes config/schemas from the record types
 bench: ## the benchmarks of the pipeline, beside their peers
 	@scripts/setup.sh test
 	cargo bench --locked -p avicuna-pipeline
+
+release: model ## what users install, with checksums, licences and a bill of materials: target/package
+	@scripts/setup.sh package
+	scripts/package.sh release
+
+package-test: model ## the packages, the image and the chart, each as users have it; as root
+	@scripts/setup.sh lint package
+	scripts/test_deb.sh
+	scripts/test_container.sh
+	scripts/check_helm.sh
