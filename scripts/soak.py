@@ -6,10 +6,10 @@
 
 Test pictures in the daemon and in a process of their own, two RTSP cameras of which one dies each minute, a film that loops, a transport
 stream over UDP, a live playlist whose newest parts are refused now and then, and a film over HTTP that is damaged anew each time.
-Every ten seconds memory (PSS), threads and descriptors of the daemon and of the processes of its sources are read from /proc; at the end a line is
-fitted to each (least squares, the first `--settle` minutes left out), and its slope is printed with the range seen. Exit code 1 where a
-slope of the daemon is above its limit and the growth it stands for is no noise. What the daemon does beside the model is measured by
-`scripts/overhead.py`.
+Every ten seconds memory (PSS, and what of it no file backs), threads and descriptors of the daemon and of the processes of its sources, together and
+of each stream, are read from /proc; at the end a line is fitted to each (least squares, the first `--settle` minutes left out), and its slope is
+printed with the range seen. Exit code 1 where a slope of the daemon is above its limit and the growth it stands for is no noise. What the
+daemon does beside the model is measured by `scripts/overhead.py`.
 """
 
 import argparse
@@ -42,12 +42,13 @@ def send(port: int, file: Path) -> subprocess.Popen:
 
 
 def read(pid: int) -> dict[str, float]:
-    """MiB (PSS), threads, descriptors and CPU seconds of a process."""
+    """MiB (PSS, and what of it no file backs), threads, descriptors and CPU seconds of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     memory = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return {
         "pss_mib": int(re.search(r"\nPss:\s+(\d+)", memory)[1]) / 1024,
+        "anon_mib": int(re.search(r"\nPss_Anon:\s+(\d+)", memory)[1]) / 1024,
         "threads": int(re.search(r"Threads:\s+(\d+)", status)[1]),
         "fds": len(os.listdir(f"/proc/{pid}/fd")),
         "cpu_s": (int(fields[11]) + int(fields[12])) / TICKS,
@@ -59,19 +60,27 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
 
 
-def sample(pid: int) -> dict[str, float]:
-    """The daemon's, and the sums over its sources' processes."""
-    of_daemon = read(pid)
-    sums = {"children": 0.0, "children_pss_mib": 0.0, "children_threads": 0.0, "children_fds": 0.0}
+def sources(log: Path) -> dict[int, str]:
+    """Which stream each source's process was started for, by its process id."""
+    started = re.compile(r'"pid":(\d+)')
+    lines = (line for line in log.read_text().splitlines() if "the source's process started" in line)
+    return {int(started.search(line)[1]): re.search(r'"stream":"([^"]+)"', line)[1] for line in lines}
+
+
+def sample(pid: int, log: Path) -> dict:
+    """The daemon's, the sums over its sources' processes, and those of each stream."""
+    of_daemon, streams, of_stream = read(pid), {}, sources(log)
+    sums = {"children": 0.0, "children_pss_mib": 0.0, "children_anon_mib": 0.0, "children_threads": 0.0, "children_fds": 0.0}
     for child in children(pid):
         try:
             of_child = read(child)
         except (OSError, TypeError):
             continue  # It has just gone.
         sums["children"] += 1
-        for key in ("pss_mib", "threads", "fds"):
+        for key in ("pss_mib", "anon_mib", "threads", "fds"):
             sums[f"children_{key}"] += of_child[key]
-    return of_daemon | sums
+        streams[of_stream.get(child, str(child))] = of_child | {"pid": child}
+    return of_daemon | sums | {"streams": streams}
 
 
 def slope(samples: list[tuple[float, float]]) -> float:
@@ -80,6 +89,19 @@ def slope(samples: list[tuple[float, float]]) -> float:
     mean_x = sum(x for _, x in samples) / len(samples)
     spread = sum((t - mean_t) ** 2 for t, _ in samples)
     return 3600 * sum((t - mean_t) * (x - mean_x) for t, x in samples) / spread if spread else 0.0
+
+
+def by_stream(samples: list[dict]) -> dict[str, dict]:
+    """How the memory (PSS) of each stream's process grew, by how many processes it had."""
+    told = {}
+    for name in sorted({name for each in samples for name in each["streams"]}):
+        seen = [(each["t"], each["streams"][name]) for each in samples if name in each["streams"]]
+        values = [one["pss_mib"] for _, one in seen]
+        told[name] = {
+            "slope_per_hour": round(slope([(t, one["pss_mib"]) for t, one in seen]), 3), "min": round(min(values), 1),
+            "max": round(max(values), 1), "processes": len({one["pid"] for _, one in seen}),
+        }  # fmt: skip
+    return told
 
 
 def configure(folder: Path, streams: dict[str, str], control: int, model: Path) -> Path:
@@ -142,7 +164,9 @@ def main() -> None:
         }
         config = configure(folder, streams, args.control, args.model)
         log = open(folder / "log", "w")
-        daemon = subprocess.Popen([args.build / "avicuna", "run", "--config", config], stderr=log, stdout=log)
+        # The log says which process is which stream's.
+        told = os.environ | {"RUST_LOG": "info,avicuna_pipeline::source::apart=debug"}
+        daemon = subprocess.Popen([args.build / "avicuna", "run", "--config", config], stderr=log, stdout=log, env=told)
         began, samples, killed = time.monotonic(), [], 0
         try:
             while (now := time.monotonic() - began) < args.minutes * 60:
@@ -154,10 +178,11 @@ def main() -> None:
                     servers[cameras[1]].wait()
                     time.sleep(8)
                     servers[cameras[1]] = serve(rtsp, cameras[1], args.file)
-                samples.append({"t": now} | sample(daemon.pid))
+                samples.append({"t": now} | sample(daemon.pid, folder / "log"))
                 line = "{t:7.0f} s  {pss_mib:7.1f} MiB  {threads:4.0f} threads  {fds:4.0f} fds  {cpu_s:8.1f} CPU s; "
-                line += "{children:2.0f} children {children_pss_mib:7.1f} MiB  {children_threads:4.0f} threads  {children_fds:4.0f} fds"
-                print(line.format(**samples[-1]), flush=True)
+                line += "{children:2.0f} children {children_pss_mib:7.1f} MiB  {children_threads:4.0f} threads  {children_fds:4.0f} fds: "
+                held = (f"{name} {one['pss_mib']:.1f}" for name, one in sorted(samples[-1]["streams"].items()))
+                print(line.format(**samples[-1]) + ", ".join(held), flush=True)
                 time.sleep(10)
             last = metrics(args.control)
             daemon.send_signal(signal.SIGTERM)
@@ -170,13 +195,15 @@ def main() -> None:
     settled = [s for s in samples if s["t"] >= args.settle * 60] or samples
     summary = {"minutes": args.minutes, "cameras_killed": killed, "asked": http.asked, "records": records, "watched": told, "exit_code": code}
     too_much = []
-    for key in ("pss_mib", "threads", "fds", "children", "children_pss_mib", "children_threads", "children_fds"):
+    of_children = ("children", "children_pss_mib", "children_anon_mib", "children_threads", "children_fds")
+    for key in ("pss_mib", "anon_mib", "threads", "fds", *of_children):
         values = [s[key] for s in settled]
         by_hour = slope([(s["t"], s[key]) for s in settled])
         summary[key] = {"slope_per_hour": round(by_hour, 3), "min": round(min(values), 1), "max": round(max(values), 1)}
         limit, noise = LIMITS.get(key, (float("inf"), 0.0))
         if by_hour > limit and by_hour * (settled[-1]["t"] - settled[0]["t"]) / 3600 > noise:
             too_much.append(f"{key} grows by {by_hour:.1f} an hour; {limit} are allowed")
+    summary["streams"] = by_stream(settled)
     print(json.dumps(summary, indent=2))
     print("\n".join(line for line in last.splitlines() if re.match(r"avicuna_(stage|windows|reconnects|outbox)", line) and "bucket" not in line))
     if args.json:
