@@ -21,6 +21,12 @@ fn streams(folder: &tempfile::TempDir, output: &Path) -> String {
     config(folder, &format!("{model}{sink}{}{}", stream("apart", "process"), stream("inside", "none")))
 }
 
+/// How many spans of a stream were watched.
+fn watched(output: &Path, stream: &str) -> usize {
+    let spans = lines(output, "coverage");
+    spans.iter().filter(|span| span.text("stream_id") == stream && span.data["watched"] == true).count()
+}
+
 fn signal(name: &str, pid: u32) {
     assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().expect("kill runs").success());
 }
@@ -30,10 +36,7 @@ fn a_source_that_aborts_is_one_outage_of_one_stream() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("out.jsonl");
     let mut daemon = Daemon::start(&folder, &streams(&folder, &path));
-    let watched = |stream: &str| {
-        let spans = lines(&path, "coverage");
-        spans.iter().filter(|span| span.text("stream_id") == stream && span.data["watched"] == true).count()
-    };
+    let watched = |stream: &str| watched(&path, stream);
     daemon.until("both are watched", || watched("apart") > 0 && watched("inside") > 0);
     let pid = daemon.pid();
     let [first] = sources(pid)[..] else { panic!("one source is apart: {:?}", sources(pid)) };
@@ -56,6 +59,23 @@ fn a_source_that_aborts_is_one_outage_of_one_stream() {
     check_lives(&lines(&path, "events"), "apart");
 }
 
+/// How many arenas glibc made beside the first: each begins a reservation of 64 MiB, of which the rest cannot be touched.
+fn arenas(maps: &str) -> usize {
+    const WHOLE: u64 = 64 << 20;
+    let mapping = |line: &str| {
+        let (range, rights) = line.split_once(' ')?;
+        let (from, to) = range.split_once('-')?;
+        let address = |text| u64::from_str_radix(text, 16).ok();
+        Some((address(from)?, address(to)?, rights.starts_with("rw")))
+    };
+    let mappings: Vec<_> = maps.lines().filter_map(mapping).collect();
+    let is_arena = |pair: &&[(u64, u64, bool)]| {
+        let ((from, to, writable), (rest, end, _)) = (pair[0], pair[1]);
+        writable && from % WHOLE == 0 && to == rest && end == from + WHOLE
+    };
+    mappings.windows(2).filter(is_arena).count()
+}
+
 #[test]
 fn a_source_does_not_outlive_its_daemon_and_knows_none_of_its_settings() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -71,6 +91,9 @@ fn a_source_does_not_outlive_its_daemon_and_knows_none_of_its_settings() {
     let status = || std::fs::read_to_string(format!("{process}/status")).expect("it runs");
     // Filters of calls are mode 2.
     daemon.until("it is held", || status().contains("NoNewPrivs:\t1") && status().contains("Seccomp:\t2"));
+    daemon.until("it watches", || watched(&path, "apart") > 0);
+    let maps = std::fs::read_to_string(format!("{process}/maps")).expect("it runs");
+    assert_eq!(arenas(&maps), 0, "threads allocate apart, and what they free is kept:\n{maps}");
     daemon.kill();
     let started = Instant::now();
     while Path::new(&process).exists() {
