@@ -265,7 +265,7 @@ test('a stream is added after a look, edited, and removed', async ({ page }) => 
   await expect(edit.getByText('must be from 0 to 1')).toBeVisible();
   await least.fill('0.7');
   await edit.getByRole('button', { name: 'Save' }).click();
-  await expect(panel(page, 'yard').getByText('0.7')).toBeVisible();
+  await expect(panel(page, 'yard').getByText('0.7', { exact: true })).toBeVisible();
   expect((await daemon.get<{ min_score: number }>('/v1/streams/yard')).min_score).toBe(0.7);
 
   await panel(page, 'yard').getByRole('button', { name: 'Disable' }).click();
