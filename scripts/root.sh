@@ -6,7 +6,9 @@ set -euo pipefail
 
 dir=${1:?say where: scripts/root.sh DIR [PACKAGE...]}
 shift
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# The one that this machine's own packages come from.
+# shellcheck disable=SC2016 # The dollars are apt's.
+mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' | sed -n 's/ bookworm$//p' | head -n 1)}
 cache=${AVICUNA_CACHE:-$HOME/.cache/avicuna}/debian
 kept=$cache/bookworm.tar
 
@@ -18,6 +20,7 @@ die() {
 [ "$(id -u)" -eq 0 ] || die "run this as root: it changes into the new system"
 command -v debootstrap >/dev/null || die "debootstrap is missing; run scripts/setup.sh package"
 if [ ! -f "$kept" ]; then
+    [ -n "$mirror" ] || die "apt knows no mirror of Debian 12; name one in DEBIAN_MIRROR"
     mkdir -p "$cache"
     new=$(mktemp -d)
     debootstrap --variant=minbase bookworm "$new/root" "$mirror" >"$new/log" 2>&1 || {
