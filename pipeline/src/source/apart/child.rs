@@ -167,6 +167,12 @@ impl Child {
             tokio::select! {
                 biased;
                 _ = self.look.tick() => {
+                    // What it started may hold its output open after it was ended.
+                    let grown = self.grown.load(Ordering::Relaxed);
+                    if grown > 0 && self.messages.is_empty() {
+                        self.kill().await;
+                        return Err(Died::Grown(grown));
+                    }
                     let silent = self.heard.elapsed();
                     // What it said while nobody asked is not silence.
                     if silent >= self.silence && self.messages.is_empty() {
