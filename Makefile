@@ -82,11 +82,13 @@ page-test: ## the page in Chromium, before a real daemon
 	scripts/test_page.sh
 
 schemas: ## writes config/schemas from the record types
-	UPDATE_SCHEMAS=1 cargo test --locked -p avicuna-pipeline schema
+	UPDATE_SCHEMAS=1 cargo test --workspace --locked --lib schema
 
-bench: ## the benchmarks of the pipeline, beside their peers
+bench: build ## every benchmark in turns with its peer, as one table
 	@scripts/setup.sh test
-	cargo bench --locked -p avicuna-pipeline
+	cargo build --release --workspace --locked --examples
+	target/release/avicuna models pull $(SMALL)
+	scripts/bench.py $(BENCH)
 
 release: model ## what users install, with checksums, licences and a bill of materials: target/package
 	@scripts/setup.sh package
