@@ -14,6 +14,7 @@ use avicuna_models::manifest::Manifest;
 use avicuna_models::tensors::read_tensors;
 use avicuna_pipeline::answer::{Asked, MAX_UNPARSED, Phrases, read};
 use avicuna_pipeline::config::Config;
+use avicuna_pipeline::source::pat::{Table, Tables};
 use avicuna_pipeline::source::rtcp::{at_rtp, sender_report};
 use avicuna_pipeline::source::uri::Address;
 use candle_core::Device;
@@ -242,5 +243,28 @@ fn sender_reports() {
             let utc = at_rtp(report, rtp, 1);
             assert!(utc.abs_diff(report.utc) <= (1 << 31) * 1_000_000_000, "{report:?} at {rtp}: {utc}");
         }
+    });
+}
+
+#[test]
+fn tables_of_transport_streams() {
+    let words = ["G@\0\x10\0\0", "G", "\0\x02", "\0\0"];
+    fuzz("pat", Vec::new(), &words, |input| {
+        let mut all = Vec::new();
+        let mut tables = Tables::default();
+        tables.read(input, |table| all.push(table));
+        let mut programs = Vec::new();
+        for table in &all {
+            match table {
+                Table::Association(numbers) => {
+                    assert!(numbers.len() <= 42 && !numbers.contains(&0), "{table:?}");
+                    programs.clone_from(numbers);
+                }
+                Table::Map(number) => assert!(programs.contains(number), "{table:?} of {programs:?}"),
+            }
+        }
+        let (mut tables, mut pieces) = (Tables::default(), Vec::new());
+        input.chunks(97).for_each(|piece| tables.read(piece, |table| pieces.push(table)));
+        assert_eq!(pieces, all, "in pieces it is another one");
     });
 }

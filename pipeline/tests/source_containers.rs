@@ -1,15 +1,17 @@
 //! What containers say of their tracks that GStreamer's demuxers leave out or get wrong: short tracks, parts of recordings, rotation,
-//! sound whose time stamps cannot be believed, and the choice between several tracks.
+//! sound whose time stamps cannot be believed, and the choice between several tracks and programmes.
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 
 use avicuna_pipeline::source::choice::TrackChoice;
 use avicuna_pipeline::source::{End, SourceConfig, SourceEvent};
 use common::http::Http;
 use common::media::ffmpeg;
-use common::{all, check, config, frames, heard, sounds};
+use common::{Running, all, check, config, frames, heard, live, sounds};
 use tempfile::TempDir;
 
 /// A whole file's events, checked.
@@ -199,6 +201,79 @@ async fn one_of_several_tracks_is_chosen() {
             assert!((12..=13).contains(&frames(&seen).len()));
         }
     }
+}
+
+/// Where the map of programme 1 is.
+const MAP: u16 = 0x1000;
+
+/// A transport stream of two programmes: number 1 is dark and quiet, number 2 bright and loud.
+fn programmes(path: &Path) {
+    ffmpeg(&format!(
+        "-f lavfi -t 4 -i color=black:size=160x120:rate=25 -f lavfi -t 4 -i color=white:size=160x120:rate=25 {} {} \
+         -map 0:v -map 1:v -map 2:a -map 3:a -c:v mpeg2video -c:a mp2 -filter:a:0 volume=0.1 -filter:a:1 volume=4 \
+         -program program_num=1:st=0:st=2 -program program_num=2:st=1:st=3 -mpegts_pmt_start_pid {MAP} -f mpegts {}",
+        tone(4),
+        tone(4),
+        path.display()
+    ));
+}
+
+/// Is what came of programme 2? Fails where it is of both.
+fn is_second(seen: &[SourceEvent]) -> bool {
+    let is_loud = level(seen) > 0.1;
+    assert!(frames(seen).len() >= 8, "{}", frames(seen).len());
+    for frame in frames(seen) {
+        let light = frame.frame.data.iter().map(|part| u64::from(*part)).sum::<u64>();
+        let is_bright = light > 128 * frame.frame.data.len() as u64;
+        assert_eq!(is_bright, is_loud, "the picture of one programme and the sound of the other");
+    }
+    is_loud
+}
+
+#[tokio::test]
+async fn picture_and_sound_are_of_the_programme_that_is_asked_for() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("two.ts");
+    programmes(&path);
+    for (program, expected) in [(None, false), (Some(1), false), (Some(2), true), (Some(9), false)] {
+        let seen = events(SourceConfig { program, ..of(&path) }).await;
+        assert_eq!(is_second(&seen), expected, "{program:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_programme_is_kept_to_when_the_source_is_connected_again() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("two.ts");
+    programmes(&path);
+    let whole = std::fs::read(&path).expect("written");
+    // Whoever begins here comes to the map of programme 2 first.
+    let mut later = whole.clone();
+    let is_map = |packet: &[u8]| u16::from_be_bytes([packet[1] & 0x1F, packet[2]]) == MAP;
+    let map = later.chunks_exact_mut(188).find(|packet| is_map(packet)).expect("programme 1 has a map");
+    map[1..3].copy_from_slice(&[0x1F, 0xFF]);
+    let directory = directory.path();
+    std::fs::write(directory.join("later.ts"), &later).expect("written");
+    let of_later = events(of(&directory.join("later.ts"))).await;
+    assert!(is_second(&of_later), "alone it is the other one");
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for (number, client) in listener.incoming().flatten().enumerate() {
+            let (mut client, mut request) = (client, [0; 4096]);
+            let _asked = client.read(&mut request);
+            let head = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n";
+            let body = if number == 0 { &whole } else { &later };
+            let _gone = client.write_all(head).and_then(|()| client.write_all(body));
+        }
+    });
+    let mut running = Running::start(live(format!("http://127.0.0.1:{port}/two.ts")));
+    for connection in 0..3 {
+        let seen = running.until(|event| matches!(event, SourceEvent::Lost { .. })).await;
+        assert!(!is_second(&seen), "connection {connection}");
+    }
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

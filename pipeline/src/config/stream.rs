@@ -88,6 +88,9 @@ pub struct StreamConfig {
     /// parts of pictures are black.
     #[serde(default)]
     pub mask: Vec<Rectangle>,
+    /// Which programme of a transport stream that has several: its number. Without it the first that comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<u16>,
     /// Which audio track, where there are several: its number from 0, its language, or "default".
     #[serde(default)]
     pub audio_track: TrackChoice,
@@ -208,6 +211,7 @@ impl StreamConfig {
             clips: true,
             clip_audio: true,
             mask: Vec::new(),
+            program: None,
             audio_track: TrackChoice::Default,
             video_track: TrackChoice::Default,
             latency: latency(),

@@ -63,6 +63,8 @@ pub struct SourceConfig {
     pub fit: Fit,
     /// Samples per second of the audio; 0 decodes no audio.
     pub sample_rate: u32,
+    /// The number of the programme, of a transport stream that has several; `None`: the first that comes.
+    pub program: Option<u16>,
     /// Which of several audio tracks.
     pub audio_track: TrackChoice,
     /// Which of several video tracks.
@@ -93,6 +95,7 @@ impl SourceConfig {
             frame_size: 224,
             fit: Fit::default(),
             sample_rate: 0,
+            program: None,
             audio_track: TrackChoice::default(),
             video_track: TrackChoice::default(),
             latency: Duration::from_millis(200),

@@ -148,6 +148,7 @@ impl Graph {
             }
             gate.watch(bin, element);
             program::watch(element, &ntp);
+            intake.programs().watch(element);
             ntp.watch(element);
             end::lead_round(element);
             moov::mend(element);

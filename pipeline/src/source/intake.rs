@@ -7,6 +7,7 @@ use super::clock::{CaptureClock, ClockChange};
 use super::config::SourceConfig;
 use super::event::SourceEvent;
 use super::mailbox::{Activity, Closed, Mailbox, WhenFull};
+use super::programs::Programs;
 use super::ring::Ring;
 use super::scheme::Scheme;
 use crate::stream::Medium;
@@ -44,6 +45,7 @@ pub(super) struct Intake {
     pub mailbox: Mailbox,
     /// Where what comes is kept as it came, if it is.
     ring: Option<Arc<Ring>>,
+    programs: Arc<Programs>,
     state: Mutex<State>,
     started: Instant,
     begun: UtcTime,
@@ -114,6 +116,7 @@ impl Intake {
         Self {
             mailbox: Mailbox::new(when_full, config.grid),
             ring,
+            programs: Arc::new(Programs::new(config)),
             state: Mutex::new(state),
             started: Instant::now(),
             begun,
@@ -125,6 +128,7 @@ impl Intake {
 
     /// Starts a connection.
     pub fn open(&self) -> u64 {
+        self.programs.open();
         let mut state = self.lock();
         state.over = [false; 2];
         state.reached = 0;
@@ -138,6 +142,11 @@ impl Intake {
     /// Where what comes is kept as it came, if it is.
     pub fn ring(&self) -> Option<&Arc<Ring>> {
         self.ring.as_ref()
+    }
+
+    /// Which of several programmes is watched.
+    pub fn programs(&self) -> &Arc<Programs> {
+        &self.programs
     }
 
     /// The connection failed; the time until the next sample is an outage. When nothing ever came, the stream begins with

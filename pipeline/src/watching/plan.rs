@@ -200,6 +200,7 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
             Some(manifest::Fit::Stretch) | None => Fit::Stretch,
         },
         sample_rate: if stream.audio { windows.sample_rate } else { 0 },
+        program: stream.program,
         audio_track: stream.audio_track.clone(),
         video_track: stream.video_track.clone(),
         latency: stream.latency,
