@@ -196,18 +196,21 @@ impl Localizer {
         self.encoders.vocabulary()
     }
 
-    /// What a query in free words asks for, as phrases of the vocabulary; nothing where it is about something else, or the model has
-    /// no vocabulary.
+    /// What each of `queries` in free words asks for, as phrases of the vocabulary; nothing where it is about something else, or the model
+    /// has no vocabulary.
     ///
     /// # Errors
-    /// When the query cannot be read.
-    pub fn meaning(&self, query: &str) -> Result<Meaning, LocalizerError> {
-        let Some(wording) = &self.wording else {
-            let exact = self.vocabulary().and_then(|vocabulary| vocabulary.find(query));
-            let phrases = exact.map(|phrase| Meant { phrase, similarity: 1.0 }).into_iter().collect();
-            return Ok(Meaning { phrases, subject: None });
+    /// When the queries cannot be read.
+    pub fn meanings(&self, queries: &[&str]) -> Result<Vec<Meaning>, LocalizerError> {
+        if let Some(wording) = &self.wording {
+            return Ok(wording.meanings(queries)?);
+        }
+        let exact = |query: &&str| {
+            let found = self.vocabulary().and_then(|vocabulary| vocabulary.find(query));
+            let phrases = found.map(|phrase| Meant { phrase, similarity: 1.0 }).into_iter().collect();
+            Meaning { phrases, subject: None }
         };
-        Ok(wording.meaning(query)?)
+        Ok(queries.iter().map(exact).collect())
     }
 
     /// The language model.

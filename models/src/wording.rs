@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::sentence::{SentenceEncoder, SentenceError};
+use crate::sentence::{SentenceEncoder, SentenceError, SentenceFiles};
 use crate::tensors::{FileError, Named, Stored, read_tensors, write_tensors};
 use crate::vocabulary::Vocabulary;
 
@@ -72,9 +73,14 @@ pub struct Meaning {
     pub subject: Option<usize>,
 }
 
+/// Queries whose meaning is remembered.
+const REMEMBERED: usize = 1024;
+
 /// Understands queries.
 pub struct Wording {
-    encoder: SentenceEncoder,
+    /// The encoder is in memory while it reads: queries come when streams do, and it is larger than the language model's embeddings.
+    files: SentenceFiles,
+    known: Mutex<HashMap<String, Meaning>>,
     /// `[wordings, dim]`, each of length 1.
     rows: Vec<f32>,
     /// The phrase of each row.
@@ -85,20 +91,20 @@ pub struct Wording {
 }
 
 impl Wording {
-    /// With the vectors that [`write()`] left at `path`. Less alike than `least` is not alike; from `sure` on the whole of a query is
-    /// understood.
+    /// With the sentence encoder of `files` and the vectors that [`write()`] left at `path`. Less alike than `least` is not alike; from
+    /// `sure` on the whole of a query is understood.
     ///
     /// # Errors
-    /// When the file is of other wordings.
+    /// When there is no encoder in `files`, or the vectors are of other wordings.
     pub fn load(
-        encoder: SentenceEncoder,
+        files: SentenceFiles,
         vocabulary: &Vocabulary,
         path: &Path,
         [least, sure]: [f32; 2],
     ) -> Result<Self, WordingError> {
         let (texts, phrases) = wordings(vocabulary);
         let tensors = read_tensors(path)?;
-        let (expected, dim) = (texts.len(), encoder.dim());
+        let (expected, dim) = (texts.len(), SentenceEncoder::open(&files)?.dim());
         let stale = |found, width| WordingError::Stale { path: path.to_owned(), found, width, expected, dim };
         let tensor = tensors.get(&format!("{TENSOR}.{}", checksum(&texts))).ok_or_else(|| {
             let dims = tensors.values().next().map(|tensor| tensor.dims().to_vec()).unwrap_or_default();
@@ -115,23 +121,45 @@ impl Wording {
         let mut rows: Vec<f32> = values.map_err(|e| FileError::malformed(path, e))?;
         rows.chunks_mut(dim).for_each(unit);
         let by_text = texts.iter().map(|text| plain(text)).zip(phrases.iter().copied()).collect();
-        Ok(Self { encoder, rows, phrases, by_text, least, sure })
+        Ok(Self { files, known: Mutex::default(), rows, phrases, by_text, least, sure })
     }
 
-    /// What `query` asks for.
-    pub fn meaning(&self, query: &str) -> Result<Meaning, WordingError> {
-        if let Some(phrase) = self.by_text.get(&plain(query)) {
-            return Ok(Meaning { phrases: vec![Meant { phrase: *phrase, similarity: 1.0 }], subject: None });
-        }
-        let phrases = self.alike(query)?;
+    /// What each of `queries` asks for; the encoder is loaded once for all that it did not read before.
+    pub fn meanings(&self, queries: &[&str]) -> Result<Vec<Meaning>, WordingError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut encoder = None;
+        let mut meaning = |query: &&str| {
+            if let Some(phrase) = self.by_text.get(&plain(query)) {
+                let phrases = vec![Meant { phrase: *phrase, similarity: 1.0 }];
+                return Ok(Meaning { phrases, subject: None });
+            }
+            if let Some(meaning) = known.get(*query) {
+                return Ok(meaning.clone());
+            }
+            let encoder = match &encoder {
+                Some(encoder) => encoder,
+                None => encoder.insert(SentenceEncoder::open(&self.files)?),
+            };
+            let meaning = self.understand(query, encoder)?;
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            known.insert((*query).to_owned(), meaning.clone());
+            Ok(meaning)
+        };
+        queries.iter().map(&mut meaning).collect()
+    }
+
+    fn understand(&self, query: &str, encoder: &SentenceEncoder) -> Result<Meaning, WordingError> {
+        let phrases = self.alike(query, encoder)?;
         let understood = phrases.first().is_some_and(|meant| meant.similarity >= self.sure);
         let subject = if understood { None } else { self.subject(query, &phrases) };
         Ok(Meaning { phrases, subject })
     }
 
     /// The phrases with a wording nearly like `query`, the most alike first.
-    fn alike(&self, query: &str) -> Result<Vec<Meant>, WordingError> {
-        let mut vector = self.encoder.embed(&[query], &mut |_| {})?;
+    fn alike(&self, query: &str, encoder: &SentenceEncoder) -> Result<Vec<Meant>, WordingError> {
+        let mut vector = encoder.embed(&[query], &mut |_| {})?;
         unit(&mut vector);
         let mut best: HashMap<usize, f32> = HashMap::new();
         for (row, phrase) in self.rows.chunks_exact(vector.len()).zip(&self.phrases) {

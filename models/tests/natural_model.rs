@@ -31,11 +31,13 @@ fn queries_in_free_words_reach_the_right_phrases() {
     let text = std::fs::read(project("tests/fixtures/natural/wordings.json")).expect("the fixture");
     let Wordings { means, nothing } = serde_json::from_slice(&text).expect("JSON");
     let vocabulary = localizer().vocabulary().expect("it has one");
-    let meaning = |query: &str| localizer().meaning(query).expect("it can be read").phrases;
+    let queries: Vec<&str> =
+        means.iter().map(|(query, _)| query).chain(&nothing).map(String::as_str).collect();
+    let meanings = localizer().meanings(&queries).expect("they can be read");
     let mut missed = Vec::new();
-    for (query, phrase) in &means {
+    for ((query, phrase), found) in means.iter().zip(&meanings) {
         let wanted = vocabulary.find(phrase).unwrap_or_else(|| panic!("{phrase} is a phrase"));
-        let found = meaning(query);
+        let found = &found.phrases;
         // Who asks for a kind may be given what it is a kind of, and the other way round.
         let right = |found: usize| vocabulary.is_a(found, wanted) || vocabulary.is_a(wanted, found);
         if !found.iter().any(|meant| right(meant.phrase)) {
@@ -45,15 +47,18 @@ fn queries_in_free_words_reach_the_right_phrases() {
         }
     }
     assert!(missed.len() * 10 <= means.len(), "{} of {}: {missed:#?}", missed.len(), means.len());
-    let believed: Vec<&String> = nothing.iter().filter(|query| !meaning(query).is_empty()).collect();
+    let unknown = nothing.iter().zip(&meanings[means.len()..]);
+    let believed: Vec<&String> =
+        unknown.filter(|(_, meaning)| !meaning.phrases.is_empty()).map(|(query, _)| query).collect();
     assert!(believed.len() * 5 <= nothing.len(), "{believed:?}");
 }
 
 #[test]
 fn a_wording_of_the_vocabulary_is_its_phrase_whatever_the_case() {
     let vocabulary = localizer().vocabulary().expect("it has one");
-    for query in ["a doggy", "A Doggy.", "  a   doggy ?"] {
-        let meant = localizer().meaning(query).expect("it can be read").phrases;
+    let queries = ["a doggy", "A Doggy.", "  a   doggy ?"];
+    for (query, meaning) in queries.iter().zip(localizer().meanings(&queries).expect("they can be read")) {
+        let meant = meaning.phrases;
         assert_eq!(meant.len(), 1, "{query}");
         assert_eq!(vocabulary.phrases()[meant[0].phrase].text, "a dog", "{query}");
     }
@@ -83,19 +88,16 @@ fn a_window_has_an_answer_and_evidence_that_says_nothing_of_nothing() {
 #[test]
 fn what_is_not_surely_understood_keeps_its_subject() {
     let vocabulary = localizer().vocabulary().expect("it has one");
-    let subject = |query: &str| {
-        let meaning = localizer().meaning(query).expect("it can be read");
-        meaning.subject.map(|phrase| vocabulary.phrases()[phrase].text.as_str())
+    let subjects = |queries: &[&str]| -> Vec<Option<&str>> {
+        let meanings = localizer().meanings(queries).expect("they can be read");
+        meanings.iter().map(|meaning| Some(vocabulary.phrases()[meaning.subject?].text.as_str())).collect()
     };
-    for query in ["two men hugging", "kids playing basketball", "a woman smiles", "people in a gym"] {
-        assert_eq!(subject(query), Some("a person"), "{query}");
-    }
+    let people = ["two men hugging", "kids playing basketball", "a woman smiles", "people in a gym"];
+    assert_eq!(subjects(&people), [Some("a person"); 4]);
     // Understood as a whole: who it is about is no answer.
-    for query in
-        ["somebody is shooting", "someone sings a song", "a dog", "is anyone shouting?", "glass shatters"]
-    {
-        assert_eq!(subject(query), None, "{query}");
-    }
+    let whole =
+        ["somebody is shooting", "someone sings a song", "a dog", "is anyone shouting?", "glass shatters"];
+    assert_eq!(subjects(&whole), [None; 5]);
 }
 
 #[test]

@@ -127,8 +127,8 @@ fn understand(dir: &Path, queries: &[String]) -> Result<()> {
         bail!("{} has no [vocabulary]: its LLM reads every query as it is", dir.join(FILE_NAME).display());
     };
     let text = |phrase: usize| &vocabulary.phrases()[phrase].text;
-    for query in queries {
-        let meaning = localizer.meaning(query)?;
+    let asked: Vec<&str> = queries.iter().map(String::as_str).collect();
+    for (query, meaning) in queries.iter().zip(localizer.meanings(&asked)?) {
         let phrases: Vec<String> = meaning
             .phrases
             .iter()

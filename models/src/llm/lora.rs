@@ -116,6 +116,11 @@ impl LoraWeights {
         Some((a, b))
     }
 
+    /// Has it a part for the weight `name`?
+    pub(crate) fn changes(&self, name: &str) -> bool {
+        self.pairs.contains_key(name)
+    }
+
     /// `weight [out, in]` plus this LoRA's part for `name`, if it has one.
     pub fn merge(&self, name: &str, weight: Tensor) -> Result<Tensor, LlmError> {
         let Some((a, b)) = self.pairs.get(name) else { return Ok(weight) };

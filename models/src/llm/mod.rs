@@ -22,6 +22,7 @@ mod generate;
 mod host;
 mod lora;
 mod sampling;
+mod table;
 mod times;
 mod weights;
 

@@ -6,6 +6,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use candle_core::quantized::QTensor;
 use candle_core::quantized::gguf_file::Content;
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
@@ -13,6 +14,7 @@ use candle_core::{DType, Device, Tensor};
 use super::config::Config;
 use super::error::LlmError;
 use super::lora::LoraWeights;
+use super::table::Table;
 use crate::tensors::{TorchFile, guarded};
 
 /// The weights of a model on disk, with a LoRA merged into what is read.
@@ -113,10 +115,9 @@ impl Weights {
     /// The weight `name`, LoRA merged, f32 on the CPU. Errors when it is missing or has another shape.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, LlmError> {
         // Before anything is read: a damaged file may declare any shape.
-        let missing = || LlmError::MissingWeight { path: self.path.clone(), name: name.to_owned() };
         let found = match &self.source {
             Source::Made(_) => shape.to_vec(),
-            _ => self.shape(name).ok_or_else(missing)?,
+            _ => self.shape(name).ok_or_else(|| self.missing(name))?,
         };
         if found != shape {
             let (path, name, expected) = (self.path.clone(), name.to_owned(), shape.to_vec());
@@ -127,6 +128,19 @@ impl Weights {
             _ => self.read(name)?,
         };
         self.loras.iter().try_fold(tensor, |tensor, lora| lora.merge(name, tensor))
+    }
+
+    /// The embedding table `name`, as the file stores it unless a LoRA changes it. Errors as [`Self::get`] does.
+    pub(crate) fn table(&self, name: &str, shape: &[usize]) -> Result<Table, LlmError> {
+        let is_changed = self.loras.iter().any(|lora| lora.changes(name));
+        let is_stored = self.shape(name).is_some_and(|found| found == shape);
+        if is_changed || !is_stored {
+            return self.get(name, shape).map(Table::Floats);
+        }
+        match &self.source {
+            Source::Gguf { content, file } => self.blocks(content, file, name).map(Table::Blocks),
+            _ => self.stored(name).map(Table::Floats),
+        }
     }
 
     /// Errors when a LoRA holds a weight that no `get` asked for: it was trained for another model.
@@ -168,31 +182,54 @@ impl Weights {
         }
     }
 
+    /// A weight in f32.
     fn read(&self, name: &str) -> Result<Tensor, LlmError> {
-        let missing = || LlmError::MissingWeight { path: self.path.clone(), name: name.to_owned() };
-        let bad = |e: candle_core::Error| LlmError::malformed(&self.path, format!("weight `{name}`: {e}"));
-        let tensor = match &self.source {
-            Source::Tensors(tensors) => tensors.get(name).ok_or_else(missing)?.clone(),
-            Source::Made(_) => return Err(missing()),
-            Source::Safetensors(mapped) => mapped.load(name, &Device::Cpu).map_err(bad)?,
-            Source::Torch { shards, places } => shards[*places.get(name).ok_or_else(missing)?].get(name)?,
-            Source::Gguf { content, file } => {
-                let key = gguf_name(name).ok_or_else(missing)?;
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                let tensor = guarded(&self.path, || {
-                    let tensor = content.tensor(&mut *file, &key, &Device::Cpu).map_err(bad)?;
-                    tensor.dequantize(&Device::Cpu).map_err(bad)
-                })?;
-                if name.ends_with("q_proj.weight") {
-                    halves(&tensor, self.heads).map_err(bad)?
-                } else if name.ends_with("k_proj.weight") {
-                    halves(&tensor, self.kv_heads).map_err(bad)?
-                } else {
-                    tensor
-                }
-            }
+        let bad = |e: candle_core::Error| self.bad(name, e);
+        let Source::Gguf { content, file } = &self.source else {
+            return self.stored(name)?.to_dtype(DType::F32).map_err(bad);
         };
-        tensor.to_dtype(DType::F32).map_err(bad)
+        let blocks = self.blocks(content, file, name)?;
+        let tensor = guarded(&self.path, || blocks.dequantize(&Device::Cpu).map_err(bad))?;
+        if name.ends_with("q_proj.weight") {
+            halves(&tensor, self.heads).map_err(bad)
+        } else if name.ends_with("k_proj.weight") {
+            halves(&tensor, self.kv_heads).map_err(bad)
+        } else {
+            Ok(tensor)
+        }
+    }
+
+    /// A weight in the floats in which it is stored, of anything but GGUF.
+    fn stored(&self, name: &str) -> Result<Tensor, LlmError> {
+        match &self.source {
+            Source::Tensors(tensors) => tensors.get(name).cloned().ok_or_else(|| self.missing(name)),
+            Source::Safetensors(mapped) => mapped.load(name, &Device::Cpu).map_err(|e| self.bad(name, e)),
+            Source::Torch { shards, places } => {
+                let place = places.get(name).ok_or_else(|| self.missing(name))?;
+                Ok(shards[*place].get(name)?)
+            }
+            Source::Made(_) | Source::Gguf { .. } => Err(self.missing(name)),
+        }
+    }
+
+    /// A weight of a GGUF file as it is stored.
+    fn blocks(
+        &self,
+        content: &Content,
+        file: &Mutex<BufReader<File>>,
+        name: &str,
+    ) -> Result<QTensor, LlmError> {
+        let key = gguf_name(name).ok_or_else(|| self.missing(name))?;
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        guarded(&self.path, || content.tensor(&mut *file, &key, &Device::Cpu).map_err(|e| self.bad(name, e)))
+    }
+
+    fn missing(&self, name: &str) -> LlmError {
+        LlmError::MissingWeight { path: self.path.clone(), name: name.to_owned() }
+    }
+
+    fn bad(&self, name: &str, error: candle_core::Error) -> LlmError {
+        LlmError::malformed(&self.path, format!("weight `{name}`: {error}"))
     }
 }
 

@@ -9,9 +9,9 @@ use crate::interleave::Interleaver;
 use crate::llm::{Llm, Lora};
 use crate::manifest::{Located, Manifest, WordingSpec, cache_dir};
 use crate::prompt::Template;
-use crate::sentence::{SentenceEncoder, SentenceFiles};
+use crate::sentence::SentenceFiles;
 use crate::vocabulary::Vocabulary;
-use crate::wording::{Wording, WordingError};
+use crate::wording::Wording;
 
 /// See [`Localizer::load`].
 pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, LocalizerError> {
@@ -77,9 +77,8 @@ fn load_wording(
         tokenizer: path(&spec.tokenizer),
         weights: path(&spec.weights),
     };
-    let encoder = SentenceEncoder::open(&files).map_err(WordingError::from)?;
     Ok(Wording::load(
-        encoder,
+        files,
         vocabulary,
         located.path(&spec.vectors),
         [spec.least_similarity, spec.sure_similarity],

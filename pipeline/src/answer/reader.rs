@@ -69,16 +69,23 @@ impl Reader {
         Inquiry { asked: asking.asked.clone(), text, meant, subject: meaning.subject }
     }
 
-    /// How all questions of a stream are put to `localizer`. A query that cannot be read is asked as it is, and said in the log.
+    /// How all questions of a stream are put to `localizer`. Queries that cannot be read are asked as they are, and said in the log.
     pub fn inquiries(&self, asking: &[Asking], localizer: &Localizer) -> Vec<Inquiry> {
-        let meaning = |asking: &Asking| match &asking.asked {
+        let queries = asking.iter().filter_map(|asking| match &asking.asked {
+            Asked::Detect => None,
+            Asked::Ground { label } => Some(label.as_str()),
+        });
+        let queries: Vec<&str> = queries.collect();
+        let meanings = localizer.meanings(&queries).unwrap_or_else(|error| {
+            tracing::warn!(?queries, %error, "the queries are asked as they are");
+            Vec::new()
+        });
+        let mut meanings = meanings.into_iter();
+        let mut meaning = |asked: &Asked| match asked {
             Asked::Detect => Meaning::default(),
-            Asked::Ground { label } => localizer.meaning(label).unwrap_or_else(|error| {
-                tracing::warn!(query = label, %error, "the query is asked as it is");
-                Meaning::default()
-            }),
+            Asked::Ground { .. } => meanings.next().unwrap_or_default(),
         };
-        asking.iter().map(|asking| self.inquire(asking, meaning(asking))).collect()
+        asking.iter().map(|asking| self.inquire(asking, meaning(&asking.asked))).collect()
     }
 
     /// What the answers to `inquiries` say of a window of `seconds`, one reading for each.

@@ -13,6 +13,7 @@ use super::candle_engine::rotations;
 use super::config::Config;
 use super::decoder::{Decoder, Output, Segment};
 use super::error::LlmError;
+use super::table::Table;
 use super::weights::Weights;
 
 mod attention;
@@ -36,7 +37,7 @@ pub(crate) struct Host {
     config: Config,
     isa: Isa,
     /// `[vocab, hidden]`
-    embedding: Tensor,
+    embedding: Table,
     blocks: Vec<Block>,
     /// `[hidden]`
     norm: Vec<f32>,
@@ -125,7 +126,7 @@ impl Host {
         Ok(Self {
             isa: Isa::detect(),
             blocks,
-            embedding: weights.get(table, &[config.vocab, hidden])?,
+            embedding: weights.table(table, &[config.vocab, hidden])?,
             norm: vector("model.norm.weight")?,
             head: matrix(&[(if config.tied { table } else { "lm_head.weight" }, config.vocab)], hidden)?,
             cos,
@@ -259,11 +260,11 @@ impl Decoder for Host {
     fn weight_bytes(&self) -> usize {
         let block = |b: &Block| [&b.qkv, &b.output, &b.gate_up, &b.down].map(BlockMatrix::bytes);
         let linear: usize = self.blocks.iter().flat_map(block).sum();
-        linear + self.head.bytes() + self.embedding.elem_count() * 4
+        linear + self.head.bytes() + self.embedding.bytes()
     }
 
     fn embed(&self, ids: &[u32]) -> Result<Tensor, LlmError> {
-        Ok(self.embedding.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?)
+        self.embedding.rows(ids)
     }
 
     fn cache(&self, prefix: Option<&Arc<HostCache>>) -> HostCache {
