@@ -20,7 +20,7 @@ use super::ntp::NtpMap;
 use super::ring::tap;
 use super::scheme::Scheme;
 use super::uri::Address;
-use super::{end, generate, moov, program, stamps};
+use super::{end, generate, moov, program, stamps, threads, unseen};
 
 /// What the pipeline says besides samples.
 #[derive(Debug)]
@@ -123,6 +123,7 @@ impl Graph {
         let (address, config) = (address.clone(), config.clone());
         let chooser = Arc::clone(&self.chooser);
         let latency = u32::try_from(config.latency.as_millis()).unwrap_or(u32::MAX);
+        let (grid, is_paced) = (config.grid, config.live || config.realtime);
         source.connect("source-setup", false, move |args| {
             let source = args.get(1)?.get::<gst::Element>().ok()?;
             tune(&source, &address, latency, &config);
@@ -155,6 +156,11 @@ impl Graph {
             stamps::mend(element);
             if let Some(ring) = intake.ring() {
                 tap::watch(element, ring, generation);
+            }
+            // Behind the ring, whose clips have every picture.
+            unseen::watch(element, grid, &intake);
+            if is_paced {
+                threads::limit(element);
             }
         });
         let gate = Arc::clone(&self.gate);

@@ -73,6 +73,8 @@ struct State {
     ahead: Option<i64>,
     /// When its first sample came, and where it is in stream time.
     first: Option<(i64, StreamTime)>,
+    /// Nanoseconds of stream time less running time, of each track's last sample on this connection.
+    offset: [Option<i64>; 2],
     /// UTC minus the wall when the clocks were last compared.
     utc: i64,
 }
@@ -111,6 +113,7 @@ impl Intake {
             reached: 0,
             ahead: None,
             first: None,
+            offset: [None; 2],
             utc: begun.0,
         };
         Self {
@@ -134,6 +137,7 @@ impl Intake {
         state.reached = 0;
         state.ahead = None;
         state.first = None;
+        state.offset = [None; 2];
         state.clock.restart();
         state.generation = self.mailbox.open();
         state.generation
@@ -209,6 +213,7 @@ impl Intake {
             ring.placed(track, state.generation, pts, stream);
         }
         state.reached = state.reached.max(pts.saturating_add(arrived.duration.max(0)));
+        state.offset[track as usize] = arrived.pts.map(|pts| stream.0.saturating_sub(pts));
         state.ahead.get_or_insert(arrived.ahead);
         state.first.get_or_insert((wall, stream));
         let mut before = Vec::new();
@@ -223,6 +228,12 @@ impl Intake {
         before.extend(change.map(SourceEvent::from));
         let floor = state.progress.max(state.timeline.reported());
         Some(Timed { stream, capture, restart, floor, before })
+    }
+
+    /// Where what comes at this running time will be placed, if nothing jumps; `None` where nothing was placed yet.
+    pub fn foresee(&self, track: Medium, pts: i64) -> Option<StreamTime> {
+        let offset = self.lock().offset[track as usize]?;
+        Some(StreamTime(pts.saturating_add(offset)))
     }
 
     /// For a file that plays at its own speed: holds the calling thread until `stream` is due.
