@@ -155,6 +155,8 @@ pub enum LogFormat {
 pub struct DaemonConfig {
     /// End, with exit code 0, when every stream has ended.
     pub exit_when_done: bool,
+    /// Live streams that would begin at once begin apart, within a hop, so that the model gets their windows one after the other.
+    pub spread: bool,
     /// At shutdown, how long the model may work on windows that wait; the rest is shed.
     #[serde(with = "durations")]
     pub grace: Duration,
@@ -177,7 +179,12 @@ impl Default for JsonlConfig {
 
 impl Default for DaemonConfig {
     fn default() -> Self {
-        Self { exit_when_done: true, grace: Duration::from_secs(10), flush: Duration::from_secs(10) }
+        Self {
+            exit_when_done: true,
+            spread: true,
+            grace: Duration::from_secs(10),
+            flush: Duration::from_secs(10),
+        }
     }
 }
 

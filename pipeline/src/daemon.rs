@@ -176,7 +176,7 @@ impl Daemon {
             tokio::spawn(async move { clips.tidy(tidying).await });
         }
         let engine = Engine::start(
-            Orders { plans, commands, clips: clips.clone() },
+            Orders { plans, commands, clips: clips.clone(), spread: config.daemon.spread },
             model_of(Arc::new(localizer)),
             config.schedule,
             control.clone(),

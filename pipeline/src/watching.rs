@@ -20,6 +20,7 @@ mod recall;
 mod record;
 mod recorder;
 mod settled;
+mod spread;
 mod standing;
 mod stream;
 #[cfg(test)]

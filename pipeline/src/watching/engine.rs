@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +14,7 @@ use super::model::{self, Answer, Answered, Routes};
 use super::plan::{ModelFacts, Plan};
 use super::publisher::Publisher;
 use super::recall::Recall;
+use super::spread::delay;
 use super::stream::{Heard, Retune, Shared, Stream};
 use crate::clips::Clips;
 use crate::control::Control;
@@ -72,12 +73,14 @@ pub(crate) struct Orders {
     pub commands: mpsc::Receiver<Command>,
     /// Keeps what their events can be looked at in, if anything does.
     pub clips: Option<Clips>,
+    /// Live streams begin apart, so that their windows do not close all at once.
+    pub spread: bool,
 }
 
 impl From<Vec<Plan>> for Orders {
     /// Nothing but these.
     fn from(plans: Vec<Plan>) -> Self {
-        Self { plans, commands: mpsc::channel(1).1, clips: None }
+        Self { plans, commands: mpsc::channel(1).1, clips: None, spread: false }
     }
 }
 
@@ -99,6 +102,8 @@ pub(crate) struct Respondent {
 struct Reins {
     /// Ends its source.
     source: CancellationToken,
+    /// When it begins, if its windows close at times of their own: after the engine.
+    begins: Option<Duration>,
     /// Ends its waiting for the model.
     deadline: CancellationToken,
     /// It is handed over.
@@ -124,6 +129,8 @@ pub(crate) struct Engine {
     model_gone: CancellationToken,
     /// Ends all sources.
     sources: CancellationToken,
+    started: Instant,
+    spread: bool,
 }
 
 impl Engine {
@@ -137,7 +144,7 @@ impl Engine {
         publisher: Publisher,
         heard: Option<mpsc::UnboundedSender<Heard>>,
     ) -> Self {
-        let Orders { plans, commands, clips } = orders.into();
+        let Orders { plans, commands, clips, spread } = orders.into();
         let (scheduler, routes) = (Scheduler::new(schedule), Routes::default());
         let shared = Shared {
             control: control.clone(),
@@ -167,6 +174,8 @@ impl Engine {
             model,
             model_gone,
             sources: CancellationToken::new(),
+            started: Instant::now(),
+            spread,
         };
         plans.into_iter().for_each(|plan| engine.watch(plan));
         engine
@@ -263,8 +272,10 @@ impl Engine {
     fn watch(&mut self, plan: Plan) {
         let id = plan.stream.clone();
         let (retunes, retuned) = mpsc::unbounded_channel();
+        let (begins, wait) = self.begins(&plan);
         let reins = Reins {
             source: self.sources.child_token(),
+            begins,
             deadline: self.shared.deadline.child_token(),
             handover: CancellationToken::new(),
             retunes,
@@ -274,8 +285,21 @@ impl Engine {
         let shared = Shared { deadline, handover, ..self.shared.clone() };
         let (route, answers) = mpsc::unbounded_channel();
         self.routes.open(id.clone(), route);
-        self.streams.spawn(watch(plan, shared, answers, retuned, reins.source.clone()));
+        self.streams.spawn(watch(plan, wait, shared, (answers, retuned), reins.source.clone()));
         self.running.insert(id, reins);
+    }
+
+    /// When a stream begins, if it is one of those that are spread, and how long it waits for that. One that another daemon watched before
+    /// has windows already.
+    fn begins(&self, plan: &Plan) -> (Option<Duration>, Duration) {
+        let is_paced = plan.live || plan.source.realtime;
+        if !(self.spread && is_paced && plan.source.resume.is_none()) {
+            return (None, Duration::ZERO);
+        }
+        let now = self.started.elapsed();
+        let others: Vec<Duration> = self.running.values().filter_map(|reins| reins.begins).collect();
+        let wait = delay(now, plan.windows.hop, &others);
+        (Some(now + wait), wait)
     }
 
     /// Takes a stream that is over out; `false` when it was told to leave.
@@ -307,12 +331,12 @@ impl Engine {
     }
 }
 
-/// Watches one stream to its end. A panic in it is its own: the others go on.
+/// Watches one stream to its end, after it has waited so long. A panic in it is its own: the others go on.
 async fn watch(
     plan: Plan,
+    wait: Duration,
     shared: Shared,
-    answers: mpsc::UnboundedReceiver<Answered>,
-    retunes: mpsc::UnboundedReceiver<Retune>,
+    (answers, retunes): (mpsc::UnboundedReceiver<Answered>, mpsc::UnboundedReceiver<Retune>),
     stop: CancellationToken,
 ) -> Ended {
     let id = plan.stream.clone();
@@ -323,6 +347,7 @@ async fn watch(
             return Ended { stream: id, end: End::Failed(failure) };
         }
     };
+    let _told_to_leave = tokio::time::timeout(wait, stop.cancelled()).await.is_ok();
     let (events, source) = plan.open(stop, stream.recording());
     let end = match AssertUnwindSafe(stream.run(events, answers, retunes)).catch_unwind().await {
         Ok(end) => end,

@@ -27,7 +27,7 @@ async fn shift(resume: Option<Checkpoint>, windows: usize, fate: Fate) -> (Vec<R
     ways.open("a".into(), way);
     let answer =
         |windows: &[WindowInput]| windows.iter().map(|_| says("From 00 to 99, a ball, seen.")).collect();
-    let orders = Orders { plans: vec![plan], commands: obeyed, clips: None };
+    let orders = Orders { plans: vec![plan], commands: obeyed, clips: None, spread: false };
     let (control, publisher) = (Arc::new(Control::new()), publisher.beside(ways.clone()));
     let mut engine = Engine::start(orders, (facts(), answer), one_at_a_time(), control, publisher, None);
     let (mut records, mut known, mut settled) = (Vec::new(), None, 0);

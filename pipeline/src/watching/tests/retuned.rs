@@ -50,7 +50,7 @@ async fn changed(first: Plan, next: Plan) -> Film {
         results
     };
     let stream = first.stream.clone();
-    let orders = Orders { plans: vec![first], commands: obeyed, clips: None };
+    let orders = Orders { plans: vec![first], commands: obeyed, clips: None, spread: false };
     let control = Arc::new(Control::new());
     let mut engine =
         Engine::start(orders, (facts(), answer), one_at_a_time(), control.clone(), publisher, None);
