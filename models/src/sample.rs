@@ -51,6 +51,8 @@ pub struct AudioClip {
 #[derive(Debug)]
 pub struct EncodeOnce<I> {
     input: Mutex<Option<I>>,
+    /// Every part of the encoder is to look at it.
+    whole: bool,
     encoding: OnceLock<Encoding>,
     /// Told when the input came back or the encoding is there.
     settled: Condvar,
@@ -59,13 +61,28 @@ pub struct EncodeOnce<I> {
 impl<I> EncodeOnce<I> {
     /// A sample that is not encoded yet.
     pub fn new(input: I) -> Self {
-        Self { input: Mutex::new(Some(input)), encoding: OnceLock::new(), settled: Condvar::new() }
+        Self {
+            input: Mutex::new(Some(input)),
+            whole: false,
+            encoding: OnceLock::new(),
+            settled: Condvar::new(),
+        }
+    }
+
+    /// A sample that speaks for others, and that every part of an encoder looks at therefore, whosever turn it is.
+    pub fn whole(input: I) -> Self {
+        Self { whole: true, ..Self::new(input) }
+    }
+
+    /// See [`EncodeOnce::whole`].
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// A sample whose embedding is known already (cached features).
     pub fn encoded(embedding: Embedding) -> Self {
         let encoding = OnceLock::from(Encoding::whole(embedding));
-        Self { input: Mutex::new(None), encoding, settled: Condvar::new() }
+        Self { input: Mutex::new(None), whole: false, encoding, settled: Condvar::new() }
     }
 
     /// What the encoder made of it, if [`EncodeOnce::fill`] was called.

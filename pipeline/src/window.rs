@@ -7,6 +7,7 @@ mod notes;
 mod shape;
 mod sound;
 mod spec;
+mod still;
 #[cfg(test)]
 mod tests;
 

@@ -200,7 +200,8 @@ fn turns<I>(windows: &[Slots<'_, I>], rates: &[usize]) -> HashMap<*const EncodeO
     let mut wanted: HashMap<_, u32> = HashMap::new();
     for slots in windows {
         for sample in slots.iter().flatten().filter(|sample| sample.encoding().is_none()) {
-            wanted.entry(Arc::as_ptr(sample)).or_insert(0);
+            let parts = if sample.is_whole() { (1 << rates.len()) - 1 } else { 0 };
+            wanted.entry(Arc::as_ptr(sample)).or_insert(parts);
         }
         for (part, every) in rates.iter().enumerate() {
             let bit = 1 << part;
@@ -330,6 +331,13 @@ mod tests {
         // Two windows of one batch.
         let fresh = cells(4);
         assert_eq!(parts(&turns(&[&fresh[..4], &fresh[2..]], &[1, 2]), &fresh), [3, 1, 3, 1]);
+    }
+
+    #[test]
+    fn a_sample_that_speaks_for_others_is_seen_by_all_parts() {
+        let mut window = cells(4);
+        window[1] = Some(Arc::new(EncodeOnce::whole(9)));
+        assert_eq!(parts(&turns(&[&window], &[1, 2]), &window), [1, 3, 3, 1]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub use audio::AudioEncoder;
 pub use device::{DeviceChoice, Devices, Placement};
 pub use gather::{Cells, Encoded, Encoders, EncodersError, Rows, Slots, Trouble};
 pub use parts::Encoder;
-pub use runtime::{MAX_BATCH, Prepared, Runtime};
+pub use runtime::{Prepared, Runtime};
 pub use vision::VisionEncoder;
 
 /// Why an encoder could not be loaded or run.

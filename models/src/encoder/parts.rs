@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::runtime::{Interface, Model};
-use super::{EncoderError, MAX_BATCH, Prepared, Runtime};
+use super::{EncoderError, Prepared, Runtime};
 use crate::manifest::OutputSpec;
 use crate::sample::{Embedding, Encoding};
 use crate::vocabulary::Vocabulary;
@@ -81,7 +81,7 @@ impl<I: Sync> Encoder<I> {
         for (number, part) in self.parts.iter().enumerate() {
             let wanted: Vec<usize> =
                 (0..samples.len()).filter(|index| samples[*index].1 >> number & 1 == 1).collect();
-            for chunk in wanted.chunks(MAX_BATCH) {
+            for chunk in wanted.chunks(part.model.max_batch()) {
                 let inputs: Vec<&I> = chunk.iter().map(|index| samples[*index].0).collect();
                 let outputs = part.model.encode(part.model.prepare(&inputs, |input| (part.tensor)(input)));
                 for (index, output) in chunk.iter().zip(outputs) {

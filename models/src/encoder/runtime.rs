@@ -1,7 +1,8 @@
 //! ONNX Runtime: its library, and a model of one input and one output that runs in batches.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ort::environment::Environment;
 use ort::ep::{self, cuda::ConvAlgorithmSearch};
@@ -14,8 +15,10 @@ use rayon::prelude::*;
 use super::{EncoderError, Placement};
 use crate::sample::Embedding;
 
-/// Samples of one call into a model: more does not make it faster, and memory grows with it.
-pub const MAX_BATCH: usize = 16;
+/// Samples of one call into a model on a GPU: more does not make it faster, and memory grows with it.
+const MAX_BATCH: usize = 16;
+/// And on a CPU, whose caches four samples fill.
+const MAX_BATCH_CPU: usize = 4;
 
 /// ONNX Runtime allows one environment in a process, and forgets it when its last handle goes; this one stays.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
@@ -26,6 +29,8 @@ pub struct Runtime {
     environment: Environment,
     placement: Placement,
     threads: Option<usize>,
+    /// By their files: a graph that two parts of an encoder run is in memory once.
+    sessions: Arc<Mutex<HashMap<PathBuf, Weak<Mutex<Session>>>>>,
 }
 
 impl Runtime {
@@ -38,10 +43,25 @@ impl Runtime {
             Some(environment) => environment.clone(),
             None => loaded.insert(load(&candidates(cache))?).clone(),
         };
-        Ok(Self { environment, placement, threads })
+        Ok(Self { environment, placement, threads, sessions: Arc::default() })
     }
 
-    fn session(&self, part: &'static str, path: &Path) -> Result<Session, EncoderError> {
+    /// The most samples of one call into a model.
+    pub fn max_batch(&self) -> usize {
+        if self.placement == Placement::Cpu { MAX_BATCH_CPU } else { MAX_BATCH }
+    }
+
+    fn session(&self, part: &'static str, path: &Path) -> Result<Arc<Mutex<Session>>, EncoderError> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = sessions.get(path).and_then(Weak::upgrade) {
+            return Ok(session);
+        }
+        let session = Arc::new(Mutex::new(self.load(part, path)?));
+        sessions.insert(path.to_owned(), Arc::downgrade(&session));
+        Ok(session)
+    }
+
+    fn load(&self, part: &'static str, path: &Path) -> Result<Session, EncoderError> {
         let damaged =
             |e: ort::Error| EncoderError::Load { part, path: path.to_owned(), reason: e.to_string() };
         if let Placement::Cuda { index, or_cpu } = self.placement {
@@ -74,8 +94,8 @@ impl Runtime {
             // Only what is asked for here: no other accelerator is picked up.
             .with_auto_device(AutoDevicePolicy::PreferCPU)?
             .with_log_level(LogLevel::Warning)?
-            // Waiting threads spin while a call runs, and stop with it: the cores are the LLM's then.
-            .with_config_entry("session.force_spinning_stop", "1")?;
+            // The sources decode beside it: a thread that waits leaves them its core.
+            .with_intra_op_spinning(false)?;
         if let Some(threads) = self.threads {
             builder = builder.with_intra_threads(threads)?;
         }
@@ -138,7 +158,8 @@ fn log(level: LogLevel, category: &str, _id: &str, place: &str, message: &str) {
 /// A model of one input `[batch, ...]` and one output `[batch, dim]`, both f32.
 pub(super) struct Model {
     part: &'static str,
-    session: Mutex<Session>,
+    session: Arc<Mutex<Session>>,
+    max_batch: usize,
     input: String,
     output: String,
     /// The input's shape behind the batch.
@@ -174,10 +195,11 @@ impl Model {
         let &Interface { part, input, output, row, dim } = interface;
         let session = runtime.session(part, path)?;
         let wrong = |reason| EncoderError::Interface { part, path: path.to_owned(), reason };
-        check(&session, interface).map_err(wrong)?;
+        check(&session.lock().unwrap_or_else(PoisonError::into_inner), interface).map_err(wrong)?;
         let model = Self {
             part,
-            session: Mutex::new(session),
+            session,
+            max_batch: runtime.max_batch(),
             input: input.into(),
             output: output.into(),
             row: row.to_vec(),
@@ -191,6 +213,11 @@ impl Model {
             })
         })?;
         Ok(model)
+    }
+
+    /// The most samples that [`Self::encode`] is to get at once.
+    pub(super) fn max_batch(&self) -> usize {
+        self.max_batch
     }
 
     /// The input tensors of `inputs`, made side by side; `tensor` makes one.

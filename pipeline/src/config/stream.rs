@@ -88,6 +88,10 @@ pub struct StreamConfig {
     /// parts of pictures are black.
     #[serde(default)]
     pub mask: Vec<Rectangle>,
+    /// The encoders look at a picture again where the mean colour of a part of it (15 pixels of the model's picture on each side) differs by
+    /// more than so much of 255; 0: they look at every picture.
+    #[serde(default = "still")]
+    pub still: u8,
     /// Which programme of a transport stream that has several: its number. Without it the first that comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<u16>,
@@ -137,6 +141,10 @@ fn min_windows() -> u32 {
 
 fn merge_gap() -> Duration {
     Duration::from_secs(1)
+}
+
+fn still() -> u8 {
+    3
 }
 
 fn recall() -> Duration {
@@ -211,6 +219,7 @@ impl StreamConfig {
             clips: true,
             clip_audio: true,
             mask: Vec::new(),
+            still: still(),
             program: None,
             audio_track: TrackChoice::Default,
             video_track: TrackChoice::Default,

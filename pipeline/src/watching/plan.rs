@@ -34,6 +34,8 @@ pub struct Plan {
     pub windows: WindowSpec,
     /// Where it is and how it is sampled.
     pub source: SourceConfig,
+    /// By how much of 255 pictures may differ that are encoded as one; see [`Assembler::with_stills`](crate::window::Assembler::with_stills).
+    pub still: u8,
     /// How its process is started; `None` runs it in this one.
     pub apart: Option<Worker>,
     /// What is kept of its events to be looked at, if anything.
@@ -63,8 +65,8 @@ impl Plan {
             ..next.source.clone()
         };
         wanted == self.source
-            && (&next.stream, next.live, next.windows, &next.apart)
-                == (&self.stream, self.live, self.windows, &self.apart)
+            && (&next.stream, next.live, next.windows, next.still, &next.apart)
+                == (&self.stream, self.live, self.windows, self.still, &self.apart)
     }
 
     /// The same, for a daemon of a fleet that is given it.
@@ -225,6 +227,7 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         live,
         windows,
         source,
+        still: stream.still,
         apart: None,
         clips: None,
         questions,

@@ -117,6 +117,7 @@ impl Stream {
         let (next, reached) =
             resume.as_ref().map_or_else(Default::default, |known| (known.next, Some(known.reached)));
         let assembler = Assembler::resumed(plan.stream.clone(), plan.windows, next, reached)?;
+        let assembler = assembler.with_stills(plan.still);
         let has_begun = run.is_some() || resume.is_some();
         if let Some(run) = run {
             recorder.begin(run, false);

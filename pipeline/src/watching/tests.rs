@@ -57,6 +57,7 @@ fn plan(id: &str, seconds: u32, live: bool) -> Plan {
         stream: id.into(),
         live,
         source,
+        still: 0,
         apart: None,
         clips: None,
         questions: vec![Asking { asked: Asked::Detect, text: "What happens?".to_owned() }],

@@ -12,6 +12,7 @@ use super::missing::Carried;
 use super::notes::{Clock, Clocks, Gap, Gaps};
 use super::shape::{Shape, nanos};
 use super::sound::Sound;
+use super::still::Stills;
 use super::{Closed, SpecError, WindowSpec};
 use crate::source::{SourceEvent, TimedAudio, TimedFrame};
 use crate::stream::{Medium, StreamId};
@@ -44,6 +45,9 @@ pub struct Assembler {
     spec: WindowSpec,
     shape: Shape,
     frames: BTreeMap<i64, Frame>,
+    stills: Stills,
+    /// What nothing at all sounds like.
+    pub(super) silence: Option<Arc<EncodeOnce<AudioClip>>>,
     clips: BTreeMap<i64, Clip>,
     sound: Sound,
     clocks: Clocks,
@@ -84,6 +88,8 @@ impl Assembler {
             spec,
             shape,
             frames: BTreeMap::new(),
+            stills: Stills::new(0),
+            silence: None,
             clips: BTreeMap::new(),
             sound: Sound::new(spec.sample_rate, i64::MIN),
             clocks: Clocks::default(),
@@ -117,6 +123,12 @@ impl Assembler {
         assembler.progress = Some(to);
         assembler.prune();
         Ok(assembler)
+    }
+
+    /// With one encoding for pictures whose parts differ by no more than `tolerance` of 255; 0: each has its own.
+    pub fn with_stills(mut self, tolerance: u8) -> Self {
+        self.stills = Stills::new(tolerance);
+        self
     }
 
     /// The windows' shape.
@@ -183,7 +195,10 @@ impl Assembler {
             .came(start, self.shape.slot_start(Medium::Video, at.0.saturating_add(1)));
         // A slow source shows one frame at several grid points.
         let same = self.frames.last_key_value().filter(|(_, last)| last.stream == stream);
-        let cell = same.map_or_else(|| Arc::new(EncodeOnce::new(frame)), |(_, last)| Arc::clone(&last.cell));
+        let cell = match same {
+            Some((_, last)) => Arc::clone(&last.cell),
+            None => self.stills.cell(frame),
+        };
         self.frames.insert(at.0, Frame { cell, stream, capture });
     }
 

@@ -113,7 +113,13 @@ impl Assembler {
         for slot in first..last {
             if self.heard(slot) {
                 let (samples, capture) = self.sound.cut(self.clip_from(slot), self.shape.clip_samples);
-                let cell = Arc::new(EncodeOnce::new(AudioClip { samples }));
+                // A microphone that is off sounds the same all day.
+                let cell = if samples.iter().all(|sample| *sample == 0.0) {
+                    let silence = || Arc::new(EncodeOnce::whole(AudioClip { samples }));
+                    Arc::clone(self.silence.get_or_insert_with(silence))
+                } else {
+                    Arc::new(EncodeOnce::new(AudioClip { samples }))
+                };
                 self.clips.insert(slot, Clip { cell, capture });
             }
         }
