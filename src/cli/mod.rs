@@ -2,6 +2,7 @@
 
 mod alone;
 mod ask;
+mod bench;
 mod config;
 #[cfg(feature = "training")]
 mod dataset;
@@ -50,6 +51,9 @@ enum Command {
     Fleet(fleet::Command),
     /// Make a token for callers of the interface: prints the line for `control.token_file`.
     Token(token::Arguments),
+    /// Measure what this machine holds.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Fetch, show and import models.
     #[command(subcommand)]
     Models(models::Command),
@@ -87,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Ask(arguments) => ask::run(&arguments),
         Command::Fleet(command) => fleet::run(command),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Bench(command) => bench::run(command).map(|()| ExitCode::SUCCESS),
         Command::Models(command) => models::run(&command).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "training")]
         Command::Dataset(command) => dataset::run(&command).map(|()| ExitCode::SUCCESS),
