@@ -36,9 +36,17 @@ pub(super) fn run(script: &str, fetched: &Path, out: &Path, cache: &Path) -> Res
     if out.exists() { Ok(()) } else { Err(wrong("the script ended without writing it".into())) }
 }
 
-/// The Python of the environment, which is made when it is not there.
+/// The Python of the environment, which is made when it is not there, by one process at a time.
 fn environment(cache: &Path) -> Result<PathBuf, String> {
     let folder = cache.join("python").join("onnx");
+    let lock = cache.join("python").join("onnx.lock");
+    let locked = std::fs::create_dir_all(cache.join("python")).and_then(|()| {
+        let lock = std::fs::File::create(&lock)?;
+        lock.lock()?;
+        Ok(lock)
+    });
+    // It is unlocked when it is closed.
+    let _locked = locked.map_err(|e| format!("{}: {e}", lock.display()))?;
     let python_of = |folder: &Path| folder.join("bin").join("python");
     let ready = folder.join("ready");
     if std::fs::read_to_string(&ready).is_ok_and(|text| text == PACKAGES.join("\n")) {
