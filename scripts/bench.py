@@ -186,7 +186,8 @@ def table(found: list[Row]) -> str:
     lines = [("name", "ours", "peer", "ratio", "what the peer is")]
     for row in found:
         ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
-        lines.append((row.name, number(row.ours, row.unit), number(row.theirs, row.unit), ratio, row.note and f"{row.peer}: {row.note}" or row.peer))
+        peer = f"{row.peer}: {row.note}" if row.note else row.peer
+        lines.append((row.name, number(row.ours, row.unit), number(row.theirs, row.unit), ratio, peer))
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     return "\n".join(
         f"{name:{widths[0]}}  {ours:>{widths[1]}}  {theirs:>{widths[2]}}  {ratio:>{widths[3]}}  {peer}" for name, ours, theirs, ratio, peer in lines
