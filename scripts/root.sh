@@ -6,9 +6,6 @@ set -euo pipefail
 
 dir=${1:?say where: scripts/root.sh DIR [PACKAGE...]}
 shift
-# The one that this machine's own packages come from.
-# shellcheck disable=SC2016 # The dollars are apt's.
-mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' | sed -n 's/ bookworm$//p' | head -n 1)}
 cache=${AVICUNA_CACHE:-$HOME/.cache/avicuna}/debian
 kept=$cache/bookworm.tar
 
@@ -20,6 +17,9 @@ die() {
 [ "$(id -u)" -eq 0 ] || die "run this as root: it changes into the new system"
 command -v debootstrap >/dev/null || die "debootstrap is missing; run scripts/setup.sh package"
 if [ ! -f "$kept" ]; then
+    # The one that this machine's own packages come from.
+    # shellcheck disable=SC2016 # The dollars are apt's.
+    mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' | sed -n 's/ bookworm$//p' | head -n 1)}
     [ -n "$mirror" ] || die "apt knows no mirror of Debian 12; name one in DEBIAN_MIRROR"
     mkdir -p "$cache"
     new=$(mktemp -d)

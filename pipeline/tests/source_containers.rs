@@ -3,12 +3,11 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::Path;
 
 use avicuna_pipeline::source::choice::TrackChoice;
 use avicuna_pipeline::source::{End, SourceConfig, SourceEvent};
+use common::bodies::in_turn;
 use common::http::Http;
 use common::media::ffmpeg;
 use common::{Running, all, check, config, frames, heard, live, sounds};
@@ -257,17 +256,7 @@ async fn a_programme_is_kept_to_when_the_source_is_connected_again() {
     let of_later = events(of(&directory.join("later.ts"))).await;
     assert!(is_second(&of_later), "alone it is the other one");
 
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
-    std::thread::spawn(move || {
-        for (number, client) in listener.incoming().flatten().enumerate() {
-            let (mut client, mut request) = (client, [0; 4096]);
-            let _asked = client.read(&mut request);
-            let head = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n";
-            let body = if number == 0 { &whole } else { &later };
-            let _gone = client.write_all(head).and_then(|()| client.write_all(body));
-        }
-    });
+    let port = in_turn("video/mp2t", move |number| if number == 0 { whole.clone() } else { later.clone() });
     let mut running = Running::start(live(format!("http://127.0.0.1:{port}/two.ts")));
     for connection in 0..3 {
         let seen = running.until(|event| matches!(event, SourceEvent::Lost { .. })).await;

@@ -2,11 +2,10 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::time::Duration;
 
 use avicuna_pipeline::source::{Reconnect, SourceConfig, SourceEvent};
+use common::bodies::in_turn;
 use common::media::{matroska, pictures, tone};
 use common::{Running, live};
 use tempfile::TempDir;
@@ -39,16 +38,8 @@ async fn fifty_connections_leave_no_thread_and_no_descriptor() {
     matroska(&path, Some(&pictures(0.5, "")), Some(&tone(0.5, 16_000, "")));
     let film = std::fs::read(path).expect("written");
     // Every connection gets a short film, every third one half of it, and then it is over.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
-    std::thread::spawn(move || {
-        for (number, client) in listener.incoming().flatten().enumerate() {
-            let (mut client, mut request) = (client, [0; 4096]);
-            let _asked = client.read(&mut request);
-            let part = if number % 3 == 2 { &film[..film.len() / 2] } else { &film[..] };
-            let head = b"HTTP/1.1 200 OK\r\nContent-Type: video/x-matroska\r\nConnection: close\r\n\r\n";
-            let _gone = client.write_all(head).and_then(|()| client.write_all(part));
-        }
+    let port = in_turn("video/x-matroska", move |number| {
+        if number % 3 == 2 { film[..film.len() / 2].to_vec() } else { film.clone() }
     });
     let quick = Duration::from_millis(1);
     let reconnect = Reconnect { initial: quick, max: quick, jitter: 0.0, give_up_after: None };

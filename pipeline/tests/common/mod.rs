@@ -1,6 +1,7 @@
 //! Shared by the source tests: run a source, collect what it says, find the footage.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod bodies;
 pub mod http;
 pub mod media;
 #[path = "../support/ports.rs"]
