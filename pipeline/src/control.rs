@@ -1,5 +1,6 @@
 //! What the daemon tells of itself: counters, and how its parts and streams are. `docs/operations.md` explains each.
 
+mod books;
 mod metrics;
 mod pace;
 mod process;

@@ -184,6 +184,17 @@ pub mod reason {
     pub const TOO_LARGE: &str = "too-large-for-broker";
     /// The sink does not accept this message, whatever is tried.
     pub const REJECTED: &str = "rejected-by-broker";
+    /// All of them.
+    pub const ALL: [&str; 8] = [
+        FULL_OLDEST,
+        FULL_NEWEST,
+        FULL_AT_SHUTDOWN,
+        LARGER_THAN_OUTBOX,
+        DISK_FULL,
+        DISK_FAILED,
+        TOO_LARGE,
+        REJECTED,
+    ];
 }
 
 /// What a sink has decided about a message.

@@ -21,6 +21,7 @@ mod error;
 mod generate;
 mod host;
 mod lora;
+mod prefill;
 mod sampling;
 mod table;
 mod times;

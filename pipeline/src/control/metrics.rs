@@ -1,17 +1,20 @@
-//! What is counted and timed. Labels are few: the stream's id, and words from fixed lists.
+//! What is counted and timed.
+
+mod labels;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use self::labels::Stage;
+
+use self::labels::{CLIPS, LOSSES, OfKind, OfLoss, OfOutcome, OfPhase, OfStage, OfStream};
+use super::books::Books;
 use super::process::Process;
 use crate::outbox::Outbox;
 use crate::record::{ErrorKind, Phase, WindowFate};
@@ -22,70 +25,8 @@ const ONSET: [f64; 14] =
     [0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3600.0];
 /// Seconds of one stage.
 const STAGE: [f64; 12] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
-/// What becomes of clips.
-const CLIPS: [&str; 2] = ["kept", "dropped"];
-/// What sources lose.
-const LOSSES: [&str; 3] = ["late", "shed", "damaged"];
 /// Windows in a batch.
 const BATCH: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfStream {
-    stream: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfOutcome {
-    stream: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfPhase {
-    stream: String,
-    phase: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfKind {
-    stream: String,
-    kind: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfLoss {
-    stream: String,
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfStage {
-    stage: &'static str,
-}
-
-/// The stages of a window that are timed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// From its closing until the model takes it.
-    Queue,
-    /// Encoders, for a batch.
-    Encode,
-    /// Prefill and answers, for a batch.
-    Llm,
-    /// Putting records into the outbox.
-    Store,
-}
-
-impl Stage {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Encode => "encode",
-            Self::Llm => "llm",
-            Self::Store => "store",
-        }
-    }
-}
 
 type Seconds = Gauge<f64, AtomicU64>;
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -361,33 +302,6 @@ impl StreamMetrics<'_> {
     }
 }
 
-/// Where all messages are, read at every scrape.
-#[derive(Debug)]
-struct Books(Outbox);
-
-impl Collector for Books {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let books = self.0.accounting();
-        for (name, help, value) in [
-            ("outbox_produced", "Records ever handed to the outbox", books.produced),
-            ("outbox_acknowledged", "Records the sink has acknowledged", books.acknowledged),
-        ] {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
-        }
-        let spooled = ConstGauge::new(books.spooled);
-        let help = "Records that wait for delivery";
-        spooled.encode(encoder.encode_descriptor("outbox_spooled", help, None, spooled.metric_type())?)?;
-        let help = "Records given up, by reason";
-        let mut dropped = encoder.encode_descriptor("outbox_dropped", help, None, MetricType::Counter)?;
-        for (reason, count) in &books.dropped {
-            let label = [("reason", reason.as_str())];
-            ConstCounter::new(*count).encode(dropped.encode_family(&label)?)?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -450,5 +364,6 @@ mod tests {
         assert_eq!(value(&text, "avicuna_outbox_produced_total"), 1.0);
         assert_eq!(value(&text, "avicuna_outbox_spooled"), 0.0);
         assert_eq!(value(&text, "avicuna_outbox_dropped_total{reason=\"larger-than-outbox\"}"), 1.0);
+        assert_eq!(value(&text, "avicuna_outbox_dropped_total{reason=\"rejected-by-broker\"}"), 0.0);
     }
 }
