@@ -44,13 +44,14 @@ test: ## every test, with a real Kafka broker
 
 # Examples are among the documented: with them dependencies have the features that clippy has checked them with, and need no second check.
 # Pages of public modules name the private ones that they are made of.
-lint: deny ## formatting, clippy, documentation, dependencies, scripts, alert rules; warnings denied
+lint: deny ## formatting, clippy, the types of the GPU build, documentation, dependencies, scripts, alert rules; warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --no-default-features --bin avicuna --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --locked --lib --bins --examples
 	shellcheck .ci/run scripts/*.sh
 	$(TOOLS)/ruff check
+	scripts/check_cuda.sh
 	scripts/check_alerts.sh
 
 deny: ## licences, sources and duplicates of the dependencies
@@ -60,8 +61,11 @@ deny: ## licences, sources and duplicates of the dependencies
 chaos: ## half an hour of three daemons and three brokers that die, are paused and come back
 	FLEET_ROUNDS=8 cargo test --workspace --locked --test run_fleet -- --nocapture three_daemons
 
-fuzz: ## a minute of damaged input for each reader of what comes from outside
-	FUZZ_SECONDS=60 cargo test --workspace --locked --test fuzz -- --nocapture --test-threads 2
+FUZZ_SECONDS ?= 600
+
+fuzz: ## ten minutes (or FUZZ_SECONDS) of damaged input for each reader of what comes from outside
+	@scripts/setup.sh
+	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 fuzz-media: ## 3,600 damaged films, streams and playlists, each through a process of its own; some 20 minutes
 	FUZZ_MEDIA=600 cargo test --workspace --locked --test hostile_media -- --nocapture

@@ -1,7 +1,7 @@
 //! Damaged media through the process of a source: whatever a server sends, the one who asked for it lives, and each source ends by itself
 //! or is ended. `FUZZ_MEDIA` damaged inputs of each kind, ten without; `FUZZ_SEED` for other damage: `fuzz/README.md`.
 
-#[path = "../fuzz/mutate.rs"]
+#[path = "support/mutate.rs"]
 mod mutate;
 
 #[path = "support/apart.rs"]

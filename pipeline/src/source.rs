@@ -24,7 +24,7 @@ mod graph;
 mod intake;
 mod mailbox;
 mod moov;
-mod nal;
+pub mod nal;
 mod ntp;
 pub mod pat;
 pub mod pick;

@@ -173,3 +173,42 @@ async fn a_coarse_grid_takes_one_frame_in_ten_seconds() {
     assert_eq!(grid_points(&seen), [0, 1, 2]);
     assert_eq!(frames(&seen)[2].stream, StreamTime(20 * SECOND));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_that_are_no_numbers_or_out_of_all_bounds_are_heard_as_some() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("floats.wav");
+    let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30];
+    let samples: Vec<f32> =
+        (0..16_000).map(|at| if at % 1_000 < 4 { odd[at % 1_000] } else { 0.25 }).collect();
+    std::fs::write(&path, wav(&samples)).expect("written");
+    let events = events(of(&path)).await;
+    let heard: Vec<f32> = events.iter().flat_map(samples_of).collect();
+    assert!(heard.len() >= 15_900, "{} samples", heard.len());
+    assert!(heard.iter().all(|sample| (-1.0..=1.0).contains(sample)));
+    assert_eq!(heard[500], 0.25);
+}
+
+fn samples_of(event: &SourceEvent) -> Vec<f32> {
+    match event {
+        SourceEvent::Audio(audio) => audio.samples.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// Mono 32-bit floats at 16 kHz as RIFF WAVE.
+fn wav(samples: &[f32]) -> Vec<u8> {
+    let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let length = u32::try_from(data.len()).expect("small");
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((length + 36).to_le_bytes());
+    bytes.extend(b"WAVEfmt ");
+    bytes.extend(16u32.to_le_bytes());
+    bytes.extend([3u16, 1].map(u16::to_le_bytes).concat());
+    bytes.extend([16_000u32, 64_000].map(u32::to_le_bytes).concat());
+    bytes.extend([4u16, 32].map(u16::to_le_bytes).concat());
+    bytes.extend(b"data");
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(data);
+    bytes
+}

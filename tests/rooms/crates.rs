@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use super::root;
 
 /// A crate's folder, its name, and all that it may import of this workspace. A crate imports only what stands above it.
-pub const ROOMS: [(&str, &str, &[&str]); 8] = [
+pub const ROOMS: [(&str, &str, &[&str]); 9] = [
     ("models", "avicuna-models", &[]),
     ("pipeline", "avicuna-pipeline", &["avicuna-models"]),
     ("plugins", "gst-plugin-avicuna", &["avicuna-models", "avicuna-pipeline"]),
@@ -19,6 +19,7 @@ pub const ROOMS: [(&str, &str, &[&str]); 8] = [
     // Of the pipeline it takes the reading of configurations.
     ("training/trainer", "avicuna-trainer", &["avicuna-models", "avicuna-pipeline", "avicuna-corpus"]),
     ("training/evaluation", "avicuna-evaluation", &["avicuna-models", "avicuna-pipeline", "avicuna-corpus"]),
+    ("fuzz", "avicuna-fuzz", &["avicuna-models", "avicuna-pipeline"]),
     (
         "",
         "avicuna",

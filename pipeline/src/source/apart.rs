@@ -8,9 +8,9 @@
 mod child;
 mod cuts;
 mod guard;
-mod line;
+pub mod line;
 mod room;
-mod wire;
+pub mod wire;
 mod worker;
 
 use std::path::PathBuf;
@@ -212,8 +212,10 @@ impl Keeper {
                     if matches!(event, SourceEvent::Frame(_) | SourceEvent::Audio(_)) {
                         self.policy.sample(self.started.elapsed());
                     }
-                    let events = self.line.place(event);
-                    self.send_all(events).await?;
+                    match self.line.place(event) {
+                        Ok(events) => self.send_all(events).await?,
+                        Err(said) => return Ok(Err(Died::Nonsense(said))),
+                    }
                 }
                 Err(died) => return Ok(Err(died)),
             }

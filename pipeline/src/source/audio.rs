@@ -88,5 +88,10 @@ fn is_stereo(caps: &gst::CapsRef) -> bool {
 fn floats(buffer: &gst::BufferRef) -> Option<Vec<f32>> {
     let map = buffer.map_readable().ok()?;
     let (samples, _) = map.as_chunks::<4>();
-    Some(samples.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    Some(samples.iter().map(|bytes| sane(f32::from_le_bytes(*bytes))).collect())
+}
+
+/// Files of floats may hold anything; one sample that is no number would make the whole window none.
+fn sane(sample: f32) -> f32 {
+    if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) }
 }

@@ -38,8 +38,10 @@ const ARENAS: &str = "1";
 pub(super) enum Died {
     /// It could not be started.
     NotStarted(std::io::Error),
-    /// It is gone, or says what is no message.
+    /// It is gone.
     Gone(Option<ExitStatus>),
+    /// It was ended, as it said what cannot be.
+    Nonsense(String),
     /// It was ended, as it said nothing for so long.
     Stuck(Duration),
     /// It was ended, as it held so many bytes.
@@ -56,6 +58,7 @@ impl fmt::Display for Died {
                 _ => write!(f, "the source's process ended"),
             },
             Self::Gone(None) => write!(f, "the source's process broke off and had to be ended"),
+            Self::Nonsense(said) => write!(f, "the source's process said {said}, and was ended"),
             Self::Stuck(silent) => {
                 write!(f, "the source's process said nothing for {} s and was ended", silent.as_secs())
             }
@@ -98,7 +101,7 @@ pub(super) struct Child {
     process: tokio::process::Child,
     /// Closed to tell it to end.
     stdin: Option<ChildStdin>,
-    messages: tokio::sync::mpsc::Receiver<Message>,
+    messages: tokio::sync::mpsc::Receiver<std::io::Result<Message>>,
     /// When it last said something.
     heard: Instant,
     look: Interval,
@@ -138,7 +141,7 @@ impl Child {
         // Who does not read its errand is gone, which is noticed below.
         let _told = wire::tell(&mut stdin, errand).await;
         let (heard, messages) = tokio::sync::mpsc::channel(1);
-        tokio::spawn(listen(stdout, heard));
+        tokio::spawn(listen(stdout, errand.config.frame_size as usize, heard));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Worker { memory, silence, .. } = *worker;
@@ -183,9 +186,13 @@ impl Child {
                 message = self.messages.recv() => {
                     self.heard = Instant::now();
                     match message {
-                        Some(Message::Event(event)) => return Ok(Said::Event(event)),
-                        Some(Message::Cut { id, result }) => return Ok(Said::Cut(id, result)),
-                        Some(Message::Alive) => {}
+                        Some(Ok(Message::Event(event))) => return Ok(Said::Event(event)),
+                        Some(Ok(Message::Cut { id, result })) => return Ok(Said::Cut(id, result)),
+                        Some(Ok(Message::Alive)) => {}
+                        Some(Err(said)) => {
+                            self.kill().await;
+                            return Err(Died::Nonsense(said.to_string()));
+                        }
                         None => {
                             self.stop_weighing();
                             let status = timeout(GONE, self.process.wait()).await.ok().and_then(Result::ok);
@@ -262,20 +269,25 @@ fn resident(pid: u32) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Reads messages until there are none.
-async fn listen(stdout: ChildStdout, heard: tokio::sync::mpsc::Sender<Message>) {
+/// Reads messages until there are none; the last may be what was none.
+async fn listen(
+    stdout: ChildStdout,
+    side: usize,
+    heard: tokio::sync::mpsc::Sender<std::io::Result<Message>>,
+) {
     let mut from = BufReader::with_capacity(1 << 16, stdout);
     loop {
-        match wire::read(&mut from).await {
-            Ok(message) => {
-                if heard.send(message).await.is_err() {
-                    return;
-                }
-            }
+        let message = wire::read(&mut from, side).await;
+        let is_last = match &message {
+            Ok(_) => false,
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => true,
             Err(error) => {
                 tracing::debug!(%error, "a source's process says no more");
                 return;
             }
+        };
+        if heard.send(message).await.is_err() || is_last {
+            return;
         }
     }
 }

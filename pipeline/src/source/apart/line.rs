@@ -6,10 +6,14 @@ use crate::source::event::{Losses, SourceEvent, TimedAudio, TimedFrame};
 use crate::source::failure::Failure;
 use crate::timeline::{ClockAnchor, ClockQuality, GridIndex, StreamTime, UtcTime};
 
+/// No child says a time so far past where its stream is: an hour without a sample is a broken time stamp even in a file. So few windows does one
+/// message make.
+const AHEAD: Duration = Duration::from_secs(3660);
+
 /// Moves what each child says to where the stream is. The first child's times are the stream's; those of a later one are moved by a
 /// multiple of the grid's period, so that grid points stay grid points.
 #[derive(Debug)]
-pub(super) struct Line {
+pub struct Line {
     period: i64,
     /// Of the present child; `None` until it says a time.
     offset: Option<i64>,
@@ -30,6 +34,7 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// A stream that has not begun, whose grid points are so far apart.
     pub fn new(period: Duration) -> Self {
         Self {
             period: i64::try_from(period.as_nanos()).unwrap_or(i64::MAX).max(1),
@@ -60,7 +65,7 @@ impl Line {
     pub fn lost(&mut self, failure: &Failure) -> Vec<SourceEvent> {
         self.offset = None;
         self.outage = Some(format!("outage: {failure}"));
-        self.attempts += self.attempt + 1;
+        self.attempts = self.attempts.saturating_add(self.attempt).saturating_add(1);
         self.attempt = 0;
         self.lost_before = sum(self.lost_before, self.losses);
         self.losses = Losses::default();
@@ -84,14 +89,15 @@ impl Line {
     }
 
     /// What the present child says, at the stream's own times; before the first of a later child, the rest of the outage.
-    pub fn place(&mut self, event: SourceEvent) -> Vec<SourceEvent> {
+    /// An error where no source can have said that.
+    pub fn place(&mut self, event: SourceEvent) -> Result<Vec<SourceEvent>, String> {
         let mut events = Vec::new();
-        if let Some(first) = begins(&event)
-            && self.offset.is_none()
-        {
-            let behind = self.now().0.saturating_sub(first.0).max(0);
-            let periods = behind.div_euclid(self.period) + i64::from(behind.rem_euclid(self.period) != 0);
-            let offset = periods.saturating_mul(self.period);
+        let first = begins(&event);
+        let offset = self.offset.or_else(|| first.map(|first| self.behind(first)));
+        if let Some(latest) = first.max(reaches(&event, self.period)) {
+            self.check(StreamTime(latest.0.saturating_add(offset.unwrap_or(0))))?;
+        }
+        if let (None, Some(offset), Some(first)) = (self.offset, offset, first) {
             events = self.away_until(StreamTime(first.0.saturating_add(offset)));
             self.offset = Some(offset);
             self.outage = None;
@@ -102,7 +108,25 @@ impl Line {
             self.reach(until);
         }
         events.push(event);
-        events
+        Ok(events)
+    }
+
+    /// By how much a child that begins at `first` is behind the stream: whole periods.
+    fn behind(&self, first: StreamTime) -> i64 {
+        let behind = self.now().0.saturating_sub(first.0).max(0);
+        let periods = behind.div_euclid(self.period) + i64::from(behind.rem_euclid(self.period) != 0);
+        periods.saturating_mul(self.period)
+    }
+
+    /// Can the stream have come so far?
+    fn check(&self, latest: StreamTime) -> Result<(), String> {
+        // Where nobody listened for hours, the first that is heard then tells of all of them.
+        let now = self.now();
+        if latest > now.plus(AHEAD) {
+            let ahead = latest.since(now).as_secs();
+            return Err(format!("a time that is {ahead} s ahead of the stream's"));
+        }
+        Ok(())
     }
 
     fn moved(&mut self, event: SourceEvent) -> SourceEvent {
@@ -111,11 +135,11 @@ impl Line {
         match event {
             SourceEvent::Connected { attempt, has_audio, has_video, live, length } => {
                 self.attempt = attempt;
-                let attempt = self.attempts + attempt;
+                let attempt = self.attempts.saturating_add(attempt);
                 SourceEvent::Connected { attempt, has_audio, has_video, live, length }
             }
             SourceEvent::Frame(frame) => SourceEvent::Frame(TimedFrame {
-                at: GridIndex(frame.at.0 + offset / self.period),
+                at: GridIndex(frame.at.0.saturating_add(offset / self.period)),
                 stream: at(frame.stream),
                 ..frame
             }),
@@ -171,7 +195,11 @@ fn reaches(event: &SourceEvent, period: i64) -> Option<StreamTime> {
 }
 
 fn sum(one: Losses, other: Losses) -> Losses {
-    Losses { late: one.late + other.late, shed: one.shed + other.shed, damaged: one.damaged + other.damaged }
+    Losses {
+        late: one.late.saturating_add(other.late),
+        shed: one.shed.saturating_add(other.shed),
+        damaged: one.damaged.saturating_add(other.damaged),
+    }
 }
 
 #[cfg(test)]
@@ -183,10 +211,18 @@ mod tests {
 
     const HALF: Duration = Duration::from_millis(500);
 
+    fn connected(attempt: u32, live: bool) -> SourceEvent {
+        SourceEvent::Connected { attempt, has_audio: false, has_video: true, live, length: None }
+    }
+
+    fn placed(line: &mut Line, event: SourceEvent) -> Vec<SourceEvent> {
+        line.place(event).expect("it can be")
+    }
+
     fn frame(index: i64) -> SourceEvent {
         SourceEvent::Frame(TimedFrame {
             at: GridIndex(index),
-            stream: StreamTime(index * 500_000_000),
+            stream: StreamTime(index.saturating_mul(500_000_000)),
             capture: UtcTime(0),
             frame: RgbFrame { width: 0, height: 0, aspect: 1.0, data: Vec::new() },
         })
@@ -199,30 +235,26 @@ mod tests {
     #[test]
     fn the_first_child_is_believed_as_it_is() {
         let mut line = Line::new(HALF);
-        assert_eq!(line.place(frame(3)), [frame(3)]);
+        assert_eq!(placed(&mut line, frame(3)), [frame(3)]);
         assert!(!line.is_away());
     }
 
     #[test]
     fn a_later_child_goes_on_after_the_outage_on_the_grid() {
         let mut line = Line::new(HALF);
-        line.place(SourceEvent::Clock {
-            clock: ClockQuality::Pts,
-            av_offset_ms: None,
-            anchor: ClockAnchor { stream: StreamTime::ZERO, utc: UtcTime(0) },
-        });
-        line.place(frame(7));
+        placed(
+            &mut line,
+            SourceEvent::Clock {
+                clock: ClockQuality::Pts,
+                av_offset_ms: None,
+                anchor: ClockAnchor { stream: StreamTime::ZERO, utc: UtcTime(0) },
+            },
+        );
+        placed(&mut line, frame(7));
         assert_eq!(line.lost(&crash()), []);
         assert!(line.is_away());
-        let connected = |attempt| SourceEvent::Connected {
-            attempt,
-            has_audio: true,
-            has_video: true,
-            live: true,
-            length: None,
-        };
-        assert_eq!(line.place(connected(0)), [connected(1)]);
-        let events = line.place(frame(0));
+        assert_eq!(placed(&mut line, connected(0, true)), [connected(1, true)]);
+        let events = placed(&mut line, frame(0));
         let [SourceEvent::Gap { from, to, reason }, SourceEvent::Progress(until), SourceEvent::Frame(next)] =
             &events[..]
         else {
@@ -237,7 +269,7 @@ mod tests {
     fn an_outage_is_said_once_and_losses_add_up() {
         let mut line = Line::new(HALF);
         let losses = |late| SourceEvent::Losses(Losses { late, shed: 0, damaged: 0 });
-        assert_eq!(line.place(losses(2)), [losses(2)]);
+        assert_eq!(placed(&mut line, losses(2)), [losses(2)]);
         // Nothing ever came: the stream begins with the outage.
         assert!(matches!(line.lost(&crash())[..], [SourceEvent::Clock { .. }]));
         std::thread::sleep(Duration::from_millis(2));
@@ -246,6 +278,22 @@ mod tests {
         if let [SourceEvent::Gap { from, .. }, _] = &second[..] {
             assert_eq!(from, to);
         }
-        assert_eq!(line.place(losses(3)), [losses(5)]);
+        assert_eq!(placed(&mut line, losses(3)), [losses(5)]);
+    }
+
+    #[test]
+    fn no_time_is_believed_that_lies_far_ahead() {
+        let mut line = Line::new(HALF);
+        placed(&mut line, connected(0, false));
+        let hour = |hours: i64| SourceEvent::Progress(StreamTime(hours * 3_600_000_000_000));
+        // A film is read faster than it plays.
+        for hours in 1..5 {
+            placed(&mut line, hour(hours));
+        }
+        assert!(line.place(hour(6)).is_err());
+        let far = SourceEvent::Gap { from: StreamTime(0), to: StreamTime(i64::MAX), reason: String::new() };
+        assert!(line.place(far).is_err());
+        assert!(line.place(frame(i64::MAX)).is_err());
+        assert_eq!(placed(&mut line, hour(5)), [hour(5)], "what is refused leaves nothing behind");
     }
 }
