@@ -181,6 +181,7 @@ impl Graph {
     ) {
         let Some(bus) = self.pipeline.bus() else { return };
         let (stream, intake) = (config.stream_id.clone(), Arc::clone(intake));
+        let gate = Arc::clone(&self.gate);
         let (uri, shown, notes) = (address.uri.clone(), address.shown().to_owned(), notes.clone());
         let failed = AtomicBool::new(false);
         bus.set_sync_handler(move |_, message| {
@@ -189,6 +190,10 @@ impl Graph {
             };
             let note = match message.view() {
                 gst::MessageView::Eos(_) => Some(Note::Eos),
+                gst::MessageView::StateChanged(changed) => {
+                    gate.state_changed(message.src(), changed.current());
+                    None
+                }
                 // Later errors are only the first one's consequences.
                 gst::MessageView::Error(error) if !failed.swap(true, Ordering::Relaxed) => {
                     let failure = failure(&error.error(), error.debug());
