@@ -52,6 +52,31 @@ fn what_is_wrong_is_named_with_file_line_and_field() {
     }
 }
 
+/// As a package has them: the program in `bin`, the model in `share`, and the user anywhere.
+#[test]
+fn the_default_model_is_found_where_it_was_installed_with_the_program() {
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let (bin, models) = (place.path().join("bin"), place.path().join("share/avicuna/models"));
+    std::fs::create_dir_all(&bin).expect("a folder");
+    std::fs::create_dir_all(&models).expect("a folder");
+    let program = bin.join("avicuna");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_avicuna"), &program).expect("a link on one file system");
+    let model = models.join("avicuna-natural");
+    let natural = support::repository("assets/models/avicuna-natural");
+    std::os::unix::fs::symlink(&natural, &model).expect("a link");
+    let config = place.path().join("a.toml");
+    std::fs::write(&config, "[[stream]]\nid = \"cam\"\nuri = \"test://\"\n").expect("writes");
+    let show = || {
+        let mut command = std::process::Command::new(&program);
+        let output =
+            command.args(["config", "show", "--config"]).arg(&config).current_dir(place.path()).output();
+        String::from_utf8(output.expect("it runs").stdout).expect("UTF-8")
+    };
+    assert!(show().contains(&format!("path = {natural:?}")), "{}", show());
+    std::fs::remove_file(&model).expect("the link is there");
+    assert!(show().contains("path = \"assets/models/avicuna-natural\""), "{}", show());
+}
+
 #[test]
 fn a_missing_configuration_is_wrong_use() {
     for command in [["config", "check", "/nowhere/a.toml"], ["run", "--config", "/nowhere/a.toml"]] {

@@ -93,7 +93,7 @@ pub use encoders::{
 };
 pub use error::ManifestError;
 pub use evidence::{EvidenceSpec, Levels, Priors, Weights, WordingSpec};
-pub use files::{Located, cache_dir, sha256_of};
+pub use files::{Located, cache_dir, default_model, sha256_of};
 pub use parts::{Address, CrateFile, Fetch, FileRef, Hub, NpmFile, Wheel};
 
 use crate::interleave::Strategy;

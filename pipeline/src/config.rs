@@ -16,6 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use avicuna_models::manifest::default_model;
 use serde::{Deserialize, Serialize};
 
 pub use clips::{ClipsConfig, S3Config};
@@ -167,7 +168,7 @@ pub struct DaemonConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { path: PathBuf::from("assets/models/avicuna-natural"), device: "auto".to_owned(), threads: 0 }
+        Self { path: default_model(), device: "auto".to_owned(), threads: 0 }
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use avicuna_models::manifest::default_model;
 use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::daemon::{self, Reply};
 use clap::Args;
@@ -19,7 +20,7 @@ pub(super) struct Arguments {
     /// In your own words.
     question: String,
     /// The model directory, for files.
-    #[arg(long, default_value = "assets/models/avicuna-natural")]
+    #[arg(long, default_value_os_t = default_model())]
     model: PathBuf,
     /// `auto`, `cpu` or `cuda:N`, for files.
     #[arg(long, default_value = "auto")]

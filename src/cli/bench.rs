@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use avicuna_models::manifest::default_model;
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 
@@ -27,7 +28,7 @@ pub(super) struct Arguments {
     /// What is watched: the address of a camera, or a film, which is played in a loop at its own speed.
     source: String,
     /// The directory of the model.
-    #[arg(long, default_value = "assets/models/avicuna-natural")]
+    #[arg(long, default_value_os_t = default_model())]
     model: PathBuf,
     /// Asked in each window beside what happens; may be given several times.
     #[arg(long = "query", value_name = "TEXT", default_values = ["a dog barks", "a person speaks", "a car"])]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use avicuna_models::localizer::Localizer;
+use avicuna_models::manifest::default_model;
 use avicuna_models::whole;
 use avicuna_pipeline::config::StreamConfig;
 use avicuna_pipeline::control::Control;
@@ -36,7 +37,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "EVENT")]
     query: Vec<String>,
     /// The model directory.
-    #[arg(long, default_value = "assets/models/avicuna-natural")]
+    #[arg(long, default_value_os_t = default_model())]
     model: PathBuf,
     /// `auto`, `cpu` or `cuda:N`.
     #[arg(long, default_value = "auto")]

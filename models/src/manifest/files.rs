@@ -14,6 +14,24 @@ pub fn cache_dir() -> Result<PathBuf, ManifestError> {
     set("AVICUNA_CACHE").or_else(|| Some(set("HOME")?.join(".cache/avicuna"))).ok_or(ManifestError::NoCache)
 }
 
+/// Where the default model lies in a checkout, seen from its root.
+const DEFAULT: &str = "assets/models/avicuna-natural";
+/// And where packages put it, seen from the program's folder; and the checkout's, seen from what was built in it.
+const BESIDE: [&str; 2] = ["../share/avicuna/models/avicuna-natural", "../../assets/models/avicuna-natural"];
+
+/// The directory of the default model: in the working directory's checkout, as it was installed with the program, or in the checkout that
+/// the program was built in. Where there is none, the first.
+pub fn default_model() -> PathBuf {
+    let here = PathBuf::from(DEFAULT);
+    if here.is_dir() {
+        return here;
+    }
+    let program = std::env::current_exe().ok();
+    let folder = program.as_deref().and_then(Path::parent);
+    let beside = BESIDE.iter().filter_map(|place| folder?.join(place).canonicalize().ok());
+    beside.into_iter().find(|place| place.is_dir()).unwrap_or(here)
+}
+
 /// The sha256 of a file in hexadecimal.
 pub fn sha256_of(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;

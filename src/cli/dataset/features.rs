@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use avicuna_corpus::Catalogue;
 use avicuna_corpus::features::{self, Encoders, Format, Media, Options};
 use avicuna_models::encoder::DeviceChoice;
+use avicuna_models::manifest::default_model;
 use clap::{Args, ValueEnum};
 
 use super::counter::Counter;
@@ -19,7 +20,7 @@ pub struct Arguments {
     #[arg(long, default_value = "clips")]
     of: Of,
     /// The model directory; of its parts only the encoders are needed.
-    #[arg(long, default_value = "assets/models/avicuna-natural")]
+    #[arg(long, default_value_os_t = default_model())]
     model: PathBuf,
     /// Where they are written; without it, `features` in the corpus directory.
     #[arg(long, value_name = "DIR")]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use avicuna_corpus::import::{self, Dataset, Files, Imported, Names};
 use avicuna_corpus::{ReadOptions, Skipped, by_reason};
+use avicuna_models::manifest::default_model;
 use avicuna_models::vocabulary::Vocabulary;
 use clap::Args;
 
@@ -21,7 +22,7 @@ pub(super) struct Lists {
     #[arg(long, value_name = "FILE")]
     second_list: Option<PathBuf>,
     /// Call labels as this vocabulary does.
-    #[arg(long, value_name = "FILE", default_value = "assets/models/avicuna-natural/vocabulary.toml")]
+    #[arg(long, value_name = "FILE", default_value_os_t = default_model().join("vocabulary.toml"))]
     vocabulary: PathBuf,
     /// Keep the dataset's own labels, in small letters.
     #[arg(long)]

@@ -11,7 +11,7 @@ use avicuna_evaluation::report::Report;
 use avicuna_evaluation::truth::Corpus;
 use avicuna_evaluation::watch::{Settings, Watched, Watcher};
 use avicuna_models::localizer::LoadOptions;
-use avicuna_models::manifest::{Manifest, PromptSpec, sha256_of};
+use avicuna_models::manifest::{Manifest, PromptSpec, default_model, sha256_of};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -43,7 +43,7 @@ pub struct Data {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// The model directory.
-    #[arg(long, value_name = "DIR", default_value = "assets/models/avicuna-natural")]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_model())]
     pub model: PathBuf,
     /// Where the figures are written. Tables (.md), plots (.svg), predictions and what was watched go beside it; a second
     /// run goes on where the first was stopped.
