@@ -171,6 +171,48 @@ fn a_camera_is_watched_and_its_events_can_be_looked_at() {
     check_lives(&lines(&served.output(), "events"), "a\"b'<é>");
 }
 
+#[test]
+fn what_people_said_of_events_becomes_a_corpus_to_train_on() {
+    let store = tempfile::tempdir().expect("a folder");
+    let mut served = serve(&sections(store.path().to_str().expect("UTF-8"), ""));
+    watch(&mut served, "yard");
+    let kept = |served: &mut Served, event: &Value| fate(served, id(event)).0 == 200;
+    let all: Vec<Value> =
+        events(&served, "yard").into_iter().filter(|event| kept(&mut served, event)).collect();
+    let [right, wrong, ..] = &all[..] else { panic!("{all:?}") };
+    let review = |event: &Value, said: Value| {
+        let path = format!("/v1/events/{}/review", id(event));
+        assert_eq!(served.call("POST", &path, Some(&said)).status, 200);
+    };
+    review(right, json!({"verdict": "corrected", "label": "A brass bell"}));
+    review(wrong, json!({"verdict": "wrong"}));
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    std::fs::write(place("reviews.json"), served.get("/v1/reviews?limit=100000").to_string())
+        .expect("written");
+    assert!(served.daemon.terminate().success(), "{}", served.daemon.log());
+
+    let import =
+        ["dataset", "import", "--dataset", "reviews", "--own-labels", "--absent-queries", "0", "--list"];
+    let (list, media, out) =
+        (place("reviews.json"), store.path().to_str().expect("UTF-8").to_owned(), place("corpus"));
+    run(env!("CARGO_BIN_EXE_avicuna"), &[&import[..], &[&list, "--media", &media, "--out", &out]].concat());
+    let lines = std::fs::read_to_string(place("corpus/timelines.jsonl")).expect("time lines");
+    let timelines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(timelines.len(), 2, "{lines}");
+    let of = |event: &Value| {
+        let found = timelines.iter().find(|timeline| timeline["id"] == event["event_id"]);
+        found.unwrap_or_else(|| panic!("{event} in {lines}"))
+    };
+    assert_eq!(of(right)["segments"][0]["label"], "a brass bell");
+    let told = wrong["label"].as_str().expect("a label").to_lowercase();
+    assert!(of(wrong)["absent"].as_array().is_some_and(|absent| absent.contains(&json!(told))), "{lines}");
+    let (codecs, length) = probe(Path::new(&place(&format!("corpus/videos/{}.mp4", id(right)))));
+    assert_eq!(codecs, ["aac", "h264"]);
+    let duration = of(right)["duration"].as_f64().expect("seconds");
+    assert!((length - duration).abs() < 0.5, "{length} s and {duration} s");
+}
+
 fn head_of(head: &str, name: &str) -> String {
     let line = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
     line.expect("the header is there").trim().to_owned()

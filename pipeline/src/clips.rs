@@ -6,12 +6,14 @@ mod fate;
 mod follow;
 mod found;
 mod index;
+mod kept;
 mod store;
 
 pub use desk::Clips;
 pub use fate::Absent;
 pub(crate) use follow::{Following, Rolls};
 pub use found::Found;
+pub use kept::Kept;
 pub use store::{Piece, StoreError};
 
 use std::time::Duration;

@@ -8,6 +8,7 @@ use crate::stream::{Instant, Modality, Presence, StreamId};
 use crate::timeline::{ClockQuality, UtcTime};
 
 mod message;
+pub mod review;
 mod run;
 mod stream;
 #[cfg(test)]

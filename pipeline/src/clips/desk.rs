@@ -32,7 +32,7 @@ const TIDY: Duration = Duration::from_secs(60);
 /// How often it is looked whether the last clips are done.
 const LOOK: Duration = Duration::from_millis(100);
 /// What says of a clip what it is.
-const ABOUT: &str = "about.json";
+pub(super) const ABOUT: &str = "about.json";
 
 /// The evidence of events. Clones share it.
 #[derive(Debug, Clone)]
@@ -64,11 +64,11 @@ struct State {
 
 /// What a clip's file is, and what became of the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct About {
+pub(super) struct About {
     stream_id: String,
     event_id: String,
     #[serde(flatten)]
-    made: Made,
+    pub made: Made,
 }
 
 impl Clips {
@@ -367,6 +367,6 @@ fn unanswered(error: StoreError) -> Absent {
     Absent::Store(error.to_string())
 }
 
-fn clip_name(container: Container) -> String {
+pub(super) fn clip_name(container: Container) -> String {
     format!("{CLIP}.{}", container.extension())
 }

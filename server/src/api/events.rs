@@ -1,6 +1,7 @@
 //! `/v1/events`: what happened.
 
 use aide::transform::TransformOperation;
+use avicuna_pipeline::record::review::Review;
 use avicuna_pipeline::record::{EventRecord, Phase};
 use avicuna_pipeline::stream::Modality;
 use axum::Json;
@@ -8,7 +9,7 @@ use axum::extract::{Path, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::reviews::{EventPath, Review};
+use super::reviews::EventPath;
 use super::{Shared, least_score, limit, span};
 use crate::extract::Params;
 use crate::history::{Cursor, EventFilter, EventRow, HistoryError, query};

@@ -2,12 +2,13 @@
 
 use aide::transform::TransformOperation;
 use avicuna_pipeline::record::EventRecord;
+use avicuna_pipeline::record::review::{NewReview, Review, Reviewed, Reviews, Verdict};
 use avicuna_pipeline::timeline::UtcTime;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Shared, limit};
 use crate::extract::{Body, Params};
@@ -24,59 +25,6 @@ pub struct EventPath {
     pub id: String,
 }
 
-/// Was it so?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It happened as it was told.
-    Right,
-    /// It did not happen.
-    Wrong,
-    /// It happened, but otherwise: `label`, `start` or `end` say how.
-    Corrected,
-}
-
-/// What a person says of an event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewReview {
-    /// Was it so?
-    verdict: Verdict,
-    /// What really happened.
-    label: Option<String>,
-    /// When it really started, seconds of stream time.
-    start: Option<f64>,
-    /// When it really ended, seconds of stream time.
-    end: Option<f64>,
-}
-
-/// What a person said of an event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Review {
-    /// What was said.
-    #[serde(flatten)]
-    said: NewReview,
-    /// When, RFC 3339.
-    #[schemars(extend("format" = "date-time"))]
-    reviewed: String,
-}
-
-/// An event and what was said of it.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Reviewed {
-    /// As it was when it was reviewed.
-    event: EventRecord,
-    /// What was said.
-    review: Review,
-}
-
-/// Reviews, oldest first.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Reviews {
-    /// Kept until they are withdrawn, longer than the events themselves.
-    reviews: Vec<Reviewed>,
-}
-
 /// How many.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -86,27 +34,26 @@ pub struct Filter {
     limit: Option<usize>,
 }
 
-impl NewReview {
-    fn problems(&self, event: &EventRecord) -> Vec<FieldProblem> {
-        let mut problems = Vec::new();
-        let mut wrong = |pointer: &str, message: &str| {
-            problems.push(FieldProblem { pointer: pointer.to_owned(), message: message.to_owned() });
-        };
-        let says = self.label.is_some() || self.start.is_some() || self.end.is_some();
-        if (self.verdict == Verdict::Corrected) != says {
-            wrong("/verdict", "\"corrected\" goes with label, start or end, and they with it");
-        }
-        if self.label.as_ref().is_some_and(|label| label.trim().is_empty() || label.len() > 500) {
-            wrong("/label", "must be 1 to 500 bytes");
-        }
-        let start = self.start.unwrap_or(event.start.stream);
-        let end = self.end.unwrap_or(event.end.stream);
-        // NaN is no time either.
-        if !(start.is_finite() && end.is_finite() && start <= end) {
-            wrong(if self.start.is_some() { "/start" } else { "/end" }, "it must not end before it starts");
-        }
-        problems
+/// What is wrong with a review of this event.
+fn problems(said: &NewReview, event: &EventRecord) -> Vec<FieldProblem> {
+    let mut problems = Vec::new();
+    let mut wrong = |pointer: &str, message: &str| {
+        problems.push(FieldProblem { pointer: pointer.to_owned(), message: message.to_owned() });
+    };
+    let says = said.label.is_some() || said.start.is_some() || said.end.is_some();
+    if (said.verdict == Verdict::Corrected) != says {
+        wrong("/verdict", "\"corrected\" goes with label, start or end, and they with it");
     }
+    if said.label.as_ref().is_some_and(|label| label.trim().is_empty() || label.len() > 500) {
+        wrong("/label", "must be 1 to 500 bytes");
+    }
+    let start = said.start.unwrap_or(event.start.stream);
+    let end = said.end.unwrap_or(event.end.stream);
+    // NaN is no time either.
+    if !(start.is_finite() && end.is_finite() && start <= end) {
+        wrong(if said.start.is_some() { "/start" } else { "/end" }, "it must not end before it starts");
+    }
+    problems
 }
 
 pub async fn review(
@@ -118,7 +65,7 @@ pub async fn review(
     let Some(event) = app.history.read(move |file| query::event(file, &id)).await? else {
         return Err(Problem::not_found(format!("there is no event \"{}\", or not any more", path.id)));
     };
-    let problems = said.problems(&event);
+    let problems = problems(&said, &event);
     if !problems.is_empty() {
         return Err(Problem::unprocessable(problems));
     }

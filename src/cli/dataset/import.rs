@@ -1,4 +1,4 @@
-//! `avicuna dataset import`: public datasets, from their own annotations.
+//! `avicuna dataset import`: public datasets, from their own annotations, and reviews.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::lists::{Lists, tell};
 pub struct Arguments {
     #[command(flatten)]
     lists: Lists,
-    /// The dataset: audioset-strong, desed, unav100, llp, ave, vggsound, esc50 or valor.
+    /// The dataset: audioset-strong, desed, unav100, llp, ave, vggsound, esc50, valor or reviews.
     #[arg(long, value_name = "NAME")]
     dataset: Dataset,
     /// The folder with its media.

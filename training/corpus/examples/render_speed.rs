@@ -72,7 +72,7 @@ fn timeline(clips: &[Clip], scales: &[f64]) -> Timeline {
         segments.push(Segment { clip: clip.id.clone(), label, caption, modality, start, end, scale });
     }
     let (id, group) = ("speed".to_owned(), "speed".to_owned());
-    Timeline { id, group, variant: 0, duration: at, segments, gaps: Vec::new() }
+    Timeline { id, group, variant: 0, duration: at, segments, gaps: Vec::new(), absent: Vec::new() }
 }
 
 /// Seconds that ffmpeg takes to decode, join and encode the clips.

@@ -96,7 +96,15 @@ impl Directory<'_> {
 pub(super) fn timeline(id: &str, duration: f64, segments: Vec<Segment>, hole: f64) -> Timeline {
     let segments = joined(segments, hole);
     let gaps = gaps(&segments, duration);
-    Timeline { id: id.to_owned(), group: id.to_owned(), variant: 0, duration, segments, gaps }
+    Timeline {
+        id: id.to_owned(),
+        group: id.to_owned(),
+        variant: 0,
+        duration,
+        segments,
+        gaps,
+        absent: Vec::new(),
+    }
 }
 
 /// One event of a video that is its own clip; times are cut to milliseconds.

@@ -1,4 +1,4 @@
-//! Annotations of public datasets, from their own files.
+//! Annotations of public datasets, from their own files, and what people said of a daemon's events.
 //!
 //! Datasets of trimmed clips become a [`Catalogue`], those of videos with times become [`Videos`], which [`write()`] makes a corpus
 //! directory of. Media that are not there are counted by reason; a list of another layout is an error with file, line and field.
@@ -12,6 +12,7 @@ mod desed;
 mod esc50;
 mod llp;
 mod names;
+mod reviews;
 mod sheet;
 mod unav;
 mod vggsound;
@@ -46,11 +47,13 @@ pub enum Dataset {
     Esc50,
     /// VALOR-32K or VALOR-1M: a JSON list.
     Valor,
+    /// What people said of a daemon's events: what `/v1/reviews` gave, with the folder of its clips.
+    Reviews,
 }
 
 impl Dataset {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AudiosetStrong,
         Self::Desed,
         Self::Unav100,
@@ -59,6 +62,7 @@ impl Dataset {
         Self::Vggsound,
         Self::Esc50,
         Self::Valor,
+        Self::Reviews,
     ];
 
     /// As it is written in arguments and files.
@@ -72,12 +76,13 @@ impl Dataset {
             Self::Vggsound => "vggsound",
             Self::Esc50 => "esc50",
             Self::Valor => "valor",
+            Self::Reviews => "reviews",
         }
     }
 
     /// Whether its events have times; such videos are no clips to make other videos of.
     pub fn is_untrimmed(self) -> bool {
-        matches!(self, Self::AudiosetStrong | Self::Desed | Self::Unav100 | Self::Llp)
+        matches!(self, Self::AudiosetStrong | Self::Desed | Self::Unav100 | Self::Llp | Self::Reviews)
     }
 
     /// The name of the second file that it is read from, beside its list.
@@ -154,6 +159,7 @@ pub fn read(
         Dataset::Vggsound => Imported::Clips(vggsound::read(list, media, names, options)?),
         Dataset::Esc50 => Imported::Clips(esc50::read(list, media, names, options)?),
         Dataset::Valor => Imported::Clips(valor(list, media, options)?),
+        Dataset::Reviews => Imported::Videos(reviews::read(list, media, names, options)?),
     })
 }
 

@@ -52,6 +52,9 @@ pub struct Timeline {
     pub segments: Vec<Segment>,
     /// Where only background is to be seen and heard. Segments and gaps together cover the video.
     pub gaps: Vec<Gap>,
+    /// Labels of what somebody looked for and did not find, to be asked for before others that do not happen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<String>,
 }
 
 /// One clip on a time line.

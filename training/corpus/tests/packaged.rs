@@ -28,7 +28,15 @@ fn timeline(id: &str, duration: f64, segments: &[(&Clip, f64, f64)]) -> Timeline
         scale: (end - start) / clip.duration,
     };
     let segments = segments.iter().map(segment).collect();
-    Timeline { id: id.to_owned(), group: id.to_owned(), variant: 0, duration, segments, gaps: Vec::new() }
+    Timeline {
+        id: id.to_owned(),
+        group: id.to_owned(),
+        variant: 0,
+        duration,
+        segments,
+        gaps: Vec::new(),
+        absent: Vec::new(),
+    }
 }
 
 fn by_id(clips: &[Clip]) -> BTreeMap<String, Clip> {

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use avicuna_pipeline::answer::label_key;
-use avicuna_pipeline::record::EventRecord;
-use serde::{Deserialize, Serialize};
+use avicuna_pipeline::record::review::{self, Reviews};
+use serde::Serialize;
 
 use super::{EvaluationError, read_json};
 
@@ -25,40 +25,10 @@ pub struct Reviewed {
     pub right: bool,
 }
 
-#[derive(Debug, Deserialize)]
-struct File {
-    reviews: Vec<Entry>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Entry {
-    event: EventRecord,
-    review: Review,
-}
-
-#[derive(Debug, Deserialize)]
-struct Review {
-    verdict: Verdict,
-    label: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Right,
-    Wrong,
-    Corrected,
-}
-
-impl From<Entry> for Reviewed {
-    fn from(Entry { event, review }: Entry) -> Self {
-        let keeps = |label: &String| label_key(label) == label_key(&event.label);
-        let right = match review.verdict {
-            Verdict::Right => true,
-            Verdict::Wrong => false,
-            Verdict::Corrected => review.label.as_ref().is_none_or(keeps),
-        };
-        Self { right, label: event.label, score: event.score }
+impl From<review::Reviewed> for Reviewed {
+    fn from(reviewed: review::Reviewed) -> Self {
+        let right = reviewed.is_right();
+        Self { right, label: reviewed.event.label, score: reviewed.event.score }
     }
 }
 
@@ -67,7 +37,7 @@ impl From<Entry> for Reviewed {
 /// # Errors
 /// When the file cannot be read, or is something else.
 pub fn read(path: &Path) -> Result<Vec<Reviewed>, EvaluationError> {
-    let File { reviews } = read_json(path)?;
+    let Reviews { reviews } = read_json(path)?;
     Ok(reviews.into_iter().map(Reviewed::from).collect())
 }
 

@@ -29,6 +29,8 @@ pub struct Video {
     pub split: Split,
     /// What happens in it; may be nothing.
     pub events: Vec<Happening>,
+    /// What somebody looked for in it and did not find, as it is called here.
+    pub absent: Vec<String>,
 }
 
 /// One event.
@@ -111,7 +113,7 @@ impl<'a> Collector<'a> {
                 skipped.push(Skipped { id, reason: "the id cannot name a file".to_owned() });
                 continue;
             }
-            videos.push(Video { id, media, duration, split, events });
+            videos.push(Video { id, media, duration, split, events, absent: Vec::new() });
         }
         if videos.is_empty() {
             return Err(CorpusError::nothing(list, &skipped));

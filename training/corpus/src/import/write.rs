@@ -51,9 +51,13 @@ pub fn write(videos: &[Video], names: &Names, settings: &Settings, out: &Path) -
     for (video, timeline) in mine.iter().zip(&timelines) {
         let mut rng = seeded::rng(settings.seed, &format!("queries/{}", video.id));
         let mut asked = queries::ask(timeline, &none, 0, &mut rng);
+        for label in &video.absent {
+            asked.push(directory::absent(&video.id, asked.len(), label));
+        }
         let happens: BTreeSet<&str> = timeline.segments.iter().map(Segment::key).collect();
         let unrelated = |label: &&str| !happens.iter().any(|other| names.related(label, other));
         let mut absent: Vec<&str> = all.iter().copied().filter(unrelated).collect();
+        absent.retain(|label| !video.absent.iter().any(|known| known == label));
         for _ in 0..settings.absent.min(absent.len()) {
             let label = absent.swap_remove(rng.random_range(0..absent.len()));
             asked.push(directory::absent(&video.id, asked.len(), label));
@@ -86,7 +90,8 @@ fn timeline(video: &Video) -> Timeline {
         let caption = sentence(&event.label);
         directory::segment(&video.id, &event.label, &caption, event.modality, [event.start, event.end])
     });
-    directory::timeline(&video.id, video.duration, segments.collect(), 0.0)
+    let timeline = directory::timeline(&video.id, video.duration, segments.collect(), 0.0);
+    Timeline { absent: video.absent.clone(), ..timeline }
 }
 
 /// Makes `at` a link to `media`, in the place of another one; media that are not there, but whose features may be, have none.

@@ -120,6 +120,7 @@ pub fn timeline(
         duration: segments.last().map_or(0.0, |segment| segment.end),
         segments,
         gaps,
+        absent: Vec::new(),
     })
 }
 

@@ -31,6 +31,7 @@ pub(super) fn timeline(id: &str, scene: &Scene, world: &World<'_>, seen: &Table,
         duration: scene.seconds,
         gaps: gaps(&segments, scene.seconds),
         segments,
+        absent: Vec::new(),
     }
 }
 

@@ -172,8 +172,14 @@ impl Windows {
         self.times(0.0, count).map(at).collect()
     }
 
-    /// The questions of a window: for everything, then for single events, of which some do not happen.
-    fn conversations(&self, events: &[Event], random: &mut ChaCha8Rng) -> Vec<Vec<String>> {
+    /// The questions of a window: for everything, then for single events, of which some do not happen; what was looked for in vain comes
+    /// before the others.
+    fn conversations(
+        &self,
+        events: &[Event],
+        looked_for: &[String],
+        random: &mut ChaCha8Rng,
+    ) -> Vec<Vec<String>> {
         let seconds = self.window.seconds;
         let length = |e: &&Event| e.end.min(seconds) - e.start.max(0.0) >= SHORTEST;
         let mut told: Vec<&Event> = events.iter().filter(length).collect();
@@ -190,6 +196,11 @@ impl Windows {
         let mut absent: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         absent.retain(|label| events.iter().all(|e| !self.akin(&e.label, label)));
         absent.shuffle(random);
+        let in_vain = looked_for.iter().map(String::as_str);
+        let in_vain: Vec<&str> =
+            in_vain.filter(|label| events.iter().all(|e| !self.akin(&e.label, label))).collect();
+        absent.retain(|label| !in_vain.contains(label));
+        absent.splice(..0, in_vain);
         absent.truncate(asked - happens.len());
         let gap = if self.prompt.template == Template::ChatMl { "\n" } else { "\n " };
         let question = |text: &str| format!("{VIDEO}{gap}{text}");
@@ -286,7 +297,7 @@ impl Source for Windows {
         }
         Ok(Sample {
             id: self.id(index),
-            conversations: self.conversations(&events, random),
+            conversations: self.conversations(&events, &look.timeline.absent, random),
             seen: self.told(&events, visual.len(), |event| event.seen),
             heard: self.told(&events, audio.len(), |event| event.heard),
             visual,

@@ -26,6 +26,11 @@ fn corpus(settings: Settings) -> (tempfile::TempDir, Windows) {
             duration: 30.0,
             segments: vec![segment],
             gaps: Vec::new(),
+            absent: vec![
+                format!("thing {}", (number + 5) % 10),
+                format!("thing {number}"),
+                "a kite".to_owned(),
+            ],
         };
         lines += &(serde_json::to_string(&timeline).expect("it is JSON") + "\n");
         for sense in ["visual", "audio"] {
@@ -77,5 +82,21 @@ fn picture_and_sound_are_of_one_video_unless_the_settings_say_otherwise() {
         let (seen, heard, told) = drawn(&windows, index);
         assert_eq!((seen, heard), ((index / 2) as f32, (index / 2) as f32));
         assert_eq!(told, format!("From 00 to 99, thing {seen}, seen and heard."));
+    }
+}
+
+#[test]
+fn what_was_looked_for_in_vain_is_asked_for_first() {
+    let (_dir, windows) = corpus(Settings { grounding: 3, ..Settings::default() });
+    for index in 0..windows.len() {
+        let sample = windows.sample(index, &mut source::random(1, &[&index.to_string()])).expect("a window");
+        let asked: Vec<&[String]> = sample.conversations[1..].iter().map(Vec::as_slice).collect();
+        let number = index / 2;
+        let of = |label: &str| asked.iter().find(|turn| turn[0].contains(label)).map(|turn| turn[1].clone());
+        let nothing = Some(windows.prompt.absent.clone());
+        assert_eq!(of(&format!("thing {}", (number + 5) % 10)), nothing.clone(), "{asked:?}");
+        // It happens, whatever anybody said.
+        assert_ne!(of(&format!("thing {number}")), nothing, "{asked:?}");
+        assert_eq!((of("a kite"), asked.len()), (nothing, 3), "{asked:?}");
     }
 }
