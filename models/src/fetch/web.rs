@@ -124,6 +124,14 @@ impl Web {
         self.patiently(|| self.ask(from, "bytes=0-0", 0))
     }
 
+    /// What an address says, as text of at most 16 MiB.
+    pub(super) fn text(&self, from: &Source<'_>) -> Result<String, Trouble> {
+        self.patiently(|| {
+            let body = self.ask(from, "bytes=0-", REDIRECTS)?.into_body();
+            Ok(body.into_with_config().limit(16 << 20).read_to_string()?)
+        })
+    }
+
     /// Downloads to `target`; a file that is there already is taken.
     ///
     /// What came before a download broke off stays beside it, for this call's further tries and for later calls. Whether a
