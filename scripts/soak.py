@@ -104,8 +104,8 @@ def by_stream(samples: list[dict]) -> dict[str, dict]:
     return told
 
 
-def configure(folder: Path, streams: dict[str, str], control: int, model: Path) -> Path:
-    text = "".join(f'[[stream]]\nid = "{name}"\n{settings}\n' for name, settings in streams.items())
+def configure(folder: Path, streams: dict[str, str], control: int, model: Path, hop: str) -> Path:
+    text = "".join(f'[[stream]]\nid = "{name}"\n{settings}\n{hop}\n' for name, settings in streams.items())
     path = folder / "soak.toml"
     path.write_text(
         f'[model]\npath = "{model}"\n[sink]\nkind = "jsonl"\n[sink.jsonl]\npath = "{folder}/records.jsonl"\n'
@@ -137,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--settle", type=float, default=3, help="minutes before the slopes are measured")
+    parser.add_argument("--hop", help="of the windows, as `20s`; the default where it is not given")
     parser.add_argument("--port", type=int, default=18554, help="the first of three ports for the servers")
     parser.add_argument("--control", type=int, default=19464)
     parser.add_argument("--file", type=Path, default=ROOT / "assets/demo/scene.mp4")
@@ -162,7 +163,7 @@ def main() -> None:
             "playlist-refused": f'uri = "{http.address}/live.m3u8"\nlive = true',
             "damaged": f'uri = "{http.address}/damaged.ts"\nlive = true',
         }
-        config = configure(folder, streams, args.control, args.model)
+        config = configure(folder, streams, args.control, args.model, f'hop = "{args.hop}"' if args.hop else "")
         log = open(folder / "log", "w")
         # The log says which process is which stream's.
         told = os.environ | {"RUST_LOG": "info,avicuna_pipeline::source::apart=debug"}
