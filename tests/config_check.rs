@@ -43,6 +43,14 @@ fn what_is_wrong_is_named_with_file_line_and_field() {
             format!("model.path = \"/nowhere\"\n{stream}"),
             "a.toml:1:14: model.path: cannot read /nowhere/model.toml",
         ),
+        (
+            format!("outbox.path = \"a.redb\"\nhistory.path = \"./a.redb\"\n{stream}"),
+            "history.path: is the file of outbox.path too",
+        ),
+        (
+            format!("sink.kind = \"jsonl\"\nsink.jsonl.path = \"b\"\nhistory.path = \"b\"\n{stream}"),
+            "sink.jsonl.path: is the file of history.path too",
+        ),
         (format!("model.device = \"gpu\"\n{stream}"), "a.toml:1:16: model.device: \"gpu\" is no device"),
     ];
     for (text, expected) in cases {

@@ -54,7 +54,7 @@ impl Allow {
     }
 
     fn file(&self, path: &Path) -> Result<(), String> {
-        const ADVICE: &str = "it is not in a folder of control.allow.files";
+        const ADVICE: &str = "it is not in a folder of control.allow.files, or not there";
         // What it really is, links and `..` followed; a file that is not there is not told apart from one that is.
         let real = path.canonicalize().map_err(|_| ADVICE.to_owned())?;
         let inside = |folder: &Path| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder));

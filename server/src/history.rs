@@ -15,9 +15,9 @@ mod tests;
 mod told;
 mod write;
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions, TryLockError};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -102,6 +102,20 @@ struct Shared {
     lost: Arc<AtomicU64>,
     /// Number of the newest record.
     newest: Arc<AtomicI64>,
+    /// Held as long as the file is open: two daemons would watch each other's streams.
+    _lock: File,
+}
+
+/// Takes the file for this process. SQLite's own locks are let go of between writes.
+fn lock(path: &Path) -> Result<File, Unfit> {
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(path.with_added_extension("lock"));
+    let lock = lock.map_err(|error| Unfit::Sqlite(io(error)))?;
+    match lock.try_lock() {
+        // Where the disk knows no locks, nobody can be asked.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Unfit::Taken),
+    }
 }
 
 impl History {
@@ -112,6 +126,7 @@ impl History {
     pub fn open(config: &HistoryConfig) -> Result<Self, HistoryError> {
         let path = config.path.clone();
         let unfit = |source: Unfit| HistoryError::Open { path: path.clone(), source };
+        let lock = lock(&path).map_err(&unfit)?;
         let mut connection = Connection::open(&path).map_err(|error| unfit(error.into()))?;
         schema::prepare(&mut connection).map_err(unfit)?;
         // The addresses of streams hold passwords.
@@ -133,6 +148,7 @@ impl History {
                 live,
                 lost,
                 newest,
+                _lock: lock,
             }),
         })
     }

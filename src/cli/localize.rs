@@ -4,6 +4,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -87,7 +88,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let is_there = folder.is_none_or(Path::is_dir);
         anyhow::ensure!(is_there, "{} cannot be written: its folder is not there", path.display());
+        let is_watched = same(path, Path::new(&arguments.source));
+        anyhow::ensure!(!is_watched, "{} is what is watched; write to another file", path.display());
     }
+    let both = arguments.out.as_deref().zip(arguments.report.as_deref());
+    anyhow::ensure!(
+        both.is_none_or(|(one, other)| one != other),
+        "--out and --report are one file; name two"
+    );
     let stream = stream(arguments);
     let shown = stream.shown_uri();
     let Alone { localizer, plan } = alone::prepare(stream, &arguments.model, &arguments.device)?;
@@ -100,12 +108,20 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     let ended = watched.end.to_string();
     let report = report(watched.records, shown, model, ended.clone());
+    // What cannot be written does not take the rest with it.
+    let told = tell(arguments, &report);
     if let (Some(path), Some(pictures)) = (&arguments.report, pictures) {
         write(path, &report::page(&report, &lock(&pictures)))?;
     }
-    tell(arguments, &report)?;
+    told?;
     anyhow::ensure!(!watched.end.is_trouble(), "{ended}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Are these one file, by whatever names?
+fn same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|known| (known.dev(), known.ino()));
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 fn stream(arguments: &Arguments) -> StreamConfig {
@@ -143,10 +159,7 @@ fn tell(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
     };
     match &arguments.out {
         Some(path) => write(path, &text),
-        None => {
-            print!("{text}");
-            Ok(())
-        }
+        None => super::print(&text),
     }
 }
 

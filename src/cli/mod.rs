@@ -19,7 +19,7 @@ mod token;
 #[cfg(feature = "training")]
 mod train;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use avicuna_pipeline::config::{ConfigError, LogConfig, LogFormat, LogLevel};
@@ -82,8 +82,38 @@ const WRONG_USE: u8 = 2;
 /// The exit code when every stream has ended, but some for trouble.
 const TROUBLE: u8 = 3;
 
+/// Prints an answer.
+///
+/// # Errors
+/// When it cannot be written. Who reads no further has read enough.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("standard output cannot be written"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `println!` panics where standard output cannot be written; that is no fault of the program, and is said in a line.
+fn say_what_stdout_says() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().and_then(|said| said.strip_prefix("failed printing to stdout: "));
+        match said {
+            Some(reason) => {
+                eprintln!("standard output cannot be written: {reason}");
+                std::process::exit(1);
+            }
+            None => usual(panic),
+        }
+    }));
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
+    say_what_stdout_says();
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Localize(arguments) => localize::run(&arguments),

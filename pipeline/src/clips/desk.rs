@@ -85,9 +85,12 @@ impl Clips {
             return Ok(None);
         }
         // Of its own, as what a killed daemon was making is deleted.
-        let (store, work) = (Store::open(config)?, config.work(outbox).join("cuts"));
+        let (store, place) = (Store::open(config)?, config.work(outbox));
+        let work = place.join("cuts");
         let _none = std::fs::remove_dir_all(&work);
-        std::fs::create_dir_all(&work).map_err(|source| StoreError::Folder { path: work.clone(), source })?;
+        // What the place lies in is not made: that may be a disk which is not mounted.
+        let _there_already = std::fs::create_dir(&place);
+        std::fs::create_dir(&work).map_err(|source| StoreError::Folder { path: work.clone(), source })?;
         let trouble = watch::Sender::new(None);
         control.status.clips(trouble.subscribe());
         let inner = Inner {

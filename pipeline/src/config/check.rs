@@ -19,6 +19,14 @@ pub(super) fn stream_problems(stream: &StreamConfig) -> Vec<Problem> {
     check.problems.into_iter().map(|problem| Problem { field: own(&problem.field), ..problem }).collect()
 }
 
+/// A path that is the same for the same file, as far as it is there.
+fn place(path: &std::path::Path) -> std::path::PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = whole.parent().and_then(|folder| folder.canonicalize().ok());
+    let known = whole.canonicalize().ok();
+    known.or_else(|| Some(folder?.join(whole.file_name()?))).unwrap_or(whole)
+}
+
 struct Check<'a> {
     places: &'a Places,
     problems: Vec<Problem>,
@@ -30,6 +38,7 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
     check.model(config);
     check.sections(config);
     check.sink(config);
+    check.files(config);
     check.tell(config);
     check.clips(config);
     check.fleet(config);
@@ -101,6 +110,24 @@ impl Check<'_> {
             "history.max_bytes",
             "must be at least 1; 1073741824 is 1 GiB",
         );
+    }
+
+    /// No two things are kept in one file.
+    fn files(&mut self, config: &Config) {
+        let (outbox, history) = (&config.outbox.path, config.history.path(&config.outbox.path));
+        let is_file = config.sink.kind == SinkKind::Jsonl && config.sink.jsonl.path.as_os_str() != "-";
+        let lines = is_file.then_some(("sink.jsonl.path", &config.sink.jsonl.path));
+        let mut known: Vec<(&str, std::path::PathBuf)> = vec![("outbox.path", place(outbox))];
+        for (field, path) in [Some(("history.path", &history)), lines].into_iter().flatten() {
+            let path = place(path);
+            let other = known.iter().find(|(_, other)| *other == path).map(|(field, _)| *field);
+            self.ensure(
+                other.is_none(),
+                field,
+                format!("is the file of {} too; give each one of its own", other.unwrap_or_default()),
+            );
+            known.push((field, path));
+        }
     }
 
     fn sink(&mut self, config: &Config) {

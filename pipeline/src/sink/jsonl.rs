@@ -1,6 +1,6 @@
 //! JSON lines, in a file or on standard output: `{"topic", "type", "id", "time", "data"}`, one record a line.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc as threads};
@@ -69,6 +69,15 @@ fn open(path: &Path) -> io::Result<Target> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     if !file.metadata()?.is_file() {
         return Ok(Target::Stream(OpenOptions::new().append(true).open(path)?));
+    }
+    // Where the disk knows no locks, nobody can be asked.
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        return Err(io::Error::other("another process has it open"));
+    }
+    // Whatever is cut off must be half a line, and not the end of a film.
+    let mut first = [0];
+    if file.read(&mut first)? > 0 && first != *b"{" {
+        return Err(io::Error::other("it holds something else than JSON lines"));
     }
     let length = whole_lines(&mut file)?;
     file.set_len(length)?;
@@ -226,16 +235,32 @@ mod tests {
     fn half_a_line_at_the_end_is_cut_off() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("records.jsonl");
-        for (before, after) in [("a\nb\nhal", "a\nb\n"), ("a\n", "a\n"), ("half", ""), ("", "")] {
+        for (before, after) in [("{}\n{}\n{\"a", "{}\n{}\n"), ("{}\n", "{}\n"), ("{half", ""), ("", "")] {
             std::fs::write(&path, before).expect("written");
             JsonlSink::new(&path).expect("opens");
             assert_eq!(std::fs::read_to_string(&path).expect("readable"), after);
         }
-        let long = format!("a\n{}", "x".repeat(10_000));
+        let long = format!("{{}}\n{{{}", "x".repeat(10_000));
         std::fs::write(&path, long).expect("written");
         JsonlSink::new(&path).expect("opens");
-        assert_eq!(std::fs::read_to_string(&path).expect("readable"), "a\n");
+        assert_eq!(std::fs::read_to_string(&path).expect("readable"), "{}\n");
         let error = JsonlSink::new(folder.path().join("no/such/file")).expect_err("no folder").to_string();
         assert!(error.contains("no/such/file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_something_else_or_of_another_process_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("film.mp4");
+        std::fs::write(&path, "SQLite format 3\0\nand more").expect("written");
+        let refused = JsonlSink::new(&path).expect_err("no JSON lines").to_string();
+        assert!(refused.contains("something else than JSON lines"), "{refused}");
+        assert_eq!(std::fs::read(&path).expect("readable"), b"SQLite format 3\0\nand more");
+        let path = folder.path().join("records.jsonl");
+        let one = JsonlSink::new(&path).expect("opens");
+        let refused = JsonlSink::new(&path).expect_err("it is taken").to_string();
+        assert!(refused.contains("another process has it open"), "{refused}");
+        drop(one);
+        JsonlSink::new(&path).expect("opens again");
     }
 }

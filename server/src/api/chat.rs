@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use self::messages::{ChatCompletion, ChatRequest, Content, ModelView, Models, Part, completion};
+use super::streams::known;
 use super::{App, Shared, instant};
 use crate::extract::Body;
 use crate::problem::{FieldProblem, Problem};
@@ -57,7 +58,10 @@ pub async fn complete(State(app): Shared, Body(request): Body<ChatRequest>) -> R
     }
     let (question, about) = understood(&request)?;
     let reply = match about {
-        About::Span { stream, from, to } => app.asker.stream(&stream, from, to, &question).await?,
+        About::Span { stream, from, to } => {
+            known(&app, &stream)?;
+            app.asker.stream(&stream, from, to, &question).await?
+        }
         About::Clip(event) => clip(&app, &event, &question).await?,
         About::Film(url) => film(&app, url, &question).await?,
     };

@@ -124,6 +124,9 @@ pub enum Unfit {
     /// It was made by another version of this program.
     #[error("it has format {0}, this program reads {VERSION}; choose another history.path")]
     Version(i64),
+    /// Another daemon keeps its history there.
+    #[error("another process has it open; give each daemon a history.path of its own")]
+    Taken,
     /// SQLite cannot read it.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),

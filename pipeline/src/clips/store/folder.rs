@@ -19,9 +19,13 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes it, where it is not there.
+    /// Makes it, where it is not there, in a folder that is.
     pub fn open(root: PathBuf) -> Result<Self, StoreError> {
-        fs::create_dir_all(&root).map_err(|source| StoreError::Folder { path: root.clone(), source })?;
+        // What it lies in is not made: that may be a disk which is not mounted.
+        match fs::create_dir(&root) {
+            Err(source) if !root.is_dir() => return Err(StoreError::Folder { path: root, source }),
+            _ => {}
+        }
         Ok(Self { root })
     }
 

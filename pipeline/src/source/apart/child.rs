@@ -132,6 +132,8 @@ impl Child {
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
+            // An interrupt from the terminal is for the daemon, which tells its sources to end.
+            .process_group(0)
             .spawn()
             .map_err(Died::NotStarted)?;
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
