@@ -56,7 +56,7 @@ lint: deny ## formatting, clippy, the types of the GPU build, documentation, dep
 
 deny: ## licences, sources and duplicates of the dependencies
 	@scripts/setup.sh lint
-	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+	$(TOOLS)/bin/cargo-deny --locked --workspace check bans licenses sources
 
 chaos: ## half an hour of three daemons and three brokers that die, are paused and come back
 	FLEET_ROUNDS=8 cargo test --workspace --locked --test run_fleet -- --nocapture three_daemons
