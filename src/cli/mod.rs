@@ -103,7 +103,10 @@ fn say_what_stdout_says() {
         let said = panic.payload_as_str().and_then(|said| said.strip_prefix("failed printing to stdout: "));
         match said {
             Some(reason) => {
-                eprintln!("standard output cannot be written: {reason}");
+                // Who reads no further has read enough.
+                if !reason.contains("Broken pipe") {
+                    eprintln!("standard output cannot be written: {reason}");
+                }
                 std::process::exit(1);
             }
             None => usual(panic),

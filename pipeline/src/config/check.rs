@@ -5,6 +5,7 @@ mod fleet;
 mod tell;
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Config, Places, Problem, SinkKind, StreamConfig};
@@ -20,7 +21,7 @@ pub(super) fn stream_problems(stream: &StreamConfig) -> Vec<Problem> {
 }
 
 /// A path that is the same for the same file, as far as it is there.
-fn place(path: &std::path::Path) -> std::path::PathBuf {
+fn place(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let folder = whole.parent().and_then(|folder| folder.canonicalize().ok());
     let known = whole.canonicalize().ok();
@@ -117,15 +118,12 @@ impl Check<'_> {
         let (outbox, history) = (&config.outbox.path, config.history.path(&config.outbox.path));
         let is_file = config.sink.kind == SinkKind::Jsonl && config.sink.jsonl.path.as_os_str() != "-";
         let lines = is_file.then_some(("sink.jsonl.path", &config.sink.jsonl.path));
-        let mut known: Vec<(&str, std::path::PathBuf)> = vec![("outbox.path", place(outbox))];
+        let mut known: Vec<(&str, PathBuf)> = vec![("outbox.path", place(outbox))];
         for (field, path) in [Some(("history.path", &history)), lines].into_iter().flatten() {
             let path = place(path);
-            let other = known.iter().find(|(_, other)| *other == path).map(|(field, _)| *field);
-            self.ensure(
-                other.is_none(),
-                field,
-                format!("is the file of {} too; give each one of its own", other.unwrap_or_default()),
-            );
+            if let Some((other, _)) = known.iter().find(|(_, other)| *other == path) {
+                self.wrong(field, format!("is the file of {other} too; give each one of its own"));
+            }
             known.push((field, path));
         }
     }

@@ -201,7 +201,7 @@ mod tests {
         bytes
     }
 
-    /// The thread that starts the graph is held up between source and decoders, as on a busy machine.
+    /// The decoders are started a while after the source, as where the thread that starts both is held up between them.
     #[test]
     fn a_track_waits_until_the_decoders_are_ready() {
         gst::init().expect("GStreamer");
@@ -228,12 +228,6 @@ mod tests {
         pipeline.bus().expect("a bus").set_sync_handler(move |_, message| {
             match message.view() {
                 gst::MessageView::StateChanged(changed) => {
-                    let of_source = message.src().and_then(|object| object.downcast_ref::<gst::Element>());
-                    if of_source.is_some_and(|element| is(element, "urisourcebin"))
-                        && changed.current() == gst::State::Paused
-                    {
-                        std::thread::sleep(Duration::from_millis(300));
-                    }
                     told.state_changed(message.src(), changed.current());
                 }
                 gst::MessageView::Eos(_) => ended.send(()).unwrap_or_default(),
@@ -241,7 +235,15 @@ mod tests {
             }
             gst::BusSyncReply::Drop
         });
+        let inside = source.downcast_ref::<gst::Bin>().expect("a bin").iterate_elements();
+        let decoders = inside.into_iter().flatten().find(|element| is(element, "decodebin3"));
+        let decoders = decoders.expect("it has decoders from the start");
+        decoders.set_locked_state(true);
+        decoders.set_state(gst::State::Ready).expect("it is ready");
         pipeline.set_state(gst::State::Playing).expect("it starts");
+        std::thread::sleep(Duration::from_millis(300));
+        decoders.set_locked_state(false);
+        decoders.sync_state_with_parent().expect("it starts, too");
         let came = end.recv_timeout(Duration::from_secs(20));
         gate.open();
         pipeline.set_state(gst::State::Null).expect("it stops");
