@@ -31,14 +31,8 @@ pub(super) fn download(
     expected: Option<&str>,
     report: Report<'_>,
 ) -> Result<PathBuf, FetchError> {
-    check(wanted)?;
-    let (url, token) = (address(wanted)?, token());
-    let from = Source { url: &url, token: token.as_deref() };
-    // A revision may be a branch, whose file changes: a part of the old one is not gone on with.
-    let tag = tag(web, wanted, &from)?;
-    let path = folder.join(hex::encode(Sha256::digest(format!("{url} {tag}"))));
-    web.download(&from, &path, expected, report).map_err(|trouble| failed(wanted, trouble))?;
-    Ok(path)
+    let found = Found::of(web, wanted)?;
+    found.download(web, wanted, folder, expected, report)
 }
 
 /// As [`download`], checked by what the hub says of the file: of large ones that is the sha256.
@@ -48,17 +42,49 @@ pub(super) fn download_whole(
     folder: &Path,
     report: Report<'_>,
 ) -> Result<PathBuf, FetchError> {
-    let (url, token) = (address(wanted)?, token());
-    let tag = tag(web, wanted, &Source { url: &url, token: token.as_deref() })?;
-    let sum = tag.trim_start_matches("W/").trim_matches('"');
+    let found = Found::of(web, wanted)?;
+    let sum = found.tag.trim_start_matches("W/").trim_matches('"');
     let expected = Some(sum).filter(|sum| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit()));
-    let path = download(web, wanted, folder, expected, report)?;
+    let path = found.download(web, wanted, folder, expected, report)?;
     let checked = super::check(&path, expected, &wanted.file);
     if checked.is_err() {
         // If it stays, the next try says so again.
         let _removed = std::fs::remove_file(&path);
     }
     checked.map(|()| path)
+}
+
+/// A file of the hub that was asked for once.
+struct Found {
+    url: String,
+    token: Option<String>,
+    /// What the hub calls its content.
+    tag: String,
+}
+
+impl Found {
+    fn of(web: &Web, wanted: &Hub) -> Result<Self, FetchError> {
+        check(wanted)?;
+        let (url, token) = (address(wanted)?, token());
+        let tag = tag(web, wanted, &Source { url: &url, token: token.as_deref() })?;
+        Ok(Self { url, token, tag })
+    }
+
+    fn download(
+        &self,
+        web: &Web,
+        wanted: &Hub,
+        folder: &Path,
+        expected: Option<&str>,
+        report: Report<'_>,
+    ) -> Result<PathBuf, FetchError> {
+        let Self { url, token, tag } = self;
+        // A revision may be a branch, whose file changes: a part of the old one is not gone on with.
+        let path = folder.join(hex::encode(Sha256::digest(format!("{url} {tag}"))));
+        let from = Source { url, token: token.as_deref() };
+        web.download(&from, &path, expected, report).map_err(|trouble| failed(wanted, trouble))?;
+        Ok(path)
+    }
 }
 
 /// The commit that a revision stands for, and the paths of its files.
@@ -72,15 +98,10 @@ pub(super) fn list(web: &Web, name: &str, revision: &str) -> Result<(String, Vec
     struct Sibling {
         rfilename: String,
     }
-    let all = Hub {
-        repo: name.to_owned(),
-        revision: revision.to_owned(),
-        file: "the list of files".to_owned(),
-        sha256: None,
-    };
-    // The list has no name that could be wrong.
-    check(&Hub { file: "list".to_owned(), ..all.clone() })?;
-    let any = address(&Hub { file: "list".to_owned(), ..all.clone() })?;
+    let place =
+        Hub { repo: name.to_owned(), revision: revision.to_owned(), file: "list".to_owned(), sha256: None };
+    check(&place)?;
+    let (any, all) = (address(&place)?, Hub { file: "the list of files".to_owned(), ..place });
     let endpoint = any.split(&format!("/{name}/resolve/")).next().unwrap_or_default();
     let url = format!("{endpoint}/api/{}", repo(&all).api_url());
     let text = web.text(&Source { url: &url, token: token().as_deref() });

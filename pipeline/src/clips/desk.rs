@@ -15,7 +15,7 @@ use super::fate::{Absent, Fates};
 use super::follow::Wanted;
 use super::found::Found;
 use super::index::{Index, Key};
-use super::store::{Piece, Store, StoreError, encoded};
+use super::store::{Piece, Store, StoreError, encoded, make};
 use crate::config::ClipsConfig;
 use crate::control::Control;
 use crate::outbox::Trouble;
@@ -88,9 +88,8 @@ impl Clips {
         let (store, place) = (Store::open(config)?, config.work(outbox));
         let work = place.join("cuts");
         let _none = std::fs::remove_dir_all(&work);
-        // What the place lies in is not made: that may be a disk which is not mounted.
-        let _there_already = std::fs::create_dir(&place);
-        std::fs::create_dir(&work).map_err(|source| StoreError::Folder { path: work.clone(), source })?;
+        make(&place)?;
+        make(&work)?;
         let trouble = watch::Sender::new(None);
         control.status.clips(trouble.subscribe());
         let inner = Inner {

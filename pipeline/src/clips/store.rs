@@ -4,7 +4,7 @@ mod folder;
 mod s3;
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::folder::Folder;
@@ -58,6 +58,14 @@ pub enum StoreError {
     /// Its thread ended.
     #[error("it is being closed")]
     Closed,
+}
+
+/// Makes a folder where there is none. What it lies in is not made: that may be a disk which is not mounted.
+pub(super) fn make(folder: &Path) -> Result<(), StoreError> {
+    match std::fs::create_dir(folder) {
+        Err(source) if !folder.is_dir() => Err(StoreError::Folder { path: folder.to_owned(), source }),
+        _ => Ok(()),
+    }
 }
 
 /// What is known of a file.

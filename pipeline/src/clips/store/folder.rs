@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::{Meta, StoreError};
+use super::{Meta, StoreError, make};
 use crate::timeline::UtcTime;
 
 /// What a file is called while it is written.
@@ -21,11 +21,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes it, where it is not there, in a folder that is.
     pub fn open(root: PathBuf) -> Result<Self, StoreError> {
-        // What it lies in is not made: that may be a disk which is not mounted.
-        match fs::create_dir(&root) {
-            Err(source) if !root.is_dir() => return Err(StoreError::Folder { path: root, source }),
-            _ => {}
-        }
+        make(&root)?;
         Ok(Self { root })
     }
 

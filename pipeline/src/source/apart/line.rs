@@ -211,8 +211,8 @@ mod tests {
 
     const HALF: Duration = Duration::from_millis(500);
 
-    fn connected(attempt: u32, live: bool) -> SourceEvent {
-        SourceEvent::Connected { attempt, has_audio: false, has_video: true, live, length: None }
+    fn connected(attempt: u32) -> SourceEvent {
+        SourceEvent::Connected { attempt, has_audio: false, has_video: true, live: true, length: None }
     }
 
     fn placed(line: &mut Line, event: SourceEvent) -> Vec<SourceEvent> {
@@ -253,7 +253,7 @@ mod tests {
         placed(&mut line, frame(7));
         assert_eq!(line.lost(&crash()), []);
         assert!(line.is_away());
-        assert_eq!(placed(&mut line, connected(0, true)), [connected(1, true)]);
+        assert_eq!(placed(&mut line, connected(0)), [connected(1)]);
         let events = placed(&mut line, frame(0));
         let [SourceEvent::Gap { from, to, reason }, SourceEvent::Progress(until), SourceEvent::Frame(next)] =
             &events[..]
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn no_time_is_believed_that_lies_far_ahead() {
         let mut line = Line::new(HALF);
-        placed(&mut line, connected(0, false));
+        placed(&mut line, connected(0));
         let hour = |hours: i64| SourceEvent::Progress(StreamTime(hours * 3_600_000_000_000));
         // A film is read faster than it plays.
         for hours in 1..5 {

@@ -194,11 +194,10 @@ impl Windows {
         let few = if random.random_bool(0.9) { asked.saturating_sub(1) } else { asked };
         happens.truncate(few.max(1).min(asked));
         let mut absent: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        absent.retain(|label| events.iter().all(|e| !self.akin(&e.label, label)));
+        let is_absent = |label: &&str| events.iter().all(|e| !self.akin(&e.label, label));
+        absent.retain(is_absent);
         absent.shuffle(random);
-        let in_vain = looked_for.iter().map(String::as_str);
-        let in_vain: Vec<&str> =
-            in_vain.filter(|label| events.iter().all(|e| !self.akin(&e.label, label))).collect();
+        let in_vain: Vec<&str> = looked_for.iter().map(String::as_str).filter(is_absent).collect();
         absent.retain(|label| !in_vain.contains(label));
         absent.splice(..0, in_vain);
         absent.truncate(asked - happens.len());
