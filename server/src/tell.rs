@@ -138,7 +138,8 @@ impl Tell {
         for broker in &config.mqtt {
             let wanted = Wanted::new(&broker.name, &broker.send, &broker.rules, &broker.streams);
             let state = Arc::new(State::new(SinkKind::Mqtt, wanted.clone(), broker.shown_broker()));
-            let sink = mqtt::Broker::new(broker, rules.clone(), streams.clone(), state.clone())?;
+            let (rules, streams) = (rules.clone(), streams.clone());
+            let sink = mqtt::Broker::open(broker, rules, streams, state.clone(), history.clone()).await?;
             let reader = Reader::open(history.clone(), wanted, state.clone()).await?;
             tell.states.push(state.clone());
             tell.brokers.push(Teller { sink, reader, state });

@@ -96,21 +96,23 @@ fn a_broker_hears_alerts_at_once_and_after_its_restart_and_home_assistant_finds_
     let _ended = (ear.kill(), ear.wait());
 
     // What Home Assistant finds.
-    served.until("it is announced", |_| broker.retained("homeassistant/#").len() >= 3);
+    served.until("it is announced", |_| broker.retained("homeassistant/#").len() >= 5);
     let found = broker.retained("homeassistant/#");
     let topics: Vec<&str> = found.iter().map(|(topic, _)| topic.as_str()).collect();
     let expected = [
         "homeassistant/binary_sensor/av_first/watched/config",
         "homeassistant/binary_sensor/av_second/watched/config",
+        "homeassistant/event/av_first/events/config",
+        "homeassistant/event/av_second/events/config",
         "homeassistant/event/av_rules/r_2e1/config",
     ];
-    assert!(expected.iter().all(|topic| topics.contains(topic)) && topics.len() == 3, "{topics:?}");
+    assert!(expected.iter().all(|topic| topics.contains(topic)) && topics.len() == 5, "{topics:?}");
     for (topic, config) in &found {
         let config: Value = serde_json::from_str(config).expect("JSON");
         assert_eq!(config["availability"][0]["topic"], "av/available", "{topic}");
     }
     assert_eq!(served.call("DELETE", "/v1/streams/first", None).status, 204);
-    served.until("it is taken back", |_| broker.retained("homeassistant/#").len() == 2);
+    served.until("it is taken back", |_| broker.retained("homeassistant/#").len() == 3);
 
     // The broker goes in the middle, and comes back.
     assert_eq!(served.call("POST", "/v1/streams", Some(&film("third", 30))).status, 201);
@@ -139,5 +141,15 @@ fn a_broker_hears_alerts_at_once_and_after_its_restart_and_home_assistant_finds_
     served.until("it is back", |_| broker.retained("av/available")[0].1 == "online");
     assert!(served.daemon.terminate().success(), "{}", served.daemon.log());
     assert_eq!(broker.retained("av/available")[0].1, "offline", "a goodbye");
+    // What is to go was announced by an earlier run.
+    let mut served = again(served, &format!("{rest}streams = [\"second\"]\nsend = [\"streams\"]\n"));
+    served.until("the rest is taken back", |_| {
+        let found = broker.retained("homeassistant/#");
+        found
+            .iter()
+            .map(|(topic, _)| topic.as_str())
+            .eq(["homeassistant/binary_sensor/av_second/watched/config"])
+    });
+    assert!(served.daemon.terminate().success(), "{}", served.daemon.log());
     let _ended = (subscriber.kill(), subscriber.wait());
 }

@@ -301,6 +301,23 @@ pub fn keep_position(file: &Connection, sink: &str, seq: i64) -> rusqlite::Resul
     file.prepare_cached("INSERT OR REPLACE INTO positions VALUES (?1, ?2)")?.execute((sink, seq)).map(drop)
 }
 
+/// The topics under which a sink's broker keeps an announcement.
+pub fn announced(file: &Connection, sink: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = file.prepare_cached("SELECT topic FROM announced WHERE sink = ?1 ORDER BY topic")?;
+    statement.query_map([sink], |row| row.get(0))?.collect()
+}
+
+/// Keeps that a sink's broker keeps an announcement.
+pub fn keep_announced(file: &Connection, sink: &str, topic: &str) -> rusqlite::Result<()> {
+    file.prepare_cached("INSERT OR IGNORE INTO announced VALUES (?1, ?2)")?.execute((sink, topic)).map(drop)
+}
+
+/// Keeps that it does not any more.
+pub fn forget_announced(file: &Connection, sink: &str, topic: &str) -> rusqlite::Result<()> {
+    let mut statement = file.prepare_cached("DELETE FROM announced WHERE sink = ?1 AND topic = ?2")?;
+    statement.execute((sink, topic)).map(drop)
+}
+
 /// How many records of these topics come after a number.
 pub fn count_after(file: &Connection, topics: &[&str], after: i64) -> rusqlite::Result<u64> {
     let mut statement = file.prepare_cached("SELECT count(*) FROM records WHERE topic = ?1 AND seq > ?2")?;

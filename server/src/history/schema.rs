@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
 /// What makes a file of each version one of the next, the first one of nothing. The version is in the file's `user_version`.
-const STEPS: [&str; 3] = [TABLES, SINKS, COUNTS];
+const STEPS: [&str; 4] = [TABLES, SINKS, COUNTS, ANNOUNCED];
 const VERSION: usize = STEPS.len();
 
 const TABLES: &str = "
@@ -74,6 +74,11 @@ CREATE TABLE positions (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROW
 const COUNTS: &str = "
 DROP INDEX events_stream;
 CREATE INDEX events_stream ON events (stream, start_ms, event_id, modality, score, phase, label);
+";
+
+/// What version 4 adds: the topics under which a broker keeps what it was told for Home Assistant.
+const ANNOUNCED: &str = "
+CREATE TABLE announced (sink TEXT, topic TEXT, PRIMARY KEY (sink, topic)) WITHOUT ROWID;
 ";
 
 /// Makes the tables in a new file, and what one of an earlier version lacks.

@@ -320,7 +320,8 @@ async fn a_file_of_the_first_version_gets_what_it_lacks_and_keeps_what_it_has() 
     settled(&history).await;
     drop(history);
     let path = folder.path().join("history.sqlite");
-    let old = "DROP TABLE positions; DROP INDEX records_topic; PRAGMA user_version = 1;";
+    let old =
+        "DROP TABLE announced; DROP TABLE positions; DROP INDEX records_topic; PRAGMA user_version = 1;";
     Connection::open(&path).and_then(|file| file.execute_batch(old)).expect("an old file");
     let history = open(folder.path());
     assert_eq!(events(&history, EventFilter::default()).await, ["e1"]);
@@ -335,4 +336,13 @@ async fn a_file_of_the_first_version_gets_what_it_lacks_and_keeps_what_it_has() 
     );
     let waiting = history.read(|file| Ok(query::count_after(file, &["events", "alerts"], 0)?)).await;
     assert_eq!(waiting.expect("it reads"), 1);
+    let change = |write: fn(&Connection, &str, &str) -> rusqlite::Result<()>| {
+        history.change(move |file| Ok(write(file, "home", "topic")?))
+    };
+    let announced = || history.read(|file| Ok(query::announced(file, "home")?));
+    change(query::keep_announced).await.expect("it is kept");
+    change(query::keep_announced).await.expect("once more is once");
+    assert_eq!(announced().await.expect("it reads"), ["topic"]);
+    change(query::forget_announced).await.expect("it is forgotten");
+    assert_eq!(announced().await.expect("it reads"), [""; 0]);
 }

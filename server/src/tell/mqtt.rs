@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use self::connection::{Address, Connection};
 use super::{Receipt, Sink, State, TellError, Trouble};
-use crate::history::{Told, What};
+use crate::history::{History, HistoryError, Told, What, query};
 use crate::rulebook::Rulebook;
 
 /// How often it is looked whether streams and rules have changed.
@@ -40,26 +40,32 @@ pub(super) struct Broker {
     rules: Rulebook,
     streams: Streams,
     state: Arc<State>,
+    /// Remembers what the broker keeps over restarts: what goes while nobody is connected must be taken back too.
+    history: History,
     connection: Option<Connection>,
-    /// What the broker keeps for Home Assistant, by topic.
-    announced: BTreeMap<String, String>,
+    /// What the broker keeps for Home Assistant, by topic; `None` where an earlier connection said it.
+    announced: BTreeMap<String, Option<String>>,
     look: Instant,
 }
 
 impl Broker {
     /// # Errors
-    /// When the broker's address is none.
-    pub fn new(
+    /// When the broker's address is none, or the history cannot be read.
+    pub async fn open(
         config: &MqttConfig,
         rules: Rulebook,
         streams: Streams,
         state: Arc<State>,
+        history: History,
     ) -> Result<Self, TellError> {
         let (tls, host, port) =
             config.address().ok_or_else(|| TellError::Broker { name: config.name.clone() })?;
-        let (announced, look) = (BTreeMap::new(), Instant::now());
+        let name = config.name.clone();
+        let announced = history.read(move |file| Ok(query::announced(file, &name)?)).await?;
+        let announced = announced.into_iter().map(|topic| (topic, None)).collect();
+        let (config, look) = (config.clone(), Instant::now());
         let address = Address { tls, host, port };
-        Ok(Self { config: config.clone(), address, rules, streams, state, connection: None, announced, look })
+        Ok(Self { config, address, rules, streams, state, history, connection: None, announced, look })
     }
 
     fn available(&self) -> String {
@@ -84,7 +90,8 @@ impl Broker {
             let client = format!("avicuna-{}", self.config.name);
             let mut connection = Connection::open(&self.address, client, login, &will).await?;
             connection.publish(Post { payload: ONLINE.to_owned(), ..will }).await?;
-            self.announced.clear();
+            // The broker may have lost what it kept.
+            self.announced.values_mut().for_each(|said| *said = None);
             self.connection = Some(connection);
             self.state.up();
             self.announce().await?;
@@ -95,9 +102,37 @@ impl Broker {
     /// Tells Home Assistant what has changed.
     async fn announce(&mut self) -> Result<(), Trouble> {
         self.look = Instant::now() + LOOK;
-        let Some(connection) = self.connection.as_mut().filter(|_| self.config.discovery) else {
-            return Ok(());
-        };
+        let entities = self.entities();
+        let Some(connection) = self.connection.as_mut() else { return Ok(()) };
+        let gone: Vec<String> =
+            self.announced.keys().filter(|topic| !entities.contains_key(*topic)).cloned().collect();
+        for topic in gone {
+            // An empty message takes back what the broker kept.
+            connection.publish(Post { topic: topic.clone(), payload: String::new(), retain: true }).await?;
+            self.announced.remove(&topic);
+            keep(&self.history, &self.config.name, topic, query::forget_announced).await?;
+        }
+        for (topic, payload) in entities {
+            let said = self.announced.get(&topic);
+            if said.is_some_and(|said| said.as_ref() == Some(&payload)) {
+                continue;
+            }
+            if said.is_none() {
+                // Before it is said: what is only remembered is taken back once too often, which hurts nobody.
+                keep(&self.history, &self.config.name, topic.clone(), query::keep_announced).await?;
+            }
+            let post = Post { topic: topic.clone(), payload: payload.clone(), retain: true };
+            connection.publish(post).await?;
+            self.announced.insert(topic, Some(payload));
+        }
+        Ok(())
+    }
+
+    /// What Home Assistant is to know: topic and message.
+    fn entities(&self) -> BTreeMap<String, String> {
+        if !self.config.discovery {
+            return BTreeMap::new();
+        }
         let wanted = |id: &String| self.config.streams.is_empty() || self.config.streams.contains(id);
         let streams = self.streams.list().into_iter().map(|listed| listed.config.id).filter(wanted);
         let aimed = |(id, rule): &(String, crate::rules::Rule)| {
@@ -105,22 +140,7 @@ impl Broker {
             among(&self.config.rules, id) && among(&rule.targets, &self.config.name)
         };
         let rules = self.rules.list().into_iter().filter(aimed).map(|(id, _)| id);
-        let entities = discovery::entities(&self.config.prefix, streams, rules);
-        let gone: Vec<String> =
-            self.announced.keys().filter(|topic| !entities.contains_key(*topic)).cloned().collect();
-        for topic in gone {
-            // An empty message takes back what the broker kept.
-            connection.publish(Post { topic: topic.clone(), payload: String::new(), retain: true }).await?;
-            self.announced.remove(&topic);
-        }
-        for (topic, payload) in entities {
-            if self.announced.get(&topic) != Some(&payload) {
-                let post = Post { topic: topic.clone(), payload: payload.clone(), retain: true };
-                connection.publish(post).await?;
-                self.announced.insert(topic, payload);
-            }
-        }
-        Ok(())
+        discovery::entities(&self.config.prefix, &self.config.send, streams, rules)
     }
 
     async fn tell(&mut self, post: Post) -> Result<(), Trouble> {
@@ -165,6 +185,18 @@ impl Sink for Broker {
             }
         }
     }
+}
+
+/// Writes down what the broker keeps.
+async fn keep(
+    history: &History,
+    sink: &str,
+    topic: String,
+    write: fn(&rusqlite::Connection, &str, &str) -> rusqlite::Result<()>,
+) -> Result<(), Trouble> {
+    let sink = sink.to_owned();
+    let kept = history.change(move |file| Ok::<_, HistoryError>(write(file, &sink, &topic)?)).await;
+    kept.map_err(|error| Trouble::new(format!("the history cannot be written: {error}")))
 }
 
 /// An id as one level of a topic.
