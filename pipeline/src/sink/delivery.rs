@@ -114,7 +114,7 @@ impl Lane {
     ) -> End {
         let mut session = Session::new(self, courier, notes);
         let end = session.run(shutdown).await;
-        session.close().await;
+        session.close(matches!(end, End::Shutdown)).await;
         end
     }
 }

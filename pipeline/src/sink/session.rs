@@ -33,6 +33,8 @@ const GATHERED: usize = 2_000;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for reports that are under way; without them those messages would be sent twice.
 const PARTING: Duration = Duration::from_secs(2);
+/// How long a shutdown waits for the outbox to write down what was decided; while its disk fails that may take for ever.
+const WRITTEN: Duration = Duration::from_secs(2);
 
 /// Why a session ended.
 pub(super) enum End {
@@ -297,8 +299,9 @@ impl<'l> Session<'l> {
         End::Shutdown
     }
 
-    /// Ends the courier, writes down what is known, and leaves the cursor at the first message that is not delivered.
-    pub async fn close(self) {
+    /// Ends the courier, writes down what is known, and leaves the cursor at the first message that is not delivered. The last session does
+    /// not wait for a disk that fails.
+    pub async fn close(self, is_last: bool) {
         let Self { lane, courier, mut notes, in_flight, mut verdicts, mut refused, settling, ready, .. } =
             self;
         let ended = spawn_blocking(move || {
@@ -332,11 +335,21 @@ impl<'l> Session<'l> {
             lane.search = Some(Search { last, group, room: group });
         }
         // Before anything is read again, or it would be sent again.
-        if let Some(settling) = settling {
-            let _outbox_closed = settling.await;
-        }
-        if !verdicts.is_empty() {
-            let _outbox_closed = lane.outbox.settle(lane.topic, verdicts).await;
+        let written = async {
+            if let Some(settling) = settling {
+                let _outbox_closed = settling.await;
+            }
+            if !verdicts.is_empty() {
+                let _outbox_closed = lane.outbox.settle(lane.topic, verdicts).await;
+            }
+        };
+        let patience = if is_last { WRITTEN } else { Duration::MAX };
+        if timeout(patience, written).await.is_err() {
+            let topic = lane.topic.word();
+            tracing::warn!(
+                topic,
+                "what was delivered last cannot be written down; the next start delivers it once more, with the same ce_id"
+            );
         }
         let first_ready = ready.front().map(|(number, _)| *number);
         let first_in_flight = undelivered.first_key_value().map(|(number, _)| *number);
