@@ -176,7 +176,7 @@ def tour(house: House, daemon: Daemon, broker: int) -> None:
     fired = until("a rule fires", lambda: (found := house.entity(rule)) and found["attributes"].get("label") and found, 180)
     assert fired["attributes"]["event_type"] == "alert" and fired["attributes"]["label"] == label, fired
     reader = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker), "-t", "house/told", "-C", "1", "-W", "30"]
-    heard = subprocess.run(reader, capture_output=True, text=True).stdout.strip()
+    heard = subprocess.run(reader, check=True, capture_output=True, text=True).stdout.strip()
     assert heard == f"{label} on front-door", heard
     print(f"ok: an automation told the house: {heard}", flush=True)
 

@@ -83,6 +83,20 @@ fn a_rooster_is_found_in_ones_own_words_and_nothing_else_is() {
 }
 
 #[test]
+fn a_crow_is_told_when_it_is_heard_and_not_seconds_around_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sound = stamp("animals/birds/rooster.ogg");
+    let path = media(&folder, "crow.wav", &["-i", &sound, "-af", "adelay=9s:all=1,apad", "-t", "20"]);
+    let events = told(&path, &[]);
+    let crow = events.iter().find(|event| event["label"] == "a rooster").expect("it is heard");
+    let at = |end: &str| crow[end]["stream"].as_f64().expect("a number");
+    // It crows for 1.84 s; clips of five seconds have heard some of it from 6.5 to 13.3.
+    let (start, end) = (at("start"), at("end"));
+    let shared = (end.min(10.84) - start.max(9.0)) / (end.max(10.84) - start.min(9.0));
+    assert!(shared >= 0.6, "{start} to {end}");
+}
+
+#[test]
 fn who_speaks_is_heard_and_not_mistaken_for_an_animal() {
     let folder = tempfile::tempdir().expect("a folder");
     let sound = stamp("animals/mammals/hippopotamus_desc.ogg");

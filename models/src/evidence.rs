@@ -3,6 +3,10 @@
 //! It is the first block of the embeddings that the LLM reads ([`crate::encoder::Encoder::evidence`]), kept beside its answers so that
 //! both can be heard.
 
+mod presence;
+
+pub use presence::{Presence, PresenceError};
+
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::Rows;

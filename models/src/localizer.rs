@@ -13,7 +13,7 @@ use candle_core::Tensor;
 use crate::adapter::AdapterError;
 use crate::answer::Answer;
 use crate::encoder::{Cells, DeviceChoice, EncoderError, Encoders, EncodersError, Trouble};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Presence, PresenceError};
 use crate::interleave::InterleaveError;
 use crate::llm::{Generated, Llm, LlmError};
 use crate::manifest::{Manifest, ManifestError};
@@ -109,6 +109,9 @@ pub enum LocalizerError {
     /// What queries mean.
     #[error(transparent)]
     Wording(#[from] WordingError),
+    /// Where in its evidence something is there.
+    #[error(transparent)]
+    Presence(#[from] PresenceError),
     /// The adapters.
     #[error(transparent)]
     Adapter(#[from] AdapterError),
@@ -171,6 +174,7 @@ impl From<candle_core::Error> for LocalizerError {
 pub struct Localizer {
     manifest: Manifest,
     wording: Option<Wording>,
+    presence: Option<Arc<Presence>>,
     encoders: Encoders,
     assembler: PromptAssembler,
     llm: Llm,
@@ -194,6 +198,11 @@ impl Localizer {
     /// What the encoders' classes are called; `None`: they have none.
     pub fn vocabulary(&self) -> Option<&Arc<Vocabulary>> {
         self.encoders.vocabulary()
+    }
+
+    /// What finds where in its evidence something heard is there.
+    pub fn presence(&self) -> Option<&Arc<Presence>> {
+        self.presence.as_ref()
     }
 
     /// What each of `queries` in free words asks for, as phrases of the vocabulary; nothing where it is about something else, or the model

@@ -289,7 +289,7 @@ impl Manifest {
         format!("{}@{}", self.name, self.version)
     }
 
-    /// All files with their names in messages: `vision` and `audio`, each once or more, `vocabulary`, `wording`, `llm`, `lora`,
+    /// All files with their names in messages: `vision` and `audio`, each once or more, `vocabulary`, `wording`, `presence`, `llm`, `lora`,
     /// `adapters`.
     pub fn parts(&self) -> Vec<(&'static str, &FileRef)> {
         let vision = self.vision.iter().flat_map(|vision| &vision.parts).map(|part| ("vision", &part.file));
@@ -301,7 +301,8 @@ impl Manifest {
             self.wording.iter().flat_map(|WordingSpec { vectors, config, tokenizer, weights, .. }| {
                 [vectors, config, tokenizer, weights].map(|file| ("wording", file))
             });
-        vision.chain(audio).chain(vocabulary).chain(wording).chain(lora).chain(rest).collect()
+        let presence = self.evidence.presence.iter().map(|file| ("presence", file));
+        vision.chain(audio).chain(vocabulary).chain(wording).chain(presence).chain(lora).chain(rest).collect()
     }
 
     /// What is taken of each graph of the modality: of what is seen, or of what is heard.

@@ -1,10 +1,12 @@
 //! Loading a model directory, part by part.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{LoadOptions, Localizer, LocalizerError, PromptAssembler, Tails};
 use crate::adapter::Adapter;
 use crate::encoder::{Devices, Encoders, Runtime};
+use crate::evidence::Presence;
 use crate::interleave::Interleaver;
 use crate::llm::{Llm, Lora};
 use crate::manifest::{Located, Manifest, WordingSpec, cache_dir};
@@ -63,7 +65,9 @@ pub(super) fn load(dir: &Path, options: &LoadOptions) -> Result<Localizer, Local
         (Some(spec), Some(vocabulary)) => Some(load_wording(spec, vocabulary, &located)?),
         _ => None,
     };
-    Ok(Localizer { manifest, wording, encoders, assembler, llm, tails })
+    let presence = manifest.evidence.presence.as_ref();
+    let presence = presence.map(|file| Presence::load(located.path(file)).map(Arc::new)).transpose()?;
+    Ok(Localizer { manifest, wording, presence, encoders, assembler, llm, tails })
 }
 
 fn load_wording(

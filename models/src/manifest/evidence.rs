@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::FileRef;
 
 /// How the encoders' evidence is heard. All numbers were chosen on validation data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvidenceSpec {
     /// When evidence of frames is an event.
     pub seen: Levels,
     /// When evidence of clips is an event.
     pub heard: Levels,
+    /// Finds where in the course of what is heard it really is there ([`crate::evidence::Presence`]); without it the levels alone do.
+    pub presence: Option<FileRef>,
     /// How far the encoders are to be believed where one sense alone notices something.
     pub priors: Priors,
     /// [`Levels::rival`] of groups of which one is hardly ever there beside another, or taken for it.
@@ -28,7 +30,7 @@ pub struct EvidenceSpec {
 
 /// What the encoders often take something else for, and what they hardly ever do: log odds that are added to the score of what is told
 /// unasked and noticed by one sense only. By phrase, or else by group of phrases; 0 for all others.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Priors {
     /// Of what is seen and not heard.
@@ -38,17 +40,19 @@ pub struct Priors {
 }
 
 /// When evidence along a window is an event. Evidence goes from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Levels {
     /// What its surest half-second must reach on the mean of three.
     pub on: f64,
     /// Which share of `on`, `off` and `least` is enough for what is asked for.
     pub asked: f64,
-    /// Where it certainly ends.
+    /// Where it certainly ends. Nothing to what is heard where there is `presence`; nor is `edge`.
     pub off: f64,
     /// It lasts while the evidence is at least this share of its surest.
     pub edge: f64,
+    /// It lasts while it is likelier to be there than this, by `presence`.
+    pub there: f64,
     /// Seconds of a hole that is no end.
     pub gap: f64,
     /// Seconds; what is shorter is a slip of the encoder.
@@ -59,7 +63,7 @@ pub struct Levels {
 
 /// From evidence and what the LLM said to a probability: `1 / (1 + exp(-(bias + evidence * logit(e) + said * logit(s))))`, where
 /// `unsaid` stands in for `said * logit(s)` of what the LLM did not say.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Weights {
     /// Of an event with both at one half.
@@ -79,6 +83,7 @@ impl Default for EvidenceSpec {
         Self {
             seen: Levels { on: 0.5, off: 0.25, least: 1.5, ..Levels::default() },
             heard: Levels::default(),
+            presence: None,
             priors: Priors::default(),
             rivals: BTreeMap::new(),
             detect: Weights::default(),
@@ -90,7 +95,7 @@ impl Default for EvidenceSpec {
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { on: 0.3, asked: 0.6, off: 0.08, edge: 0.35, gap: 2.0, least: 0.0, rival: 0.6 }
+        Self { on: 0.3, asked: 0.6, off: 0.08, edge: 0.35, there: 0.4, gap: 2.0, least: 0.0, rival: 0.6 }
     }
 }
 

@@ -6,13 +6,13 @@ mod spans;
 #[cfg(test)]
 mod tests;
 
-use avicuna_models::evidence::{Course, Evidence};
+use avicuna_models::evidence::{Course, Evidence, Presence};
 use avicuna_models::manifest::{EvidenceSpec, Levels};
 use avicuna_models::vocabulary::Vocabulary;
 
 pub(super) use self::claims::Claim;
 use self::claims::{joined, tell};
-use self::spans::spans;
+use self::spans::{present, spans};
 use crate::stream::Modality;
 
 /// Reads evidence.
@@ -20,6 +20,8 @@ use crate::stream::Modality;
 pub(super) struct Witness<'a> {
     pub vocabulary: &'a Vocabulary,
     pub spec: &'a EvidenceSpec,
+    /// Finds where something heard is there.
+    pub presence: Option<&'a Presence>,
     /// Seconds of a window.
     pub seconds: f64,
 }
@@ -84,7 +86,11 @@ impl Witness<'_> {
             sure: span.sure,
             modality,
         };
-        spans(&values, self.seconds, &levels).into_iter().map(claim).collect()
+        let found = match self.presence.filter(|_| modality == Modality::Audio) {
+            Some(presence) => present(&values, &presence.of(&values), self.seconds, &levels),
+            None => spans(&values, self.seconds, &levels),
+        };
+        found.into_iter().map(claim).collect()
     }
 
     /// The log odds that a phrase is there where only this sense notices it, beside what the evidence says.

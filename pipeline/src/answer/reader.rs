@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use avicuna_models::answer::Answer;
+use avicuna_models::evidence::Presence;
 use avicuna_models::localizer::{Localizer, WindowAnswer};
 use avicuna_models::manifest::{EvidenceSpec, PromptSpec};
 use avicuna_models::vocabulary::Vocabulary;
@@ -24,6 +25,7 @@ pub struct Reader {
 struct Knowledge {
     vocabulary: Arc<Vocabulary>,
     spec: EvidenceSpec,
+    presence: Option<Arc<Presence>>,
     prompt: PromptSpec,
 }
 
@@ -46,6 +48,7 @@ impl Reader {
         let knowledge = localizer.vocabulary().map(|vocabulary| Knowledge {
             vocabulary: vocabulary.clone(),
             spec: manifest.evidence.clone(),
+            presence: localizer.presence().cloned(),
             prompt: manifest.prompt.clone(),
         });
         Self { phrases: Phrases::of(&manifest.prompt), knowledge }
@@ -102,8 +105,10 @@ impl Reader {
             if voices == Voices::Taggers {
                 reading = Reading::default();
             }
-            let Some((Knowledge { vocabulary, spec, .. }, evidence)) = heard else { return reading };
-            let witness = Witness { vocabulary, spec, seconds };
+            let Some((Knowledge { vocabulary, spec, presence, .. }, evidence)) = heard else {
+                return reading;
+            };
+            let witness = Witness { vocabulary, spec, presence: presence.as_deref(), seconds };
             let said = std::mem::take(&mut reading.localizations);
             reading.localizations = match &inquiry.asked {
                 Asked::Detect => both::detected(said, evidence, &witness),

@@ -38,6 +38,21 @@ pub(super) fn spans(values: &[f32], seconds: f64, levels: &Levels) -> Vec<Span> 
         }
         first = end;
     }
+    closed(found, count, slot, levels)
+}
+
+/// As [`spans`], where it is known for each slot how likely it is there: it lasts while that is above `there`. `on` decides about the evidence
+/// in that span.
+pub(super) fn present(values: &[f32], there: &[f32], seconds: f64, levels: &Levels) -> Vec<Span> {
+    let count = values.len();
+    let runs =
+        pieces(there, 0..count, levels.there).map(|(start, end)| (start, end, surest(&values[start..end])));
+    let found = runs.filter(|(.., sure)| *sure >= levels.on).collect();
+    closed(found, count, seconds / count.max(1) as f64, levels)
+}
+
+/// Without holes up to `gap`, and without what is shorter than `least` then.
+fn closed(found: Vec<(usize, usize, f64)>, count: usize, slot: f64, levels: &Levels) -> Vec<Span> {
     let mut closed: Vec<(usize, usize, f64)> = Vec::new();
     for (start, end, sure) in found {
         match closed.last_mut() {

@@ -7,7 +7,7 @@ use avicuna_models::manifest::{EvidenceSpec, Levels, Manifest, Priors};
 use avicuna_models::slots::Slot;
 use avicuna_models::vocabulary::{Classes, Vocabulary};
 
-use super::spans::{self, Span, spans};
+use super::spans::{self, Span, present, spans};
 use super::*;
 use crate::answer::{Asked, Inquiry, Localization, both};
 
@@ -76,7 +76,7 @@ fn course(text: &str, from: usize, to: usize, sure: f32) -> Course {
 
 fn told(seen: Vec<Course>, heard: Vec<Course>) -> Vec<(String, f64, f64, Modality)> {
     let (vocabulary, spec) = (vocabulary(), EvidenceSpec::default());
-    let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
+    let witness = Witness { vocabulary: &vocabulary, spec: &spec, presence: None, seconds: 20.0 };
     let claims = witness.everything(&Evidence { seen, heard });
     let round = |x: f64| (x * 20.0).round();
     let name = |claim: &Claim| vocabulary.phrases()[claim.phrase].text.clone();
@@ -85,7 +85,8 @@ fn told(seen: Vec<Course>, heard: Vec<Course>) -> Vec<(String, f64, f64, Modalit
 
 #[test]
 fn evidence_becomes_spans_that_flicker_and_holes_do_not_cut() {
-    let levels = Levels { on: 0.5, asked: 1.0, off: 0.2, edge: 0.5, gap: 1.0, least: 0.0, rival: 0.5 };
+    let levels =
+        Levels { on: 0.5, asked: 1.0, off: 0.2, edge: 0.5, there: 0.4, gap: 1.0, least: 0.0, rival: 0.5 };
     let of = |values: &[f32]| spans(values, values.len() as f64, &levels);
     assert_eq!(of(&[0.0; 10]), []);
     // One slot alone is a flicker.
@@ -102,6 +103,27 @@ fn evidence_becomes_spans_that_flicker_and_holes_do_not_cut() {
     let short = [0.0, 0.0, 0.9, 0.9, 0.0, 0.0];
     assert_eq!((spans(&short, 6.0, &levels).len(), spans(&short, 6.0, &slips).len()), (1, 0));
     assert_eq!(of(&[0.8; 4]), [Span { start: 0.0, end: 1.0, sure: f64::from(0.8f32) }]);
+}
+
+#[test]
+fn where_it_is_there_bounds_what_is_heard_and_the_evidence_decides() {
+    let levels =
+        Levels { on: 0.5, asked: 1.0, off: 0.2, edge: 0.5, there: 0.4, gap: 1.0, least: 0.0, rival: 0.5 };
+    let evidence = [0.1, 0.3, 0.6, 0.8, 0.6, 0.3, 0.1, 0.4, 0.4, 0.1];
+    let of = |there: &[f32]| -> Vec<(f64, f64)> {
+        let found = present(&evidence, there, 10.0, &levels);
+        found.iter().map(|span| ((span.start * 10.0).round(), (span.end * 10.0).round())).collect()
+    };
+    // A bark of a second, though the clips around it have heard it too.
+    assert_eq!(of(&[0.0, 0.1, 0.3, 0.9, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0]), [(3.0, 4.0)]);
+    // Where it is there for less evidence than it takes, nothing is told.
+    assert_eq!(of(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.9, 0.0]), []);
+    assert_eq!(
+        of(&[0.0, 0.0, 0.9, 0.2, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0]),
+        [(2.0, 5.0)],
+        "a hole of a second is closed"
+    );
+    assert_eq!(present(&[], &[], 10.0, &levels), []);
 }
 
 #[test]
@@ -161,7 +183,7 @@ fn said(label: &str, start: u8, end: u8, score: f64) -> Localization {
 #[test]
 fn what_both_say_is_surer_than_what_one_says() {
     let (vocabulary, spec) = (vocabulary(), EvidenceSpec::default());
-    let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
+    let witness = Witness { vocabulary: &vocabulary, spec: &spec, presence: None, seconds: 20.0 };
     let evidence = Evidence { seen: vec![], heard: vec![course("a dog", 4, 12, 0.8)] };
     let alone = both::detected(vec![], &evidence, &witness);
     let together = both::detected(vec![said("a dog", 18, 66, 0.9)], &evidence, &witness);
@@ -185,7 +207,7 @@ fn what_is_known_of_a_phrase_beforehand_counts_where_one_sense_alone_notices_it(
     };
     let odds = |priors: Priors, seen: Vec<Course>, heard: Vec<Course>| {
         let spec = EvidenceSpec { priors, ..EvidenceSpec::default() };
-        let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
+        let witness = Witness { vocabulary: &vocabulary, spec: &spec, presence: None, seconds: 20.0 };
         let told = both::detected(vec![], &Evidence { seen, heard }, &witness);
         assert_eq!(told.len(), 1, "{told:?}");
         (told[0].score / (1.0 - told[0].score)).ln()
@@ -223,7 +245,7 @@ fn the_default_models_priors_are_of_phrases_and_groups_that_it_has() {
 fn in_a_group_of_lookalikes_only_the_surest_is_told() {
     let vocabulary = vocabulary();
     let spec = EvidenceSpec { rivals: [("animals".to_owned(), 0.9)].into(), ..EvidenceSpec::default() };
-    let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
+    let witness = Witness { vocabulary: &vocabulary, spec: &spec, presence: None, seconds: 20.0 };
     let heard = vec![course("a dog", 3, 15, 0.9), course("a cat", 4, 14, 0.7)];
     let claims = witness.everything(&Evidence { seen: vec![], heard });
     assert_eq!(claims.len(), 1, "{claims:?}");
@@ -232,7 +254,7 @@ fn in_a_group_of_lookalikes_only_the_surest_is_told() {
 #[test]
 fn the_subject_of_a_query_answers_where_nothing_else_does_and_is_less_sure() {
     let (vocabulary, spec) = (vocabulary(), EvidenceSpec::default());
-    let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
+    let witness = Witness { vocabulary: &vocabulary, spec: &spec, presence: None, seconds: 20.0 };
     let [person, cat] = ["a person", "a cat"].map(|text| vocabulary.find(text).expect("it is there"));
     let label = "a woman pets a cat";
     let inquiry = Inquiry {
@@ -257,7 +279,7 @@ fn the_subject_of_a_query_answers_where_nothing_else_does_and_is_less_sure() {
 #[test]
 fn a_query_is_answered_by_any_kind_of_what_it_means() {
     let (vocabulary, spec) = (vocabulary(), EvidenceSpec::default());
-    let witness = Witness { vocabulary: &vocabulary, spec: &spec, seconds: 20.0 };
+    let witness = Witness { vocabulary: &vocabulary, spec: &spec, presence: None, seconds: 20.0 };
     let evidence =
         Evidence { seen: vec![course("a cat", 2, 18, 0.8)], heard: vec![course("a dog", 4, 12, 0.5)] };
     let animal = vocabulary.find("an animal").expect("it is there");
