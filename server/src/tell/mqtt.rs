@@ -110,7 +110,7 @@ impl Broker {
             // An empty message takes back what the broker kept.
             connection.publish(Post { topic: topic.clone(), payload: String::new(), retain: true }).await?;
             self.announced.remove(&topic);
-            keep(&self.history, &self.config.name, topic, query::forget_announced).await?;
+            remember(&self.history, &self.config.name, topic, query::forget_announced).await;
         }
         for (topic, payload) in entities {
             let said = self.announced.get(&topic);
@@ -119,7 +119,7 @@ impl Broker {
             }
             if said.is_none() {
                 // Before it is said: what is only remembered is taken back once too often, which hurts nobody.
-                keep(&self.history, &self.config.name, topic.clone(), query::keep_announced).await?;
+                remember(&self.history, &self.config.name, topic.clone(), query::keep_announced).await;
             }
             let post = Post { topic: topic.clone(), payload: payload.clone(), retain: true };
             connection.publish(post).await?;
@@ -187,16 +187,18 @@ impl Sink for Broker {
     }
 }
 
-/// Writes down what the broker keeps.
-async fn keep(
+/// Writes down what the broker keeps. A history that cannot be written holds up no record.
+async fn remember(
     history: &History,
     sink: &str,
     topic: String,
     write: fn(&rusqlite::Connection, &str, &str) -> rusqlite::Result<()>,
-) -> Result<(), Trouble> {
-    let sink = sink.to_owned();
-    let kept = history.change(move |file| Ok::<_, HistoryError>(write(file, &sink, &topic)?)).await;
-    kept.map_err(|error| Trouble::new(format!("the history cannot be written: {error}")))
+) {
+    let name = sink.to_owned();
+    let kept = history.change(move |file| Ok::<_, HistoryError>(write(file, &name, &topic)?)).await;
+    if let Err(error) = kept {
+        tracing::warn!(%sink, %error, "what the broker keeps is not remembered; what goes while the daemon is away stays there");
+    }
 }
 
 /// An id as one level of a topic.
