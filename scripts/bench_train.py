@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import statistics
 import time
+from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -26,6 +27,8 @@ def main() -> None:
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
+    if not any(name in Path("/proc/self/maps").read_text() for name in ("openblas", "mkl", "blis")):
+        parser.exit(1, "torch multiplies with the reference BLAS, which is no peer: install libopenblas0-pthread (scripts/setup.sh test)\n")
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)

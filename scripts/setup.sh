@@ -14,7 +14,7 @@ packages=(
     gstreamer1.0-plugins-ugly gstreamer1.0-libav
     kcat unzip tuxpaint-stamps-default
 )
-test_packages=(ffmpeg mosquitto mosquitto-clients python3-torch python3-venv)
+test_packages=(ffmpeg libopenblas0-pthread mosquitto mosquitto-clients python3-torch python3-venv)
 lint_packages=(shellcheck valgrind)
 package_packages=(debhelper fakeroot debootstrap lintian systemd-container podman runc docker-compose)
 page_packages=(chromium)
