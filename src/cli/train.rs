@@ -1,13 +1,13 @@
 //! `avicuna train`: one stage of training, with a progress bar; an interruption leaves a checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use avicuna_trainer::stages::config::Config;
-use avicuna_trainer::stages::{Options, Progress, Signal, train};
+use avicuna_trainer::stages::{Exported, Options, Progress, Signal, export, train};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -34,12 +34,18 @@ pub struct Arguments {
     /// Stop after so many steps, with a checkpoint.
     #[arg(long)]
     steps: Option<u64>,
+    /// Train nothing: write what the stage would learn from into a folder, for trainers on many machines (docs/training.md).
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "steps"])]
+    export: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut config = Config::load(&arguments.config)?;
     if !arguments.data.is_empty() {
         config.learn_from(arguments.stage, &arguments.data)?;
+    }
+    if let Some(dir) = &arguments.export {
+        return write_samples(&config, arguments, dir);
     }
     let options = Options {
         stage: arguments.stage,
@@ -89,6 +95,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             Ok(if asked { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
         }
     }
+}
+
+fn write_samples(config: &Config, arguments: &Arguments, dir: &Path) -> Result<ExitCode> {
+    let exported = export(config, (arguments.stage, &arguments.out), dir, &mut |progress| {
+        if let Progress::Skipped(why) = progress {
+            println!("left out: {why}");
+        }
+    })?;
+    let Exported { sequences, steps, skipped, cut } = exported;
+    if skipped + cut > 0 {
+        println!("{skipped} samples left out, {cut} tokens cut from too long ones");
+    }
+    println!("{sequences} sequences of {steps} steps are in {}", dir.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Set by the first interrupt (or a request to terminate); the second ends the program at once.

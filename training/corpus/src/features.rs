@@ -34,6 +34,7 @@ use avicuna_models::vocabulary::{Vocabulary, VocabularyError};
 use self::decode::{Decoded, decode};
 use self::files::Store;
 pub use self::files::{Description, EncoderDescription, Format};
+pub use self::npy::RowsFile;
 pub use self::read::{RowsError, called};
 pub use self::rows::Rows;
 use crate::{Clip, Skipped};

@@ -1,6 +1,8 @@
 //! NumPy's `.npy` files of f32 or f16 rows. They are written at once: candle's writer makes a system call for each number.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use half::f16;
 
@@ -8,15 +10,23 @@ use super::rows::{Rows, halves, singles};
 
 /// The header is so long in all, or a multiple of it, so that the numbers are aligned.
 const ALIGNED: usize = 64;
+/// A header of any shape is so long in all.
+const WHOLE: usize = 2 * ALIGNED;
 /// What comes before the header's text: the magic word, the version, the text's length.
 const BEFORE: usize = 10;
 
 /// Writes `[rows, dim]` numbers of 32 bits, or of 16.
 pub(super) fn write(out: &mut impl Write, table: &Rows, halves: bool) -> std::io::Result<()> {
+    let mut bytes = header([table.len(), table.dim], halves, ALIGNED);
+    put(&mut bytes, &table.values, halves);
+    out.write_all(&bytes)
+}
+
+/// What stands before `[rows, dim]` numbers: a multiple of `aligned` bytes.
+fn header([rows, dim]: [usize; 2], halves: bool, aligned: usize) -> Vec<u8> {
     let kind = if halves { "<f2" } else { "<f4" };
-    let shape = format!("({}, {})", table.len(), table.dim);
-    let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
-    while !(BEFORE + text.len() + 1).is_multiple_of(ALIGNED) {
+    let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
+    while !(BEFORE + text.len() + 1).is_multiple_of(aligned) {
         text.push(' ');
     }
     text.push('\n');
@@ -24,13 +34,60 @@ pub(super) fn write(out: &mut impl Write, table: &Rows, halves: bool) -> std::io
     // It is shorter than 200 bytes, whatever the shape.
     bytes.extend((text.len() as u16).to_le_bytes());
     bytes.extend(text.as_bytes());
-    for value in &table.values {
+    bytes
+}
+
+fn put(bytes: &mut Vec<u8>, values: &[f32], halves: bool) {
+    for value in values {
         match halves {
             true => bytes.extend(f16::from_f32(*value).to_le_bytes()),
             false => bytes.extend(value.to_le_bytes()),
         }
     }
-    out.write_all(&bytes)
+}
+
+/// A file of more rows than memory holds, written row by row.
+#[derive(Debug)]
+pub struct RowsFile {
+    file: BufWriter<File>,
+    dim: usize,
+    halves: bool,
+    rows: usize,
+    bytes: Vec<u8>,
+}
+
+impl RowsFile {
+    /// Makes the file, or empties it; its numbers have 32 bits, or 16.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create(path: &Path, dim: usize, halves: bool) -> std::io::Result<Self> {
+        let mut file = BufWriter::new(File::create(path)?);
+        file.write_all(&header([0, dim], halves, WHOLE))?;
+        Ok(Self { file, dim, halves, rows: 0, bytes: Vec::new() })
+    }
+
+    /// Adds one row, which has `dim` numbers.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn push(&mut self, row: &[f32]) -> std::io::Result<()> {
+        debug_assert_eq!(row.len(), self.dim);
+        self.bytes.clear();
+        put(&mut self.bytes, row, self.halves);
+        self.rows += 1;
+        self.file.write_all(&self.bytes)
+    }
+
+    /// Says in front how many there are.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn close(mut self) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&header([self.rows, self.dim], self.halves, WHOLE))?;
+        self.file.flush()
+    }
 }
 
 /// Rows `[n, dim]`, or one row `[dim]`.
@@ -98,6 +155,22 @@ mod tests {
             assert_eq!(parse(&bytes).expect("right"), table);
             assert_eq!((bytes.len() - 6 * if halves { 2 } else { 4 }) % ALIGNED, 0);
         }
+    }
+
+    #[test]
+    fn a_file_that_grows_is_one_like_the_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.npy");
+        for (halves, rows) in [(false, 0), (true, 1), (false, 1000)] {
+            let mut file = RowsFile::create(&path, 3, halves).expect("it is made");
+            let values: Vec<f32> = (0..rows * 3).map(|value| value as f32).collect();
+            values.chunks(3).for_each(|row| file.push(row).expect("it is written"));
+            file.close().expect("it is written");
+            let read = parse(&std::fs::read(&path).expect("it is there")).expect("right");
+            assert_eq!(read, Rows { dim: 3, values });
+        }
+        // The longest header there can be.
+        assert_eq!(header([usize::MAX, usize::MAX], true, WHOLE).len(), WHOLE);
     }
 
     fn file(header: &str, data: &[u8]) -> Vec<u8> {

@@ -23,7 +23,7 @@ pub(super) struct SampleAssembler {
 
 /// One place of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
+pub(super) enum Place {
     Text(u32),
     /// The feature of a slot.
     Visual(usize),
@@ -44,6 +44,23 @@ impl Sequence {
     /// Rows that teach something.
     pub(super) fn labels(&self) -> usize {
         self.targets.len()
+    }
+
+    /// Each conversation as a sequence of its own, with all that it shares in front: its places, and what is to be predicted of each by the
+    /// one before it.
+    pub(super) fn conversations(&self) -> impl Iterator<Item = Vec<(Place, Option<u32>)>> + '_ {
+        let Layout { prefix, branches } = &self.layout;
+        let mut labels = vec![None; self.places.len() + 1];
+        for Target { row, id } in &self.targets {
+            labels[row + 1] = Some(*id);
+        }
+        let mut from = *prefix;
+        branches.iter().map(move |branch| {
+            let own = from..from + branch;
+            from = own.end;
+            let rows = (0..*prefix).chain(own);
+            rows.map(|row| (self.places[row], labels[row])).collect()
+        })
     }
 }
 

@@ -118,6 +118,11 @@ pub enum TrainError {
 }
 
 impl TrainError {
+    /// Could others be learned from all the same?
+    pub(super) fn is_of_one_sample(&self) -> bool {
+        matches!(self, Self::MissingFeatures { .. } | Self::Conversation { .. })
+    }
+
     pub(super) fn malformed(path: &std::path::Path, reason: impl Into<String>) -> Self {
         Self::Malformed { path: path.to_owned(), reason: reason.into() }
     }

@@ -21,7 +21,7 @@ use avicuna_pipeline::stream::Medium;
 use toml::{Table, Value};
 
 use super::TrainError;
-use super::config::{Config, Part};
+use super::config::{Config, LoraSettings, Part};
 use super::model::{Blueprint, Model, before, folder, projector_file};
 use crate::lora::joined;
 use crate::peft::{PeftConfig, write_lora, write_others};
@@ -50,23 +50,33 @@ pub(super) fn write(
         }
     }
     if let Some(lora) = &stage.lora {
-        let settings = PeftConfig {
-            r: lora.r,
-            alpha: lora.alpha,
-            dropout: f64::from(lora.dropout),
-            base: plan.base.display().to_string(),
-        };
-        let parameters = model.llm.parameters();
-        let matrices: Vec<Named<'_>> = parameters
-            .iter()
-            .map(|p| Named { name: p.name.clone(), shape: p.shape.to_vec(), values: &p.values })
-            .collect();
-        write_lora(&folder, &settings, &matrices)?;
+        write_peft(&folder, plan, lora, model)?;
         if !others.is_empty() {
             write_others(&folder, &others)?;
         }
     }
     model_dir(plan, config, number, out, model)
+}
+
+/// The LoRA as it is now, as PEFT reads it.
+pub(super) fn write_peft(
+    folder: &Path,
+    plan: &Blueprint,
+    lora: &LoraSettings,
+    model: &Model,
+) -> Result<(), TrainError> {
+    let settings = PeftConfig {
+        r: lora.r,
+        alpha: lora.alpha,
+        dropout: f64::from(lora.dropout),
+        base: plan.base.display().to_string(),
+    };
+    let parameters = model.llm.parameters();
+    let matrices: Vec<Named<'_>> = parameters
+        .iter()
+        .map(|p| Named { name: p.name.clone(), shape: p.shape.to_vec(), values: &p.values })
+        .collect();
+    Ok(write_lora(folder, &settings, &matrices)?)
 }
 
 /// A model directory with everything up to stage `number`: adapters, and all LoRAs as one.

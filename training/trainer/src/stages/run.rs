@@ -3,28 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use avicuna_corpus::pu_valor::Timeline;
-use avicuna_models::prompt::Template;
 use avicuna_pipeline::stream::Medium;
 use rand::Rng;
 use rayon::prelude::*;
 
 use super::assemble::{Assembled, SampleAssembler, Sequence};
 use super::checkpoint::{self, State};
-use super::config::{Config, Form, Missing, Part, Stage};
-use super::features::Features;
+use super::config::{Config, Missing, Part, Stage};
 use super::journal::{Entry, Journal};
-use super::model::{self, Blueprint, Model, folder};
+use super::model::{Model, folder};
 use super::optimizer::{self, AdamW, Share};
 use super::order::{of_epoch, steps};
-use super::output;
-use super::records::Records;
+use super::prepare::{Prepared, draw};
 use super::source::{Joined, Sample, Source, random};
-use super::windows::Windows;
-use super::{TrainError, records};
+use super::{TrainError, output};
 use crate::decoder::Passing;
-use crate::labels::LabelError;
-use crate::resample::Split;
 
 /// How a stage is run.
 #[derive(Debug, Clone)]
@@ -97,13 +90,7 @@ pub fn train(
     watch: &mut dyn FnMut(Progress<'_>) -> Signal,
 ) -> Result<Trained, TrainError> {
     let stage = config.stage(options.stage)?;
-    let plan = Blueprint::new(config)?;
-    let source = source(&plan, stage)?;
-    let (model, tokenizer) = plan.load(config, options.stage, &options.out, &source)?;
-    let template = if stage.form == Form::Captions { Template::Plain } else { plan.manifest.prompt.template };
-    let longest = stage.max_length.min(model.llm.config().context);
-    let interleaver = plan.interleaver(stage.form)?;
-    let assembler = SampleAssembler { tokenizer, template, interleaver, longest };
+    let Prepared { plan, source, model, assembler } = Prepared::load(config, options.stage, &options.out)?;
     let mut run = Run::new(config, options, stage, &source, (model, assembler))?;
     let all = steps(source.len(), stage.batch * stage.accumulation, stage.epochs);
     let learning = run.model.learning(stage).iter().map(|p| p.values.len()).sum();
@@ -126,41 +113,6 @@ pub fn train(
     let model = ended.then(|| output::write(&plan, config, options.stage, &options.out, &run.model));
     let State { at, skipped, cut, .. } = run.state;
     Ok(Trained { steps: at.done, of: all, loss, skipped, cut, model: model.transpose()? })
-}
-
-/// The samples of all folders of a stage.
-fn source(plan: &Blueprint, stage: &Stage) -> Result<Joined, TrainError> {
-    let window = plan.manifest.window;
-    let split = Split { visual: window.visual_tokens, audio: window.audio_tokens };
-    // Only windows ask what is a kind of what.
-    let vocabulary = if stage.form == Form::Windows { model::vocabulary(&plan.manifest)? } else { None };
-    let mut sources: Vec<Box<dyn Source + Send + Sync>> = Vec::new();
-    for corpus in &stage.data {
-        // A caption is learned from with the sense that the stage aligns.
-        let dim = |part: Part, sense: Medium| {
-            plan.dim(sense).filter(|_| stage.form != Form::Captions || stage.trains(part))
-        };
-        let (visual, audio) = (dim(Part::Vision, Medium::Video), dim(Part::Audio, Medium::Audio));
-        let features = Features::open(corpus, visual, audio)?;
-        sources.push(match (&stage.form, &stage.windows) {
-            (Form::Windows, settings) => {
-                let settings = settings.clone().unwrap_or_default();
-                let prompt = plan.manifest.prompt.clone();
-                Box::new(Windows::open(corpus, features, (window, prompt, vocabulary.clone()), settings)?)
-            }
-            (Form::Captions, _) => Box::new(Records::captions(corpus, features, split)?),
-            (form, _) => Box::new(Records::open(corpus, features, split, (*form, stage.timing))?),
-        });
-    }
-    let source = Joined(sources);
-    if source.len() == 0 {
-        let folders: Vec<String> = stage.data.iter().map(|folder| folder.display().to_string()).collect();
-        let file = if stage.form == Form::Windows { Timeline::FILE } else { records::FILE };
-        let hint =
-            format!("make a corpus with `avicuna dataset build`; the file {file} of these folders is empty");
-        return Err(TrainError::Empty { folders: folders.join(", "), hint });
-    }
-    Ok(source)
 }
 
 /// A stage at work.
@@ -309,17 +261,8 @@ impl<'a> Run<'a> {
         watch: &mut dyn FnMut(Progress<'_>) -> Signal,
     ) -> Result<Vec<(Sample, Sequence)>, TrainError> {
         let (source, assembler, seed) = (self.source, &self.assembler, self.config.seed);
-        let draw = |index: &usize| -> Result<(Sample, Sequence), TrainError> {
-            let id = source.id(*index);
-            let sample = source.sample(*index, &mut random(seed, &["sample", &epoch.to_string(), &id]))?;
-            let sequence = assembler.sequence(&sample)?;
-            if sequence.labels() == 0 {
-                let why = "nothing of its answers is left to be learned; raise `max_length`";
-                return Err(TrainError::Conversation { id, source: LabelError::Turns(why) });
-            }
-            Ok((sample, sequence))
-        };
-        let drawn: Vec<_> = indices.par_iter().map(draw).collect();
+        let drawn = indices.par_iter().map(|index| draw((source, assembler), (seed, epoch), *index));
+        let drawn: Vec<_> = drawn.collect();
         let mut samples = Vec::with_capacity(drawn.len());
         for drawn in drawn {
             match drawn {
@@ -327,9 +270,7 @@ impl<'a> Run<'a> {
                     self.state.cut += sample.1.cut as u64;
                     samples.push(sample);
                 }
-                Err(error @ (TrainError::MissingFeatures { .. } | TrainError::Conversation { .. }))
-                    if self.stage.missing == Missing::Skip =>
-                {
+                Err(error) if error.is_of_one_sample() && self.stage.missing == Missing::Skip => {
                     self.state.skipped += 1;
                     watch(Progress::Skipped(&error));
                 }
