@@ -41,6 +41,10 @@ for name in default full; do
     done
 done
 
+for version in 1.28 1.37; do
+    "$validate" --strict --quiet --kubernetes-version "$version" ../kubernetes/dataset.yaml || die "Kubernetes $version does not take deploy/kubernetes/dataset.yaml"
+done
+
 # What must not be made is refused: the mistake, and what is said of it.
 refused() {
     local said

@@ -117,6 +117,52 @@ fn a_corpus_is_the_same_in_one_piece_and_in_shards() -> Anything {
     Ok(())
 }
 
+/// What the containers of deploy/kubernetes/dataset.yaml run, by the name of the container; and the number of shards.
+fn kubernetes() -> std::io::Result<(BTreeMap<String, String>, usize)> {
+    let yaml = std::fs::read_to_string("deploy/kubernetes/dataset.yaml")?;
+    let after = |line: &str, before: &str| line.trim().strip_prefix(before).map(str::to_owned);
+    let names = yaml.lines().filter_map(|line| after(line, "- name: "));
+    let commands = yaml.lines().filter_map(|line| after(line, "command: [sh, -ec, \""));
+    let commands = commands.map(|command| command.trim_end_matches("\"]").to_owned());
+    let count = yaml.lines().find_map(|line| after(line, "completions: ")?.parse().ok());
+    Ok((names.zip(commands).collect(), count.expect("the number of shards")))
+}
+
+#[test]
+fn a_cluster_of_machines_makes_the_same_corpus() -> Anything {
+    let dir = tempfile::tempdir()?;
+    let catalogue = catalogue(dir.path())?;
+    let (commands, count) = kubernetes()?;
+    assert_eq!(commands.keys().collect::<Vec<_>>(), ["build", "cluster", "merge"]);
+    let (options, videos) = ("--seed 7 --embedder words --cluster-size 24..24", "--clips 3..6 --groups 10");
+    let program = Path::new(env!("CARGO_BIN_EXE_avicuna")).parent().ok_or("a folder")?;
+    let path = format!("{}:{}", program.display(), std::env::var("PATH")?);
+    let pod = |name: &str, index: usize| {
+        let command = commands[name].replace("/data/", &format!("{}/", dir.path().display()));
+        let mut pod = Command::new("sh");
+        pod.args(["-ec", &command]).env("PATH", &path).env("CATALOGUE", &catalogue);
+        pod.env("OPTIONS", options).env("VIDEOS", videos).env("JOB_COMPLETION_INDEX", index.to_string());
+        pod.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()
+    };
+    let ends = |pod: std::process::Child| -> Anything {
+        let output = pod.wait_with_output()?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+    };
+    ends(pod("cluster", 0)?)?;
+    // All at once, as far as they come.
+    let pods: Vec<_> = (0..count).map(|index| pod("build", index)).collect::<Result<_, _>>()?;
+    pods.into_iter().try_for_each(ends)?;
+    ends(pod("merge", 0)?)?;
+    let whole = dir.path().join("whole").to_string_lossy().into_owned();
+    let words = format!("build --catalogue {catalogue} {options} {videos} --out {whole}");
+    succeeds(&words.split_whitespace().collect::<Vec<_>>())?;
+    let made = files(&dir.path().join("corpus"))?;
+    for (name, bytes) in files(Path::new(&whole))? {
+        assert!(made.get(&name) == Some(&bytes), "{name} differs");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_done_is_said() -> Anything {
     let dir = tempfile::tempdir()?;
