@@ -132,6 +132,51 @@ fn a_day_is_drawn_by_the_example() {
     assert!(!daemon.terminate().success(), "one of the streams failed");
 }
 
+/// The same lines from consumers in other languages as from what was published.
+#[test]
+fn consumers_in_java_and_rust_read_the_same() {
+    let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::shared());
+    let text = format!(
+        "{}model.path = \"assets/models/avicuna-small\"\n\
+         [[stream]]\nid = \"scene\"\nuri = {:?}\nhop = \"5s\"\nmin_score = 0.0\n\
+         [[stream]]\nid = \"again\"\nuri = {:?}\nmin_score = 0.0\nqueries = [\"a dog\"]\n",
+        sink(broker, "followed"),
+        scene(),
+        scene()
+    );
+    let mut daemon = Daemon::start(&folder, &config(&folder, &text));
+    assert!(daemon.wait().success(), "{}", daemon.log());
+    let records = read(broker, "followed.events");
+    assert!(records.iter().any(|record| record.data["phase"] == "updated"), "{records:?}");
+    let ended = records.iter().filter(|record| record.data["phase"] == "ended");
+    let word = |record: &Published, at: &str| {
+        record.data.pointer(at).and_then(|word| word.as_str()).unwrap_or("-").to_owned()
+    };
+    let fields = ["/stream_id", "/start/utc", "/end/utc", "/modality", "/label"];
+    let line = |record| fields.map(|at| word(record, at)).join("\t");
+    let mut expected: Vec<String> = ended.map(line).collect();
+    assert!(expected.len() > 3, "{expected:?}");
+    expected.sort();
+
+    let lines = |command: &mut std::process::Command| {
+        command.args([broker.brokers().as_str(), "followed.events", "--until-end"]);
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {said}");
+        let mut lines: Vec<String> =
+            String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_avicuna"));
+    let built = program.with_file_name("examples").join("follow_events");
+    assert_eq!(lines(&mut std::process::Command::new(built)), expected);
+    let jars = support::kafka::libs().join("*");
+    let mut java = std::process::Command::new("java");
+    java.arg("-cp").arg(jars).arg(repository("examples/FollowEvents.java"));
+    assert_eq!(lines(&mut java), expected);
+}
+
 #[test]
 fn a_dead_stream_is_reported_and_holds_up_nobody() {
     let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::shared());

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod cluster;
+pub mod link;
 pub mod ports;
 
 use std::collections::BTreeMap;
@@ -110,6 +111,14 @@ impl Broker {
             broker
         })
     }
+}
+
+/// Where Kafka's jars are, its clients among them.
+pub fn libs() -> PathBuf {
+    let kafka = avicuna_models::manifest::cache_dir().expect("a cache").join("kafka");
+    let versions = std::fs::read_dir(&kafka).expect("`make setup` was run").flatten();
+    let newest = versions.map(|version| version.path().join("libs")).filter(|libs| libs.is_dir()).max();
+    newest.expect("`make setup` fetched Kafka")
 }
 
 fn is_alive(pid: &str) -> bool {
