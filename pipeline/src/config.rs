@@ -12,6 +12,7 @@ mod stream;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,10 +24,11 @@ pub use clips::{ClipsConfig, S3Config};
 pub use control::{AllowConfig, ControlConfig, HistoryConfig};
 pub use document::parse;
 pub use error::{ConfigError, Problem};
-pub use fleet::{FleetConfig, FleetTopics};
+pub use fleet::{FleetConfig, FleetProtocol, FleetTopics};
 pub use places::Places;
 pub use stream::{Isolation, ReconnectConfig, StreamConfig};
 pub use tell::{MqttConfig, RecordKind, SecretKey, WebhookConfig};
+pub use traces::TracesConfig;
 
 use crate::durations;
 use crate::outbox::OutboxConfig;
@@ -55,6 +57,8 @@ pub struct Config {
     pub fleet: FleetConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Who is shown where the time of windows goes.
+    pub traces: TracesConfig,
     /// When and how the daemon ends.
     pub daemon: DaemonConfig,
     /// Who is told over HTTP.

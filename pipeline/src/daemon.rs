@@ -33,7 +33,7 @@ pub use streams::{Listed, Origin, Reloaded, Streams, StreamsError};
 use self::in_fleet::InFleet;
 use crate::clips::{ClipPlan, Clips, StoreError};
 use crate::config::{Config, ConfigError, Loaded, SinkConfig, SinkKind};
-use crate::control::{Control, ModelState};
+use crate::control::{Control, ModelState, TracesError};
 use crate::fleet::FleetError;
 use crate::outbox::{Outbox, OutboxError};
 use crate::sink::{Delivery, EmbeddedBroker, JsonlSink, KafkaConfig, KafkaSink, Sink, SinkError};
@@ -63,6 +63,9 @@ pub enum DaemonError {
     /// The outbox cannot be opened, or its writer ended.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// Traces cannot be exported.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// Nothing can be kept of events.
     #[error("clips.store: {0}")]
     Clips(#[from] StoreError),
@@ -116,6 +119,7 @@ impl Daemon {
         let kept = (config.clips.clone(), config.fleet.group.is_some());
         let (streams, commands) = Streams::of_file(&config.stream, manifest, worker, kept, reach);
         let control = Arc::new(Control::new());
+        control.traces.start(&config.traces)?;
         let clips = Clips::open(&config.clips, &config.outbox.path, control.clone())?;
         Ok(Self { loaded, plans, control, streams, commands, asker: Asker::default(), clips })
     }
@@ -192,6 +196,7 @@ impl Daemon {
         }
         let left = leave_by.saturating_duration_since(Instant::now());
         leave(delivery, &outbox, left.min(config.daemon.flush)).await;
+        let _flushed = tokio::task::spawn_blocking(move || control.traces.flush()).await;
         ended
     }
 }
@@ -320,6 +325,7 @@ fn open_sink(config: &SinkConfig) -> Result<(Sink, Option<EmbeddedBroker>), Sink
 fn deliver(outbox: &Outbox, sink: Sink, control: &Arc<Control>) -> Delivery {
     let observed = control.clone();
     let on_ack = move |message: &crate::outbox::Message, at| {
+        observed.traces.acknowledged(message);
         if let Some((stream, seconds)) = onset(message, at) {
             observed.metrics.stream(&stream).onset(seconds);
         }

@@ -21,5 +21,6 @@ pub mod source;
 pub mod stream;
 pub mod timeline;
 pub mod track;
+pub mod trust;
 pub mod watching;
 pub mod window;

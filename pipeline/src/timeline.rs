@@ -136,6 +136,16 @@ impl UtcTime {
     }
 }
 
+impl From<UtcTime> for std::time::SystemTime {
+    fn from(time: UtcTime) -> Self {
+        let span = Duration::from_nanos(time.0.unsigned_abs());
+        match time.0 < 0 {
+            true => Self::UNIX_EPOCH - span,
+            false => Self::UNIX_EPOCH + span,
+        }
+    }
+}
+
 fn nanos(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }

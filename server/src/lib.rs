@@ -13,14 +13,12 @@ mod rulebook;
 mod rules;
 mod serve;
 mod tell;
-mod trust;
 
 pub use api::Reload;
 pub use history::{HistoryConfig, HistoryError};
 pub use problem::{FieldProblem, Problem};
 pub use serve::{Parts, Server, ServerError};
 pub use tell::{TellConfig, TellError};
-pub use trust::roots;
 
 /// The document that describes the interface, OpenAPI 3.1.
 pub fn openapi() -> aide::openapi::OpenApi {

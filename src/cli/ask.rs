@@ -70,7 +70,7 @@ fn of_stream(arguments: &Arguments) -> anyhow::Result<String> {
     let content = json!([{"type": "text", "text": arguments.question}, span]);
     let body = json!({"messages": [{"role": "user", "content": content}]});
     let url = format!("{}/v1/chat/completions", arguments.daemon.trim_end_matches('/'));
-    let tls = ureq::tls::TlsConfig::builder().root_certs(avicuna_server::roots()).build();
+    let tls = ureq::tls::TlsConfig::builder().root_certs(avicuna_pipeline::trust::roots()).build();
     let agent = ureq::Agent::config_builder().http_status_as_error(false).tls_config(tls).build().new_agent();
     let mut request = agent.post(&url).header("Content-Type", "application/json");
     if let Some(path) = &arguments.token_file {

@@ -43,6 +43,7 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
     check.tell(config);
     check.clips(config);
     check.fleet(config);
+    check.traces(config);
     check.ids(&config.stream);
     for (index, stream) in config.stream.iter().enumerate() {
         check.stream(index, stream);
@@ -90,6 +91,17 @@ impl Check<'_> {
             return;
         }
         self.control(config);
+    }
+
+    fn traces(&mut self, config: &Config) {
+        let traces = &config.traces;
+        let share = "must be from 0 to 1: the part of all windows that is shown";
+        self.ensure((0.0..=1.0).contains(&traces.share), "traces.share", share);
+        if let Some(endpoint) = &traces.endpoint {
+            let is_http = endpoint.starts_with("http://") || endpoint.starts_with("https://");
+            let message = format!("\"{endpoint}\" is no address; use one like \"http://collector:4318\"");
+            self.ensure(is_http, "traces.endpoint", message);
+        }
     }
 
     fn control(&mut self, config: &Config) {

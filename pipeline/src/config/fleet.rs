@@ -19,18 +19,32 @@ pub struct FleetConfig {
     /// Where others reach its interface, as `http://node-1:9464`; shown to who asks for the fleet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// How the brokers hand out what is watched.
+    pub protocol: FleetProtocol,
     /// Names of its topics.
     pub topics: FleetTopics,
     /// How many partitions the topics get where they are not there yet: more than there will ever be daemons.
     pub partitions: u16,
     /// How many copies of them are kept, of those that are not there yet; 0 leaves it to the brokers.
     pub replication: u16,
-    /// A daemon that the brokers do not hear of for so long has lost its streams to others.
+    /// A daemon that the brokers do not hear of for so long has lost its streams to others; with [`FleetProtocol::Consumer`] the brokers'
+    /// own limit holds.
     #[serde(with = "durations")]
     pub session_timeout: Duration,
     /// How long a daemon that gives streams to another waits for answers to their windows.
     #[serde(with = "durations")]
     pub hand_over: Duration,
+}
+
+/// `[fleet] protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FleetProtocol {
+    /// The daemons agree among each other, cooperative-sticky: every broker knows it, and each daemon's own `session_timeout` holds.
+    #[default]
+    Classic,
+    /// The brokers decide (KIP-848): fewer steps for all when one comes or goes. Needs Kafka 4, whose own session timeout holds.
+    Consumer,
 }
 
 /// `[fleet.topics]`.
@@ -51,6 +65,7 @@ impl Default for FleetConfig {
             group: None,
             member: None,
             address: None,
+            protocol: FleetProtocol::default(),
             topics: FleetTopics::default(),
             partitions: 24,
             replication: 0,

@@ -36,6 +36,7 @@ impl InFleet {
         let told = control.clone();
         let seen = move |messages: &[Message], parcel: &Parcel| {
             told.metrics.committed(messages.len());
+            parcel.traces.iter().for_each(|trace| trace.step("deliver"));
             let now = UtcTime::now();
             for (stream, seconds) in messages.iter().filter_map(|message| onset(message, now)) {
                 told.metrics.stream(&stream).onset(seconds);

@@ -33,9 +33,12 @@ pub(super) fn store(
         while let Some(first) = parcels.blocking_recv() {
             let more = std::iter::from_fn(|| parcels.try_recv().ok()).take(TOGETHER - 1);
             let (mut messages, mut windows, mut whole) = (Vec::<Message>::new(), Vec::new(), Vec::new());
-            let mut streams = Vec::new();
+            let (mut streams, mut traced) = (Vec::new(), Vec::new());
             for parcel in std::iter::once(first).chain(more) {
+                let from = messages.len();
                 messages.extend(parcel.messages());
+                control.traces.storing(&parcel.traces, &messages[from..]);
+                traced.extend(parcel.traces);
                 whole.extend(parcel.whole);
                 windows.extend(parcel.windows);
                 streams.extend(parcel.streams);
@@ -44,6 +47,7 @@ pub(super) fn store(
             // What a full outbox drops is counted there, and in the log.
             let _counted = outbox.append_last(&messages, whole)?;
             control.metrics.stage(Stage::Store, started.elapsed());
+            traced.iter().for_each(|trace| trace.step("store"));
             if let Some(observer) = &observer {
                 observer.stored(&messages, &windows, &streams);
             }

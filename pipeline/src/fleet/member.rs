@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::FleetError;
 use super::client::Client;
+use crate::config::FleetProtocol;
 
 /// How long the thread waits for news before it looks whether it is to end.
 const TICK: Duration = Duration::from_millis(100);
@@ -111,14 +112,21 @@ impl Member {
         let fleet = client.fleet();
         let session = fleet.session_timeout.as_millis().to_string();
         let heartbeat = (fleet.session_timeout.as_millis() / 4).max(1).to_string();
-        let config = client.config(&[
+        let mut settings = vec![
             ("group.id", client.group()),
-            ("partition.assignment.strategy", "cooperative-sticky"),
-            ("session.timeout.ms", &session),
-            ("heartbeat.interval.ms", &heartbeat),
             ("enable.auto.commit", "false"),
             ("auto.offset.reset", "latest"),
-        ]);
+        ];
+        match fleet.protocol {
+            FleetProtocol::Classic => settings.extend([
+                ("partition.assignment.strategy", "cooperative-sticky"),
+                ("session.timeout.ms", session.as_str()),
+                ("heartbeat.interval.ms", heartbeat.as_str()),
+            ]),
+            // The rest is the brokers', and refused here.
+            FleetProtocol::Consumer => settings.push(("group.protocol", "consumer")),
+        }
+        let config = client.config(&settings);
         let (news, heard) = mpsc::unbounded_channel();
         // Longer than the streams may take, and shorter than the brokers wait for a poll.
         let context = Shares { news, patience: fleet.hand_over + Duration::from_secs(60) };

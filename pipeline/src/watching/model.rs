@@ -1,6 +1,7 @@
 //! The model's thread: batches in, answers back to the streams they belong to.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,6 +19,8 @@ use crate::stream::StreamId;
 pub(crate) struct Answered {
     /// The window's index.
     pub index: u64,
+    /// When the model took it, and when it was done.
+    pub worked: Range<Instant>,
     /// What the model says, or why it does not.
     pub result: Result<WindowAnswer, LocalizerError>,
 }
@@ -76,10 +79,11 @@ pub(crate) fn serve(
         let (ids, inputs): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| unpack(job, taken, control)).unzip();
         let results = answer(&inputs);
         drop(inputs);
-        control.pace.answered(results.len(), taken.elapsed(), Instant::now());
+        let worked = taken..Instant::now();
+        control.pace.answered(results.len(), worked.end - taken, worked.end);
         measure(&results, control);
         for ((stream, index), result) in ids.into_iter().zip(results) {
-            routes.send(&stream, Answered { index, result });
+            routes.send(&stream, Answered { index, worked: worked.clone(), result });
         }
         control.status.model(ModelState::Idle);
     }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::checkpoint::Checkpoint;
 use super::record::Record;
+use crate::control::WindowTrace;
 use crate::outbox::{Begun, Message, Outbox, Whole};
 use crate::record::{Run, StreamRecord, WindowRecord};
 use crate::stream::StreamId;
@@ -52,6 +53,8 @@ pub(crate) struct Parcel {
     pub streams: Vec<StreamRecord>,
     /// Of a stream of a fleet.
     pub known: Option<Known>,
+    /// Of the windows that gave them, where anybody wants to see where their time went.
+    pub traces: Vec<WindowTrace>,
 }
 
 impl Parcel {

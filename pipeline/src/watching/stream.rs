@@ -22,7 +22,7 @@ use super::settled::{Fate, Pending, Settled};
 use super::standing::Standing;
 use crate::answer::Inquiry;
 use crate::clips::Clips;
-use crate::control::Control;
+use crate::control::{Control, WindowTrace};
 use crate::outbox::Whole;
 use crate::record::{ErrorKind, WindowRecord};
 use crate::schedule::{Job, Scheduler};
@@ -89,6 +89,9 @@ pub(crate) struct Stream {
     assembler: Assembler,
     order: InOrder<Settled>,
     pending: BTreeMap<u64, Pending>,
+    /// Of windows that are not settled in order yet, and of those whose records are to be sent.
+    traces: BTreeMap<u64, WindowTrace>,
+    traced: Vec<WindowTrace>,
     recorder: Recorder,
     /// Where the stream's time has come to.
     end: StreamTime,
@@ -132,6 +135,8 @@ impl Stream {
             assembler,
             order: InOrder::default(),
             pending: BTreeMap::new(),
+            traces: BTreeMap::new(),
+            traced: Vec::new(),
             recorder,
             end: reached.map_or(StreamTime::ZERO, |reached| reached.stream),
             ended: None,
@@ -286,6 +291,7 @@ impl Stream {
         self.order.expect(index);
         let decode = self.ages.since(window.last_capture, Instant::now(), UtcTime::now()) * 1e3;
         self.pending.insert(index, Pending::new(&window, decode, self.shared.model.name.clone()));
+        self.trace(&window);
         self.shared.recall.remember(&window, self.plan.recall);
         let job = Job { window, questions: self.questions.clone(), live: self.plan.live, behind: false };
         let submitted = tokio::select! {
@@ -301,9 +307,22 @@ impl Stream {
         records
     }
 
+    /// Begins to note where the time of a window goes, if anybody wants to see it.
+    fn trace(&mut self, window: &Window) {
+        let captured = self.plan.live.then(|| window.anchor.utc_at(window.start));
+        let (stream, index) = (self.plan.stream.as_str(), window.id.index);
+        if let Some(trace) = self.shared.control.traces.begin((stream, index), captured, window.closed) {
+            self.traces.insert(index, trace);
+        }
+    }
+
     fn answered(&mut self, answered: Answered) -> Vec<Record> {
-        let Answered { index, result } = answered;
+        let Answered { index, worked, result } = answered;
         tracing::debug!(window = %format_args!("{}/{index}", self.plan.stream), "answered");
+        if let Some(trace) = self.traces.get(&index) {
+            let timing = result.as_ref().map(|answer| answer.timing).unwrap_or_default();
+            trace.answered(worked, timing.encode, timing.llm);
+        }
         self.settle(index, result.map_or_else(Fate::Failed, Fate::Answered))
     }
 
@@ -334,6 +353,10 @@ impl Stream {
         for settled in self.order.settle(index, settled) {
             let (fate, windows) = settled.fate.counted();
             self.standing.metrics().windows(fate, windows);
+            if let Some(trace) = self.traces.remove(&settled.facts.id.index) {
+                trace.became(fate, settled.fate.told(None).1);
+                self.traced.push(trace);
+            }
             let (told, window) = self.recorder.settle(settled);
             records.extend(told);
             self.windows.push(window);
@@ -369,7 +392,9 @@ impl Stream {
             settings: shift.settings.clone(),
             left: Some(self.left()),
         });
-        let parcel = Parcel { records, repeats: self.recorder.repeats(), whole, windows, streams, known };
+        let traces = std::mem::take(&mut self.traced);
+        let parcel =
+            Parcel { records, repeats: self.recorder.repeats(), whole, windows, streams, known, traces };
         if !self.shared.publisher.send(&self.plan.stream, parcel).await {
             // The daemon ends for the same reason and says why.
             tracing::debug!(stream = %self.plan.stream, "nobody takes records any more");

@@ -6,7 +6,7 @@ mod retuned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use avicuna_models::answer::{Answer, AnswerToken, Finish};
 use avicuna_models::localizer::{LocalizerError, Timing, WindowAnswer, WindowInput};
@@ -252,7 +252,8 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
     let answers_until_an_event_is_told = async {
         let first = scheduler.next_batch().await.expect("a window");
         let index = first[0].window.id.index;
-        route.send(Answered { index, result: says("From 00 to 99, a ball, seen.") }).expect("it listens");
+        let (worked, result) = (Instant::now()..Instant::now(), says("From 00 to 99, a ball, seen."));
+        route.send(Answered { index, worked, result }).expect("it listens");
         // The stream may wait for room in the queue before it hears the answer: windows go on being taken meanwhile.
         let mut others = 0;
         while events(&records, "a").is_empty() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use avicuna_pipeline::config::{SecretKey, WebhookConfig};
-use avicuna_pipeline::percent;
+use avicuna_pipeline::{percent, trust};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -15,7 +15,6 @@ use ureq::tls::TlsConfig;
 
 use super::{Receipt, Sink, TellError, Trouble, cloud_event, template};
 use crate::history::Told;
-use crate::trust;
 
 /// Bytes of an answer that are told on.
 const SAID: u64 = 200;

@@ -3,19 +3,19 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 use ureq::http::{Request, Response, header};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 
 use super::{Meta, StoreError};
 use crate::config::S3Config;
 use crate::percent;
 use crate::timeline::UtcTime;
+use crate::trust;
 
 /// A call that takes longer has failed.
 const CALL: Duration = Duration::from_secs(20);
@@ -69,10 +69,7 @@ impl S3 {
         let endpoint = config.endpoint.clone().or_else(|| env("AWS_ENDPOINT_URL")).unwrap_or_else(amazon);
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        // Those that this machine trusts.
-        let roots = rustls_native_certs::load_native_certs().certs;
-        let roots: Vec<_> = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-        let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build();
+        let tls = TlsConfig::builder().root_certs(trust::roots()).build();
         let agent = Agent::config_builder()
             .timeout_global(Some(CALL))
             .http_status_as_error(false)
