@@ -80,7 +80,7 @@ page: ## the page for people, from its sources into server/page/dist
 	npm --prefix $(PAGE) run build
 
 page-test: ## the page in Chromium, before a real daemon
-	@scripts/setup.sh page
+	@scripts/setup.sh page test
 	scripts/check_page.sh
 	cargo build --workspace --locked --bin avicuna
 	scripts/test_page.sh

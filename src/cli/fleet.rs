@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use avicuna_pipeline::config::{Config, ConfigError, StreamConfig};
-use avicuna_pipeline::fleet::{Desk, Overview};
+use avicuna_pipeline::fleet::{Desk, Overview, SharedStream};
 use clap::Subcommand;
 
 /// How long the brokers are listened to before what they keep is taken for all.
@@ -147,11 +147,13 @@ fn table(overview: &Overview) -> String {
     if !unassigned.is_empty() {
         text += &format!("nobody has the partitions {unassigned:?}\n");
     }
-    text += &format!("\n{:<28} {:>9} {:<10} {}\n", "STREAM", "PARTITION", "STATE", "DAEMON");
+    text += &format!("\n{:<28} {:>9} {:<10} {:>7} {}\n", "STREAM", "PARTITION", "STATE", "LAG", "DAEMON");
     for stream in streams {
         let member = stream.member.as_deref().unwrap_or("-");
         let reason = stream.reason.as_ref().map(|reason| format!("  ({reason})")).unwrap_or_default();
-        text += &format!("{:<28} {:>9} {:<10} {member}{reason}\n", stream.id, stream.partition, stream.state);
+        let lag = stream.lag.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s"));
+        let SharedStream { id, partition, state, .. } = stream;
+        text += &format!("{id:<28} {partition:>9} {state:<10} {lag:>7} {member}{reason}\n");
     }
     text
 }

@@ -153,6 +153,11 @@ impl Metrics {
         self.stages.get_or_create(&OfStage { stage: stage.word() }).observe(took.as_secs_f64());
     }
 
+    /// How far behind a stream is, in seconds; `None` before its first window.
+    pub fn lag(&self, stream: &str) -> Option<f64> {
+        self.lag.get(&OfStream { stream: stream.to_owned() }).map(|lag| lag.get())
+    }
+
     /// Records of a fleet's streams were committed.
     pub fn committed(&self, records: usize) {
         self.committed.inc_by(records as u64);

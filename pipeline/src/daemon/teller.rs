@@ -60,18 +60,22 @@ fn record(desk: &Desk, control: &Control, shares: &Shares) -> MemberRecord {
         address: desk.client().fleet().address.clone(),
         at: UtcTime::now().to_rfc3339(),
         partitions: shares.keys().copied().collect(),
-        streams: shares.values().flatten().map(|id| (id.clone(), share(states.get(id)))).collect(),
+        streams: shares
+            .values()
+            .flatten()
+            .map(|id| (id.clone(), share(states.get(id), control.metrics.lag(id))))
+            .collect(),
         capacity: control.pace.capacity(),
         load: control.pace.load(Instant::now()),
     }
 }
 
-fn share(state: Option<&StreamState>) -> ShareRecord {
+fn share(state: Option<&StreamState>, lag: Option<f64>) -> ShareRecord {
     let (state, reason) = match state {
         None | Some(StreamState::Connecting) => ("connecting", None),
         Some(StreamState::Watching { .. }) => ("watching", None),
         Some(StreamState::Lost { reason }) => ("lost", Some(reason)),
         Some(StreamState::Ended { reason }) => ("ended", Some(reason)),
     };
-    ShareRecord { state: state.to_owned(), reason: reason.cloned() }
+    ShareRecord { state: state.to_owned(), reason: reason.cloned(), lag }
 }

@@ -36,6 +36,9 @@ pub struct SharedStream {
     /// Why it is not watched, where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Seconds from the capture of its newest sample that was answered for until that was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<f64>,
 }
 
 impl Overview {
@@ -46,11 +49,11 @@ impl Overview {
         let streams = table.streams().iter().map(|(id, setting)| {
             let member = table.owner(setting.partition, now, seconds);
             let share = member.and_then(|member| member.streams.get(id));
-            let (state, reason) = match (&setting.config, share) {
-                (Err(why), _) => ("invalid", Some(why.clone())),
-                (Ok(config), _) if !config.enabled => ("disabled", None),
-                (Ok(_), Some(ShareRecord { state, reason })) => (state.as_str(), reason.clone()),
-                (Ok(_), None) => ("waiting", None),
+            let (state, reason, lag) = match (&setting.config, share) {
+                (Err(why), _) => ("invalid", Some(why.clone()), None),
+                (Ok(config), _) if !config.enabled => ("disabled", None, None),
+                (Ok(_), Some(ShareRecord { state, reason, lag })) => (state.as_str(), reason.clone(), *lag),
+                (Ok(_), None) => ("waiting", None, None),
             };
             SharedStream {
                 id: id.clone(),
@@ -58,6 +61,7 @@ impl Overview {
                 member: member.map(|member| member.member.clone()),
                 state: state.to_owned(),
                 reason,
+                lag,
             }
         });
         Self {

@@ -54,6 +54,9 @@ pub struct ShareRecord {
     /// Why it is not watched, where it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Seconds from the capture of its newest sample that was answered for until that was done; null before the first window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<f64>,
 }
 
 impl MemberRecord {

@@ -14,10 +14,12 @@ import { go, href, type Panel as Shown, type Route, useRoute } from './route';
 import { View } from './time/view';
 import { Panel } from './ui/Panel';
 import { Token } from './ui/Token';
+import { FleetView } from './views/FleetView';
 import { RulesView } from './views/RulesView';
 import { StreamsView } from './views/StreamsView';
 
 const FIRST_SPAN = 15 * 60_000;
+const NAMES: Record<Route['page'], string> = { streams: 'Streams', rules: 'Rules', fleet: 'Fleet' };
 
 export function App() {
   const [asked, setAsked] = useState<{ refused: boolean } | null>(null);
@@ -51,13 +53,11 @@ function Page({ model }: { model: Model }) {
     <div class={panel ? 'page with-panel' : 'page'}>
       <Header model={model} route={route} />
       <main id="main">
-        <h1 class="visually-hidden">{route.page === 'streams' ? 'Streams' : 'Rules'}</h1>
+        <h1 class="visually-hidden">{NAMES[route.page]}</h1>
         <div class="content">
-          {route.page === 'streams' ? (
-            <StreamsView model={model} view={view} selected={panel?.kind === 'event' ? panel.id : null} />
-          ) : (
-            <RulesView model={model} rules={rules} failure={failure} />
-          )}
+          {route.page === 'streams' && <StreamsView model={model} view={view} selected={panel?.kind === 'event' ? panel.id : null} />}
+          {route.page === 'rules' && <RulesView model={model} rules={rules} failure={failure} />}
+          {route.page === 'fleet' && <FleetView />}
         </div>
       </main>
       {panel && (
@@ -86,6 +86,7 @@ function Header({ model, route }: { model: Model; route: Route }) {
       <nav aria-label="Pages">
         {link('streams', 'Streams')}
         {link('rules', told > 0 ? `Rules, ${told} told` : 'Rules')}
+        {model.fleet !== null && link('fleet', 'Fleet')}
         <a href="/docs">Interface</a>
       </nav>
       <span class="grow" />

@@ -12,7 +12,7 @@ export type Panel =
   | { kind: 'add-rule' };
 
 export interface Route {
-  page: 'streams' | 'rules';
+  page: 'streams' | 'rules' | 'fleet';
   panel: Panel | null;
 }
 
@@ -26,6 +26,7 @@ export function parse(hash: string): Route {
   if (kind === 'why' && first && Number.isFinite(Date.parse(second))) {
     return streams({ kind, stream: first, time: Date.parse(second) });
   }
+  if (kind === 'fleet') return { page: 'fleet', panel: null };
   if (kind !== 'rules') return streams(null);
   if (first === 'add' && second === '') return { page: 'rules', panel: { kind: 'add-rule' } };
   return { page: 'rules', panel: first === 'rule' && second ? { kind: 'rule', id: second } : null };
@@ -33,7 +34,7 @@ export function parse(hash: string): Route {
 
 export function href({ page, panel }: Route): string {
   const part = encodeURIComponent;
-  if (!panel) return page === 'rules' ? '#/rules' : '#/';
+  if (!panel) return page === 'streams' ? '#/' : `#/${page}`;
   switch (panel.kind) {
     case 'add':
       return '#/add';

@@ -11,6 +11,22 @@ export const SCENE = join(ROOT, 'assets/demo/scene.mp4');
 const MODEL = process.env['AVICUNA_PAGE_MODEL'] ?? join(ROOT, 'assets/models/avicuna-small');
 const HANG = 240_000;
 
+const WATCHED = `
+[[stream]]
+id = "scene"
+uri = ${JSON.stringify(SCENE)}
+loop = true
+realtime = true
+recall = "15s"
+`;
+const FLEET = `
+[fleet]
+group = "page"
+member = "one"
+address = "http://one.example:9464"
+partitions = 4
+`;
+
 export class Daemon {
   private constructor(
     readonly url: string,
@@ -23,16 +39,18 @@ export class Daemon {
     rmSync(join(this.folder, 'clips', stream), { recursive: true });
   }
 
-  /** Starts one; `control` are more keys of `[control]`. It watches `scene`, which begins again at its end. */
-  static async start(control = ''): Promise<Daemon> {
+  /**
+   * Starts one; `control` are more keys of `[control]`. It watches `scene`, which begins again at its end, or with `brokers` what a fleet
+   * of its own is given.
+   */
+  static async start(control = '', brokers?: string): Promise<Daemon> {
     const folder = mkdtempSync(join(tmpdir(), 'avicuna-page-'));
     const log = join(folder, 'log');
     const text = `
 daemon.exit_when_done = false
 model.path = ${JSON.stringify(MODEL)}
 outbox.path = ${JSON.stringify(join(folder, 'outbox.redb'))}
-sink.kind = "jsonl"
-sink.jsonl.path = ${JSON.stringify(join(folder, 'out.jsonl'))}
+${brokers ? `sink.kafka.brokers = "${brokers}"` : `sink.kind = "jsonl"\nsink.jsonl.path = ${JSON.stringify(join(folder, 'out.jsonl'))}`}
 log.format = "json"
 [control]
 listen = "127.0.0.1:0"
@@ -44,13 +62,7 @@ post_roll = "2s"
 [control.allow]
 schemes = ["test"]
 files = [${JSON.stringify(join(ROOT, 'assets/demo'))}]
-[[stream]]
-id = "scene"
-uri = ${JSON.stringify(SCENE)}
-loop = true
-realtime = true
-recall = "15s"
-`;
+${brokers ? FLEET : WATCHED}`;
     writeFileSync(join(folder, 'avicuna.toml'), text);
     const daemon = spawn(PROGRAM, ['run', '--config', join(folder, 'avicuna.toml')], {
       cwd: ROOT,
@@ -83,6 +95,16 @@ recall = "15s"
     await ended;
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** A Kafka broker on this machine; `stop` deletes it. */
+export function broker(): { brokers: string; stop: () => void } {
+  const folder = mkdtempSync(join(tmpdir(), 'avicuna-page-kafka-'));
+  const kafka = (...words: string[]) => execFileSync(join(ROOT, 'scripts/kafka.sh'), [...words, '--dir', folder], { stdio: 'ignore' });
+  // Below the ports that the system gives away.
+  const port = 19_000 + (process.pid % 500) * 2;
+  kafka('start', '--port', String(port), '--controller-port', String(port + 1));
+  return { brokers: `127.0.0.1:${port}`, stop: () => kafka('wipe') };
 }
 
 /** A token file with one token, and the token. */

@@ -40,6 +40,9 @@ pub struct StreamView {
 pub struct StreamList {
     /// By id.
     streams: Vec<StreamView>,
+    /// The fleet that they are shared in, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<String>,
 }
 
 /// Which stream.
@@ -113,7 +116,8 @@ pub(super) fn known(app: &App, id: &str) -> Result<Listed, Problem> {
 
 pub async fn list(State(app): Shared) -> Json<StreamList> {
     let streams = app.streams.list().into_iter().map(|listed| view(&app, listed)).collect();
-    Json(StreamList { streams })
+    let fleet = app.streams.fleet().map(|desk| desk.group().to_owned());
+    Json(StreamList { streams, fleet })
 }
 
 pub fn list_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> {

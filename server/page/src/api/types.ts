@@ -153,6 +153,37 @@ export interface StreamConfig {
 
 export type StreamView = StreamConfig & { origin: 'file' | 'api' | 'fleet'; status: StreamStatus | null };
 
+/** Several daemons that share their streams. */
+export interface Fleet {
+  group: string;
+  partitions: number;
+  unassigned: number[];
+  members: FleetMember[];
+  streams: SharedStream[];
+}
+
+export interface FleetMember {
+  member: string;
+  address: string | null;
+  /** When it said this. */
+  at: string;
+  partitions: number[];
+  streams: Record<string, { state: string }>;
+  /** Windows a second: those that its model could answer, and those that its streams give it. */
+  capacity: number | null;
+  load: number;
+}
+
+export interface SharedStream {
+  id: string;
+  partition: number;
+  member: string | null;
+  state: string;
+  reason?: string;
+  /** Seconds that its answers are behind. */
+  lag?: number;
+}
+
 export interface Watched {
   watched: number;
   not_watched: number;

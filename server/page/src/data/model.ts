@@ -51,6 +51,8 @@ export class Model {
   live = false;
   alerts: Alert[] = [];
   troubles: ErrorRecord[] = [];
+  /** The fleet that the streams are shared in; null where this daemon is alone. */
+  fleet: string | null = null;
   /** The loaded model; null while there is none. */
   modelName: string | null = null;
   private readonly end = new AbortController();
@@ -81,7 +83,8 @@ export class Model {
   /** Reads the list of streams. */
   async refresh(): Promise<void> {
     try {
-      const { streams } = await get<{ streams: StreamView[] }>('/v1/streams');
+      const { streams, fleet } = await get<{ streams: StreamView[]; fleet?: string }>('/v1/streams');
+      this.fleet = fleet ?? null;
       this.streams = streams.map((view) => {
         const known = this.find(view.id);
         if (!known) return new Stream(view);
