@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::fleet::{Fleet, in_state, watched_by};
+use support::fleet::{FAR, Fleet, in_state, watched_by};
 use support::{Published, check_coverage, check_lives};
 
 const CAMERAS: usize = 12;
@@ -57,6 +57,7 @@ fn without_owner(records: &[Published], stream: &str) -> (f64, f64) {
 struct Away {
     killed: Vec<f64>,
     paused: Vec<f64>,
+    cut: Vec<f64>,
     left: Vec<f64>,
 }
 
@@ -80,10 +81,18 @@ fn disturb(fleet: &mut Fleet, round: usize, away: &mut Away) {
     seconds(10);
 
     // Paused for longer than its session: it wakes up and finds its streams gone.
-    fleet.daemon(2).signal("STOP");
+    fleet.daemon(FAR).signal("STOP");
     away.paused.push(fleet.until(0, "two take over", two_have_all("daemon-2")).as_secs_f64());
     seconds(10);
-    fleet.daemon(2).signal("CONT");
+    fleet.daemon(FAR).signal("CONT");
+    fleet.until(0, "three again", is_shared);
+    seconds(10);
+
+    // Cut off from the brokers it watches on; what it says is not told once others have its streams.
+    fleet.cluster.set_cut(true);
+    away.cut.push(fleet.until(0, "two take over", two_have_all("daemon-2")).as_secs_f64());
+    seconds(10);
+    fleet.cluster.set_cut(false);
     fleet.until(0, "three again", is_shared);
     seconds(10);
 
@@ -169,7 +178,9 @@ fn three_daemons_share_twelve_cameras_and_lose_nothing_whatever_happens() {
         events.len(),
         coverage.len()
     );
-    for (what, times) in [("killed", &away.killed), ("paused", &away.paused), ("left", &away.left)] {
+    for (what, times) in
+        [("killed", &away.killed), ("paused", &away.paused), ("cut", &away.cut), ("left", &away.left)]
+    {
         let most = times.iter().copied().fold(0.0, f64::max);
         println!(
             "{what}: all streams watched by others after {:.1} s (median), {most:.1} s (longest)",
@@ -178,6 +189,34 @@ fn three_daemons_share_twelve_cameras_and_lose_nothing_whatever_happens() {
     }
     assert!(lost < whole / 4.0, "{lost} of {whole} s\n{}", fleet.logs());
     assert!(!fleet.logs().contains("panicked"), "{}", fleet.logs());
+}
+
+/// The protocol in which the brokers decide: streams move to one that comes, and back when it leaves.
+#[test]
+fn brokers_that_decide_who_watches_what_are_obeyed() {
+    let mut fleet = Fleet::new(1, 2, "decided");
+    fleet.more = "protocol = \"consumer\"\n".to_owned();
+    fleet.start(0);
+    fleet.apply(&cameras(4));
+    fleet.until(0, "one has all", |overview| watched_by(overview, "daemon-0") == 4);
+    fleet.start(1);
+    let all = |overview: &Value| in_state(overview, "watching") == 4;
+    let both = |overview: &Value| (0..2).all(|index| watched_by(overview, &format!("daemon-{index}")) > 0);
+    fleet.until(0, "two share them", |overview| all(overview) && both(overview));
+    seconds(15);
+    let status = fleet.daemon(0).terminate();
+    assert!(status.success(), "{status}:\n{}", fleet.daemon(0).log());
+    fleet.until(1, "the other has all", |overview| all(overview) && watched_by(overview, "daemon-1") == 4);
+    seconds(15);
+    let status = fleet.daemon(1).terminate();
+    assert!(status.success(), "{status}:\n{}", fleet.daemon(1).log());
+    let (events, coverage) = (fleet.published("events"), fleet.published("coverage"));
+    check_once(&events);
+    check_once(&coverage);
+    for id in ["cam-00", "cam-03"] {
+        let (end, watched) = check_coverage(&coverage, id);
+        assert!(end > 20.0 && watched > 10.0, "{id}: {watched} of {end} s\n{}", fleet.logs());
+    }
 }
 
 #[test]

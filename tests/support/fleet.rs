@@ -9,10 +9,15 @@ use super::kafka::Port;
 use super::kafka::cluster::Cluster;
 use super::{Daemon, HANG, Published, avicuna, consume};
 
+/// Whose way to the brokers can be cut.
+pub const FAR: usize = 2;
+
 /// A cluster, and daemons of one fleet.
 pub struct Fleet {
     pub cluster: Cluster,
     group: String,
+    /// More of `[fleet]`.
+    pub more: String,
     members: Vec<Member>,
 }
 
@@ -29,20 +34,23 @@ impl Fleet {
         let place =
             |_| Member { folder: tempfile::tempdir().expect("a folder"), port: Port::free(), daemon: None };
         let members = (0..daemons).map(place).collect();
-        Self { cluster: Cluster::start(brokers), group: group.to_owned(), members }
+        let (group, more) = (group.to_owned(), String::new());
+        Self { cluster: Cluster::start(brokers), group, more, members }
     }
 
     fn text(&self, index: usize) -> String {
         let Member { folder, port, .. } = &self.members[index];
+        let brokers = if index == FAR { self.cluster.far_brokers() } else { self.cluster.brokers() };
         format!(
             "model.path = \"assets/models/avicuna-small\"\nmodel.threads = 1\n\
              outbox.path = {:?}\ncontrol.listen = {:?}\ncontrol.allow.schemes = [\"test\"]\n\
              [sink.kafka]\nbrokers = {:?}\n\
-             [fleet]\ngroup = {:?}\nmember = \"daemon-{index}\"\npartitions = 12\nsession_timeout = \"6s\"\nhand_over = \"4s\"\n",
+             [fleet]\ngroup = {:?}\nmember = \"daemon-{index}\"\npartitions = 12\nsession_timeout = \"6s\"\nhand_over = \"4s\"\n{}",
             folder.path().join("outbox.redb"),
             port.address(),
-            self.cluster.brokers(),
+            brokers,
             self.group,
+            self.more,
         )
     }
 
