@@ -2,11 +2,12 @@
 """What clips cost: four streams watched with and without them in turns, or a day of four streams in fast motion.
 
     scripts/clips_cost.py cost --rounds 3 --seconds 60
-    scripts/clips_cost.py day --minutes 10
+    scripts/clips_cost.py day --hours 96 --window 120
 
 `cost` plays `--film` at its own speed on four streams, each in a process of its own, and prints the CPU seconds and the memory (PSS) of daemon and
-sources. `day` loops a small film on four streams as fast as the model takes it, and prints how much stream time passed, what was kept, and how the
-memory of daemon and sources grew (least squares, the first fifth left out).
+sources. `day` loops a small film on four streams as fast as the model takes it, until all together have watched so many hours, and prints how much
+was kept, and how the memory of daemon and sources grew (least squares, the first fifth left out). Longer windows have no more frames: with them a
+day passes faster.
 """
 
 import argparse
@@ -93,14 +94,14 @@ def day(args: argparse.Namespace) -> None:
         small = Path(name) / "small.mp4"
         shrink = ["-vf", "scale=160:90,fps=5", "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-c:a", "aac", "-ar", "16000", "-ac", "1"]
         subprocess.run(["ffmpeg", "-v", "error", "-stream_loop", "9", "-i", args.film, *shrink, small], check=True)
-        daemon = Daemon(args, Path(name), True, f'uri = "{small}"\nloop = true\nhop = "20s"\nwindow = "20s"\nmin_score = 0.0\n')
-        began, samples = time.monotonic(), []
-        while (now := time.monotonic() - began) < args.minutes * 60:
-            windows = daemon.count(r"avicuna_windows_total\{[^}]*outcome=\"answered\"\}")
-            samples.append((now, look([daemon.process.pid])[1], look(daemon.sources())[1], windows * 20 / 3600))
+        daemon = Daemon(args, Path(name), True, f'uri = "{small}"\nloop = true\nhop = "{args.window}s"\nwindow = "{args.window}s"\nmin_score = 0.0\n')
+        began, samples, hours = time.monotonic(), [], 0.0
+        while hours < args.hours:
+            hours = daemon.count(r"avicuna_windows_total\{[^}]*outcome=\"answered\"\}") * args.window / 3600
+            samples.append((time.monotonic() - began, look([daemon.process.pid])[1], look(daemon.sources())[1], hours))
             print("{:6.0f} s  daemon {:7.1f} MiB  sources {:7.1f} MiB  {:7.2f} h of streams".format(*samples[-1]), flush=True)
             time.sleep(10)
-        settled = [sample for sample in samples if sample[0] > args.minutes * 12]
+        settled = [sample for sample in samples if sample[3] > args.hours / 5]
         hours = settled[-1][3] - settled[0][3]
         for index, what in ((1, "daemon"), (2, "sources")):
             grows = slope([(s[0], s[index]) for s in settled]) / 3600 * (settled[-1][0] - settled[0][0])
@@ -118,7 +119,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--settle", type=float, default=20, help="seconds before the CPU is measured")
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--hours", type=float, default=4, help="of all streams together")
+    parser.add_argument("--window", type=int, default=20, help="seconds of a window, and of its hop")
     parser.add_argument("--film", type=Path, default=ROOT / "assets/demo/scene.mp4")
     parser.add_argument("--model", type=Path, default=ROOT / "assets/models/avicuna-small")
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/avicuna")
