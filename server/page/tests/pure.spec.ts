@@ -3,6 +3,7 @@
 import { expect, test } from '@playwright/test';
 import { Parser } from '../src/api/sse';
 import type { Happening } from '../src/data/events';
+import { worst } from '../src/data/fleet';
 import { Layout, ROWS } from '../src/data/layout';
 import { Ranges } from '../src/data/ranges';
 import { changes, EMPTY, newStream } from '../src/panels/draft';
@@ -108,4 +109,11 @@ test('numbers say no more than is known', () => {
   expect(percent(3600, 3600)).toBe('100 %');
   expect(percent(0, 0)).toBe('nothing');
   expect([1234, 59_400, 200_000, 7_500_000, 273_600_000].map(lengthWords)).toEqual(['1.2 s', '59 s', '3 min 20 s', '2 h 5 min', '3 d 4 h']);
+});
+
+test('of a large fleet what needs a look comes first', () => {
+  const stream = (id: string, state: string, lag?: number) => ({ id, partition: 0, member: null, state, ...(lag === undefined ? {} : { lag }) });
+  const streams = [stream('off', 'disabled'), stream('b', 'watching', 1), stream('late', 'watching', 9), stream('gone', 'lost'), stream('a', 'watching', 1)];
+  expect(worst(streams, 4).map(({ id }) => id)).toEqual(['gone', 'late', 'a', 'b']);
+  expect(streams[0]?.id).toBe('off');
 });

@@ -3,10 +3,13 @@
 import { useEffect, useState } from 'preact/hooks';
 import { get, Problem } from '../api/http';
 import type { Fleet, FleetMember, SharedStream } from '../api/types';
+import { worst } from '../data/fleet';
 import { Table } from '../ui/Table';
 
 /** The daemons tell it as often. */
 const EVERY = 3000;
+/** Streams that are listed; a fleet may have many thousands. */
+const LISTED = 200;
 
 export function FleetView() {
   const { fleet, failure } = useFleet();
@@ -28,6 +31,8 @@ export function FleetView() {
 
 function Shown({ fleet }: { fleet: Fleet }) {
   const { members, streams, partitions, unassigned } = fleet;
+  const listed = worst(streams, LISTED);
+  const more = streams.length - listed.length;
   return (
     <>
       <p class="quiet-text">
@@ -41,7 +46,7 @@ function Shown({ fleet }: { fleet: Fleet }) {
       </Table>
       <h2>Streams</h2>
       <Table caption="Streams" columns={['Stream', 'State', 'Lag', 'Daemon', 'Partition']}>
-        {streams.map((stream) => (
+        {listed.map((stream) => (
           <tr key={stream.id}>
             <th scope="row">{stream.id}</th>
             <td>
@@ -54,6 +59,7 @@ function Shown({ fleet }: { fleet: Fleet }) {
           </tr>
         ))}
       </Table>
+      {more > 0 && <p class="quiet-text">{`${more} more are no worse than these; avicuna fleet status lists all.`}</p>}
     </>
   );
 }
