@@ -263,6 +263,17 @@ impl Localizer {
         generated.into_iter().map(|window| window.map(finish)).collect()
     }
 
+    /// Encodes what is new in what is there of a window, by slot, so that less is left to do when it is whole; blocks until it is done. How many frames
+    /// and clips. What cannot be encoded is tried again with its window, which says so.
+    pub fn look_ahead(
+        &self,
+        visual: &[Option<Arc<EncodeOnce<RgbFrame>>>],
+        audio: &[Option<Arc<EncodeOnce<AudioClip>>>],
+    ) -> (usize, usize) {
+        let encoded = self.encoders.encode(&[Cells { visual, audio }]);
+        (encoded.frames, encoded.clips)
+    }
+
     /// What the LLM reads for `window`, whose samples are all encoded.
     fn prepare(&self, window: &WindowInput) -> Result<Prepared, LocalizerError> {
         let questions = window.questions.iter().map(|question| {

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use avicuna_models::sample::{Encoding, RgbFrame};
-use avicuna_pipeline::schedule::{Job, ScheduleConfig, Scheduler, Shed};
+use avicuna_pipeline::schedule::{Job, ScheduleConfig, Scheduler, Shed, Work};
 use avicuna_pipeline::source::{SourceEvent, TimedAudio, TimedFrame};
 use avicuna_pipeline::stream::StreamId;
 use avicuna_pipeline::timeline::{GridIndex, StreamTime, UtcTime};
@@ -41,6 +41,7 @@ fn main() {
             queue_per_stream: 2,
             shed: Shed::Oldest,
             question_every: Duration::ZERO,
+            ahead: false,
         });
         for second in 0..seconds {
             // Making the samples is the source's work and not timed.
@@ -103,7 +104,9 @@ fn events(second: i64) -> Vec<SourceEvent> {
 async fn through(scheduler: &Scheduler, window: Window) -> Window {
     let submitted = scheduler.submit(Job { window, questions: Vec::new(), live: true, behind: false }).await;
     assert!(submitted.shed.is_empty());
-    let mut jobs = scheduler.next_batch().await.expect("open");
+    let Some(Work::Windows(mut jobs)) = scheduler.next().await else {
+        panic!("it is open, and nothing is ahead")
+    };
     jobs.remove(0).window
 }
 

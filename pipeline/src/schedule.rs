@@ -6,6 +6,7 @@ mod rota;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use self::rota::Rota;
 use crate::durations;
 use crate::stream::StreamId;
-use crate::window::Window;
+use crate::window::{Ahead, Window};
 
 /// Which window of a live stream is given up when its queue is full: `[schedule] shed` of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -47,13 +48,15 @@ pub struct ScheduleConfig {
     /// every batch.
     #[serde(with = "durations")]
     pub question_every: Duration,
+    /// While no window waits, what is there of live streams' next ones is encoded.
+    pub ahead: bool,
 }
 
 impl Default for ScheduleConfig {
     fn default() -> Self {
         let linger = Duration::from_millis(20);
         let question_every = Duration::from_secs(5);
-        Self { max_batch: 4, linger, queue_per_stream: 2, shed: Shed::default(), question_every }
+        Self { max_batch: 4, linger, queue_per_stream: 2, shed: Shed::default(), question_every, ahead: true }
     }
 }
 
@@ -71,6 +74,15 @@ pub struct Job {
     pub behind: bool,
 }
 
+/// What there is to do.
+#[derive(Debug)]
+pub enum Work {
+    /// Windows to be answered.
+    Windows(Vec<Job>),
+    /// Nothing that anybody waits for: what is there of a window can be encoded.
+    Ahead(Ahead),
+}
+
 /// What became of a [`Scheduler::submit`].
 #[derive(Debug, Default)]
 #[must_use = "windows that were shed are to be reported"]
@@ -81,7 +93,7 @@ pub struct Submitted {
 
 /// A queue for each stream, emptied in turn. Clones share it.
 ///
-/// A submitted job is returned by [`Scheduler::next_batch`] once, or its window by [`Scheduler::submit`] as shed.
+/// A submitted job is returned by [`Scheduler::next`] once, or its window by [`Scheduler::submit`] as shed.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     shared: Arc<Shared>,
@@ -104,6 +116,8 @@ struct State {
     behind: Rota<Box<Waiting>>,
     /// When one of them was given out last.
     asked: Option<Instant>,
+    /// What can be encoded ahead, of each stream the newest, in turn.
+    ahead: VecDeque<(StreamId, Ahead)>,
     closed: bool,
 }
 
@@ -113,9 +127,9 @@ struct Waiting {
     since: Instant,
 }
 
-/// What [`Scheduler::next_batch`] finds.
+/// What [`Scheduler::next`] finds.
 enum Found {
-    Batch(Vec<Job>),
+    Work(Work),
     /// Nothing before this instant, unless something arrives.
     Until(Option<Instant>),
     Over,
@@ -127,7 +141,7 @@ impl Scheduler {
         let [rota, behind] = [config.queue_per_stream; 2].map(Rota::new);
         let shared = Shared {
             config,
-            state: Mutex::new(State { rota, behind, asked: None, closed: false }),
+            state: Mutex::new(State { rota, behind, asked: None, ahead: VecDeque::new(), closed: false }),
             arrived: Notify::new(),
             left: Notify::new(),
         };
@@ -160,6 +174,8 @@ impl Scheduler {
             return Ok(Submitted { shed: vec![waiting.job.window] });
         }
         let stream = waiting.job.window.id.stream.clone();
+        // It was of this window, or of one before.
+        state.ahead.retain(|(of, _)| *of != stream);
         let mut shed = Vec::new();
         let queues = if waiting.job.behind { &mut state.behind } else { &mut state.rota };
         if let Err(refused) = queues.push(&stream, waiting) {
@@ -179,18 +195,38 @@ impl Scheduler {
         Ok(Submitted { shed })
     }
 
+    /// This is there of the next window of a live stream. It takes the place of what was there of it before, and is forgotten when the window itself
+    /// is submitted.
+    pub fn look_ahead(&self, stream: &StreamId, ahead: Ahead) {
+        let mut state = self.shared.lock();
+        if state.closed || !self.shared.config.ahead {
+            return;
+        }
+        match state.ahead.iter_mut().find(|(of, _)| of == stream) {
+            Some((_, before)) => *before = ahead,
+            None => state.ahead.push_back((stream.clone(), ahead)),
+        }
+        drop(state);
+        self.shared.arrived.notify_waiters();
+    }
+
+    /// Nothing of a stream can be encoded ahead any more.
+    pub fn forget(&self, stream: &StreamId) {
+        self.shared.lock().ahead.retain(|(of, _)| of != stream);
+    }
+
     /// The next windows, at most `max_batch`: one of each stream that has any, in turn, then a second of each, and so
     /// on; within a stream the oldest first. Jobs that are [`Job::behind`] fill what is left of a batch; when nothing else
     /// waits, one at a time, so that what comes then does not wait for long. Where windows fill every batch, one of them goes
     /// with the first batch after [`ScheduleConfig::question_every`], counted from its coming and from the last that was given
-    /// out. `None` once the scheduler is closed and empty. Cancel safe.
-    pub async fn next_batch(&self) -> Option<Vec<Job>> {
+    /// out. Where nothing waits at all, what can be encoded ahead, of one stream. `None` once the scheduler is closed and empty. Cancel safe.
+    pub async fn next(&self) -> Option<Work> {
         loop {
             let arrived = self.shared.arrived.notified();
             match self.find() {
-                Found::Batch(jobs) => {
+                Found::Work(work) => {
                     self.shared.left.notify_waiters();
-                    return Some(jobs);
+                    return Some(work);
                 }
                 Found::Over => return None,
                 Found::Until(None) => arrived.await,
@@ -207,10 +243,13 @@ impl Scheduler {
         let mut state = self.shared.lock();
         let Some(oldest) = state.rota.fronts().map(|waiting| waiting.since).min() else {
             let behind: Vec<Job> = state.take_behind(1).map(|waiting| waiting.job).collect();
-            return match (behind.is_empty(), state.closed) {
-                (false, _) => Found::Batch(behind),
-                (true, true) => Found::Over,
-                (true, false) => Found::Until(None),
+            if !behind.is_empty() {
+                return Found::Work(Work::Windows(behind));
+            }
+            let ahead = state.ahead.pop_front().map(|(_, ahead)| Found::Work(Work::Ahead(ahead)));
+            return match state.closed {
+                true => Found::Over,
+                false => ahead.unwrap_or(Found::Until(None)),
             };
         };
         // What overflows the clock waits for a full batch.
@@ -222,12 +261,15 @@ impl Scheduler {
         let mut taken = state.rota.take(most - reserved);
         let room = most - taken.len();
         taken.extend(state.take_behind(room));
-        Found::Batch(taken.into_iter().map(|waiting| waiting.job).collect())
+        Found::Work(Work::Windows(taken.into_iter().map(|waiting| waiting.job).collect()))
     }
 
     /// Takes no more jobs; those queued are still given out, without lingering.
     pub fn close(&self) {
-        self.shared.lock().closed = true;
+        let mut state = self.shared.lock();
+        state.closed = true;
+        state.ahead.clear();
+        drop(state);
         self.shared.arrived.notify_waiters();
         self.shared.left.notify_waiters();
     }

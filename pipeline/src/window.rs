@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
 
-pub use self::assembler::{Assembler, Unused};
+pub use self::assembler::{Ahead, Assembler, Unused};
 pub use self::spec::{SpecError, WindowSpec};
 use crate::stream::{Presence, WindowId};
 use crate::timeline::{ClockAnchor, ClockQuality, StreamTime, UtcTime};

@@ -174,8 +174,12 @@ impl Metrics {
     }
 
     /// The model answered a batch.
-    pub fn batch(&self, windows: usize, frames: usize, clips: usize) {
+    pub fn batch(&self, windows: usize) {
         self.batch.observe(windows as f64);
+    }
+
+    /// So much went through the encoders.
+    pub fn encoded(&self, frames: usize, clips: usize) {
         self.frames.inc_by(frames as u64);
         self.clips.inc_by(clips as u64);
     }
@@ -328,7 +332,8 @@ mod tests {
         stream.onset(7.0);
         stream.lag(1.5);
         metrics.stage(Stage::Llm, Duration::from_millis(300));
-        metrics.batch(2, 40, 41);
+        metrics.batch(2);
+        metrics.encoded(40, 41);
         let text = metrics.render().expect("renders");
         for (start, expected) in [
             ("avicuna_windows_total{stream=\"cam\",outcome=\"shed\"}", 3.0),

@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(3600);
 
 fn config(max_batch: usize, queue_per_stream: usize, shed: Shed) -> ScheduleConfig {
-    ScheduleConfig { max_batch, linger: LINGER, queue_per_stream, shed, question_every: EVERY }
+    ScheduleConfig { max_batch, linger: LINGER, queue_per_stream, shed, question_every: EVERY, ahead: true }
 }
 
 fn nothing<I>() -> Slots<I> {
@@ -43,8 +43,60 @@ async fn submit(scheduler: &Scheduler, stream: &str, index: u64, live: bool) -> 
     submitted.shed.iter().map(|window| window.id.to_string()).collect()
 }
 
+/// The next batch, where nothing is ahead.
+async fn next_windows(scheduler: &Scheduler) -> Option<Vec<Job>> {
+    match scheduler.next().await? {
+        Work::Windows(jobs) => Some(jobs),
+        Work::Ahead(_) => panic!("nothing is there of any window"),
+    }
+}
+
+/// What is there of a window: so many frames.
+fn there(frames: usize) -> Ahead {
+    Ahead { visual: vec![None; frames], audio: Vec::new() }
+}
+
+/// What there is to do: a batch, or how many frames of a window are there.
+async fn work(scheduler: &Scheduler) -> Result<Vec<String>, usize> {
+    match timeout(LONG, scheduler.next()).await.expect("no hang").expect("not closed") {
+        Work::Windows(jobs) => Ok(jobs.iter().map(|job| job.window.id.to_string()).collect()),
+        Work::Ahead(ahead) => Err(ahead.visual.len()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_there_of_windows_waits_for_all_that_somebody_waits_for() {
+    let scheduler = Scheduler::new(config(8, 2, Shed::Oldest));
+    let [a, b] = ["a", "b"].map(StreamId::from);
+    scheduler.look_ahead(&a, there(1));
+    scheduler.look_ahead(&b, there(2));
+    scheduler.look_ahead(&a, there(3));
+    submit(&scheduler, "c", 0, true).await;
+    assert_eq!(work(&scheduler).await, Ok(vec!["c/0".to_owned()]));
+    // Of each stream the newest, in turn.
+    assert_eq!((work(&scheduler).await, work(&scheduler).await), (Err(3), Err(2)));
+    assert!(timeout(LONG, scheduler.next()).await.is_err(), "nothing is left");
+    // Who waits is woken by it; a window takes what was there of it along.
+    let (waiting, other) = (scheduler.clone(), scheduler.clone());
+    let (told, ()) = tokio::join!(work(&waiting), async move { other.look_ahead(&a, there(4)) });
+    assert_eq!(told, Err(4));
+    scheduler.look_ahead(&b, there(5));
+    submit(&scheduler, "b", 0, true).await;
+    assert_eq!(work(&scheduler).await, Ok(vec!["b/0".to_owned()]));
+    scheduler.look_ahead(&b, there(6));
+    scheduler.forget(&b);
+    assert!(timeout(LONG, scheduler.next()).await.is_err(), "its stream is gone");
+    scheduler.look_ahead(&b, there(7));
+    scheduler.close();
+    scheduler.look_ahead(&b, there(8));
+    assert!(scheduler.next().await.is_none(), "nobody wants its window any more");
+    let off = Scheduler::new(ScheduleConfig { ahead: false, ..config(8, 2, Shed::Oldest) });
+    off.look_ahead(&b, there(9));
+    assert!(timeout(LONG, off.next()).await.is_err(), "it is turned off");
+}
+
 async fn batch(scheduler: &Scheduler) -> Vec<String> {
-    let jobs = timeout(LONG, scheduler.next_batch()).await.expect("no hang").expect("not closed");
+    let jobs = timeout(LONG, next_windows(scheduler)).await.expect("no hang").expect("not closed");
     jobs.iter().map(|job| job.window.id.to_string()).collect()
 }
 
@@ -133,7 +185,7 @@ async fn closing_gives_out_what_is_queued_and_gives_back_what_waits() {
     assert_eq!(submit(&scheduler, "live", 0, true).await, ["live/0"]);
     let start = Instant::now();
     assert_eq!(batch(&scheduler).await, ["file/0"]);
-    assert!(scheduler.next_batch().await.is_none());
+    assert!(scheduler.next().await.is_none());
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
@@ -141,7 +193,7 @@ async fn closing_gives_out_what_is_queued_and_gives_back_what_waits() {
 async fn a_reader_that_waits_is_woken_by_closing() {
     let scheduler = Scheduler::new(config(8, 1, Shed::Oldest));
     let other = scheduler.clone();
-    let reader = tokio::spawn(async move { other.next_batch().await.is_none() });
+    let reader = tokio::spawn(async move { other.next().await.is_none() });
     tokio::task::yield_now().await;
     scheduler.close();
     assert!(timeout(LONG, reader).await.expect("woken").expect("no panic"));
@@ -151,7 +203,7 @@ async fn a_reader_that_waits_is_woken_by_closing() {
 async fn cancelled_calls_lose_nothing_that_was_queued() {
     let scheduler = Scheduler::new(config(8, 1, Shed::Oldest));
     submit(&scheduler, "file", 0, false).await;
-    assert!(timeout(LINGER / 2, scheduler.next_batch()).await.is_err());
+    assert!(timeout(LINGER / 2, scheduler.next()).await.is_err());
     assert!(timeout(LINGER / 4, scheduler.submit(job("file", 1, false))).await.is_err());
     assert_eq!(scheduler.waiting(), 1);
     assert_eq!(batch(&scheduler).await, ["file/0"]);
@@ -181,7 +233,7 @@ async fn run(config: ScheduleConfig, streams: Vec<(u64, bool)>) -> (Vec<WindowId
         let scheduler = scheduler.clone();
         async move {
             let mut given = Vec::new();
-            while let Some(jobs) = scheduler.next_batch().await {
+            while let Some(jobs) = next_windows(&scheduler).await {
                 assert!(!jobs.is_empty() && jobs.len() <= config.max_batch.max(1));
                 given.extend(jobs.into_iter().map(|job| job.window.id));
             }

@@ -158,6 +158,7 @@ impl Engine {
             clips,
         };
         let (ways, runtime) = (routes.clone(), tokio::runtime::Handle::current());
+        let answer = (answer, shared.model.look_ahead.clone());
         let model_gone = CancellationToken::new();
         let gone = model_gone.clone().drop_guard();
         let model = tokio::task::spawn_blocking(move || {
@@ -312,6 +313,7 @@ impl Engine {
             }
         };
         self.routes.close(&stream);
+        self.shared.scheduler.forget(&stream);
         let leaving = self.running.remove(&stream).map(|reins| reins.leaving).unwrap_or_default();
         if leaving.is_empty() {
             self.ended.insert(stream, end);

@@ -9,9 +9,9 @@ use avicuna_models::localizer::{Localizer, LocalizerError, WindowAnswer, WindowI
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::plan::ModelFacts;
+use super::plan::{LookAhead, ModelFacts};
 use crate::control::{Control, ModelState, Stage};
-use crate::schedule::{Job, Scheduler};
+use crate::schedule::{Job, Scheduler, Work};
 use crate::stream::StreamId;
 
 /// What became of one window.
@@ -65,16 +65,30 @@ pub(crate) fn of(localizer: Arc<Localizer>) -> (ModelFacts, impl Answer) {
     (ModelFacts::new(&localizer), move |windows: &[WindowInput]| localizer.answer(windows))
 }
 
-/// Answers batches until the schedule is closed and empty. Blocks; `answer` is called with one batch after the other.
+/// Answers batches until the schedule is closed and empty, and looks ahead while there are none. Blocks; `answer` is called with one batch
+/// after the other.
 pub(crate) fn serve(
-    answer: impl Answer,
+    (answer, look_ahead): (impl Answer, Arc<LookAhead>),
     scheduler: &Scheduler,
     routes: &Routes,
     control: &Control,
     runtime: &Handle,
 ) {
-    while let Some(jobs) = runtime.block_on(scheduler.next_batch()) {
+    while let Some(work) = runtime.block_on(scheduler.next()) {
         let taken = Instant::now();
+        let jobs = match work {
+            Work::Windows(jobs) => jobs,
+            Work::Ahead(ahead) => {
+                control.status.model(ModelState::Working { since: taken });
+                let (frames, clips) = look_ahead(&ahead);
+                drop(ahead);
+                control.pace.answered(0, taken.elapsed(), Instant::now());
+                control.metrics.stage(Stage::Encode, taken.elapsed());
+                control.metrics.encoded(frames, clips);
+                control.status.model(ModelState::Idle);
+                continue;
+            }
+        };
         control.status.model(ModelState::Working { since: taken });
         let (ids, inputs): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| unpack(job, taken, control)).unzip();
         let results = answer(&inputs);
@@ -104,5 +118,6 @@ fn measure(results: &[Result<WindowAnswer, LocalizerError>], control: &Control) 
     let timings = || results.iter().flatten().map(|answer| &answer.timing);
     let frames = timings().map(|timing| timing.frames_encoded).max().unwrap_or_default();
     let clips = timings().map(|timing| timing.clips_encoded).max().unwrap_or_default();
-    control.metrics.batch(results.len(), frames, clips);
+    control.metrics.batch(results.len());
+    control.metrics.encoded(frames, clips);
 }

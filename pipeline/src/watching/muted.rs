@@ -1,7 +1,7 @@
 //! Senses that a source delivers and nobody wants any more: they are left out of windows, and no connection is made anew for it.
 
 use crate::stream::Presence;
-use crate::window::{Closed, Slots, Window};
+use crate::window::{Ahead, Closed, Slots, Window};
 
 /// What is left out of windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,6 +11,17 @@ pub(super) struct Muted {
 }
 
 impl Muted {
+    /// What is there of a window, without what is left out.
+    pub fn seen(self, mut ahead: Ahead) -> Ahead {
+        if self.audio {
+            ahead.audio.clear();
+        }
+        if self.video {
+            ahead.visual.clear();
+        }
+        ahead
+    }
+
     /// The window without what is left out. One that holds nothing then is not for the model.
     pub fn applied(self, closed: Closed) -> Closed {
         let Closed::Window(mut window) = closed else { return closed };

@@ -18,7 +18,7 @@ use crate::source::cut::Recording;
 use crate::source::{self, Fit, SourceConfig, SourceEvent};
 use crate::stream::StreamId;
 use crate::track::TrackConfig;
-use crate::window::{SpecError, WindowSpec};
+use crate::window::{Ahead, SpecError, WindowSpec};
 
 /// Events of one source that wait for its stream's task.
 const SOURCE_QUEUE: usize = 64;
@@ -119,6 +119,9 @@ pub(crate) type Inquire = dyn Fn(&[Asking]) -> Vec<Inquiry> + Send + Sync;
 /// Understands a question in free words.
 pub(crate) type Ask = dyn Fn(&str) -> Asking + Send + Sync;
 
+/// Encodes what is there of a window; how many frames and clips.
+pub(crate) type LookAhead = dyn Fn(&Ahead) -> (usize, usize) + Send + Sync;
+
 /// What the streams need to know of the model.
 #[derive(Clone)]
 pub(crate) struct ModelFacts {
@@ -130,6 +133,8 @@ pub(crate) struct ModelFacts {
     pub inquire: Arc<Inquire>,
     /// What a question in free words asks.
     pub ask: Arc<Ask>,
+    /// Encodes what is there of a window.
+    pub look_ahead: Arc<LookAhead>,
     /// The longest answer, in tokens.
     pub max_new_tokens: usize,
     /// The least scores of what happens and of what is asked for, where a stream sets none.
@@ -147,7 +152,7 @@ impl ModelFacts {
     pub fn new(localizer: &Arc<Localizer>) -> Self {
         let manifest = localizer.manifest();
         let reader = Arc::new(Reader::of(localizer));
-        let (own, asked) = (reader.clone(), localizer.clone());
+        let (own, asked, looking) = (reader.clone(), localizer.clone(), localizer.clone());
         let (prompt, localizes) = (manifest.prompt.clone(), localizer.vocabulary().is_some());
         let least = manifest.prompt.least_score(None);
         Self {
@@ -156,6 +161,7 @@ impl ModelFacts {
             least: [least, manifest.prompt.least_query_score(None, least)],
             inquire: Arc::new(move |asking| own.inquiries(asking, &asked)),
             reader,
+            look_ahead: Arc::new(move |ahead| looking.look_ahead(&ahead.visual, &ahead.audio)),
             max_new_tokens: manifest.prompt.max_new_tokens,
         }
     }

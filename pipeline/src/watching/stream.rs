@@ -231,7 +231,11 @@ impl Stream {
             return Vec::new();
         }
         let mut records = self.note(&event);
-        for closed in self.assembler.push(event) {
+        let closed = self.assembler.push(event);
+        if closed.is_empty() {
+            self.look_ahead();
+        }
+        for closed in closed {
             self.begin().await;
             self.next = closed.id().index + closed.windows();
             records.extend(match self.muted.applied(closed) {
@@ -305,6 +309,16 @@ impl Stream {
             records.extend(self.settle(window.id.index, Fate::Shed(TOO_SLOW)));
         }
         records
+    }
+
+    /// Has what is there of the next window encoded while the model rests. Of what is read faster than it plays, it has none.
+    fn look_ahead(&mut self) {
+        if !(self.plan.live || self.plan.source.realtime) {
+            return;
+        }
+        if let Some(ahead) = self.assembler.ahead() {
+            self.shared.scheduler.look_ahead(&self.plan.stream, self.muted.seen(ahead));
+        }
     }
 
     /// Begins to note where the time of a window goes, if anybody wants to see it.

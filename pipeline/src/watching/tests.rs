@@ -22,7 +22,7 @@ use super::stream::{Shared, Stream};
 use crate::answer::{Asked, Asking, Phrases, Reader};
 use crate::control::Control;
 use crate::record::{CoverageRecord, ErrorRecord, EventRecord, Phase};
-use crate::schedule::{ScheduleConfig, Scheduler, Shed};
+use crate::schedule::{Job, ScheduleConfig, Scheduler, Shed, Work};
 use crate::source::failure::{Failure, Kind};
 use crate::source::{self, End, SourceConfig};
 use crate::timeline::UtcTime;
@@ -82,8 +82,16 @@ fn facts() -> ModelFacts {
             asked: Asked::Ground { label: question.to_owned() },
             text: question.to_owned(),
         }),
+        look_ahead: Arc::new(|_| (0, 0)),
         max_new_tokens: 9,
         least: [0.2, 0.2],
+    }
+}
+
+async fn next_windows(scheduler: &Scheduler) -> Option<Vec<Job>> {
+    match scheduler.next().await? {
+        Work::Windows(jobs) => Some(jobs),
+        Work::Ahead(_) => panic!("nothing is there of any window"),
     }
 }
 
@@ -101,6 +109,7 @@ fn one_at_a_time() -> ScheduleConfig {
         queue_per_stream: 1,
         shed: Shed::Oldest,
         question_every: Duration::from_secs(5),
+        ahead: true,
     }
 }
 
@@ -250,7 +259,7 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
     let (route, answers) = mpsc::unbounded_channel();
     let mut records = Vec::new();
     let answers_until_an_event_is_told = async {
-        let first = scheduler.next_batch().await.expect("a window");
+        let first = next_windows(&scheduler).await.expect("a window");
         let index = first[0].window.id.index;
         let (worked, result) = (Instant::now()..Instant::now(), says("From 00 to 99, a ball, seen."));
         route.send(Answered { index, worked, result }).expect("it listens");
@@ -259,12 +268,12 @@ async fn a_stream_that_breaks_ends_its_events_and_leaves_no_hole() {
         while events(&records, "a").is_empty() {
             tokio::select! {
                 parcel = published.recv() => records.extend(parcel.expect("it publishes").records),
-                Some(_taken) = scheduler.next_batch() => others += 1,
+                Some(_taken) = next_windows(&scheduler) => others += 1,
             }
         }
         // Another is with the model when it breaks.
         if others == 0 {
-            let _taken = scheduler.next_batch().await.expect("another window");
+            let _taken = next_windows(&scheduler).await.expect("another window");
         }
     };
     let breaks = async {

@@ -1,5 +1,6 @@
 //! Collects a stream's events and lets windows go when they are complete.
 
+mod ahead;
 mod close;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
+
+pub use self::ahead::Ahead;
 
 use super::missing::Carried;
 use super::notes::{Clock, Clocks, Gap, Gaps};
@@ -62,6 +65,9 @@ pub struct Assembler {
     /// Where the stream ended.
     ended: Option<i64>,
     unused: Unused,
+    /// Frames that came since anybody looked ahead, and how far sound had come then.
+    fresh: usize,
+    looked: i64,
 }
 
 #[derive(Debug)]
@@ -100,6 +106,8 @@ impl Assembler {
             settled: 0,
             ended: None,
             unused: Unused::default(),
+            fresh: 0,
+            looked: 0,
         };
         assembler.prune();
         Ok(assembler)
@@ -200,6 +208,7 @@ impl Assembler {
             None => self.stills.cell(frame),
         };
         self.frames.insert(at.0, Frame { cell, stream, capture });
+        self.fresh += 1;
     }
 
     fn audio(&mut self, audio: TimedAudio) {

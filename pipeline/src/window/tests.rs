@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use avicuna_models::sample::{EncodeOnce, RgbFrame};
+use avicuna_models::sample::{EncodeOnce, Encoding, RgbFrame};
 
 use super::*;
 use crate::source::{End, SourceEvent, TimedAudio, TimedFrame};

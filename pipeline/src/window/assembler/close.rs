@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use avicuna_models::sample::{AudioClip, EncodeOnce};
+use avicuna_models::sample::EncodeOnce;
 
 use super::super::missing::{self, Missing};
 use super::super::notes::Clock;
 use super::super::{Closed, Slots, Window};
-use super::{Assembler, Clip};
+use super::Assembler;
 use crate::stream::{Medium, WindowId};
 use crate::timeline::{StreamTime, UtcTime};
 
@@ -103,7 +103,7 @@ impl Assembler {
         })
     }
 
-    /// Cuts the clips of the slots before `end` that no window has shown.
+    /// Cuts the clips of the slots before `end` that no window has shown, and nobody has looked at ahead.
     fn cut(&mut self, end: i64) {
         if self.shape.counts[Medium::Audio as usize] == 0 {
             return;
@@ -111,16 +111,9 @@ impl Assembler {
         let (first, last) =
             (self.shape.slot(Medium::Audio, self.settled), self.shape.slot(Medium::Audio, end));
         for slot in first..last {
-            if self.heard(slot) {
-                let (samples, capture) = self.sound.cut(self.clip_from(slot), self.shape.clip_samples);
-                // A microphone that is off sounds the same all day.
-                let cell = if samples.iter().all(|sample| *sample == 0.0) {
-                    let silence = || Arc::new(EncodeOnce::whole(AudioClip { samples }));
-                    Arc::clone(self.silence.get_or_insert_with(silence))
-                } else {
-                    Arc::new(EncodeOnce::new(AudioClip { samples }))
-                };
-                self.clips.insert(slot, Clip { cell, capture });
+            if !self.clips.contains_key(&slot) && self.heard(slot) {
+                let clip = self.clip(slot);
+                self.clips.insert(slot, clip);
             }
         }
     }

@@ -95,6 +95,44 @@ proptest! {
     }
 
     #[test]
+    fn windows_are_the_same_whether_anybody_looks_ahead(
+        events in prop::collection::vec(event(), 1..120), (ordered, ..) in stream(), patience in 0u64..3000, is_ordered in any::<bool>(),
+    ) {
+        let spec = WindowSpec { patience: Duration::from_millis(patience), ..spec() };
+        let new = || Assembler::new(StreamId::from("cam"), spec).expect("valid");
+        let (mut plain, mut ahead) = (new(), new());
+        let events = if is_ordered { [connected(true, true)].into_iter().chain(ordered).collect() } else { events };
+        let now = Instant::now();
+        let mut looked: Option<Ahead> = None;
+        for event in events.into_iter().chain([ended()]) {
+            let (one, other) = (plain.push_at(event.clone(), now), ahead.push_at(event, now));
+            prop_assert_eq!(outline(&one), outline(&other));
+            for (one, other) in one.iter().zip(&other) {
+                let (Closed::Window(one), Closed::Window(other)) = (one, other) else { continue };
+                prop_assert_eq!((pictures(one), sounds(one)), (pictures(other), sounds(other)));
+                prop_assert_eq!((one.last_capture, one.until), (other.last_capture, other.until));
+                // What was looked at is what the window has.
+                let Some(Ahead { visual, audio }) = looked.take() else { continue };
+                let same = |a: *const u8, b: *const u8| a == b;
+                for (seen, held) in visual.iter().zip(&other.visual.slots) {
+                    let (Some(seen), Some(held)) = (seen, held) else { continue };
+                    prop_assert!(same(Arc::as_ptr(seen).cast(), Arc::as_ptr(held).cast()));
+                }
+                for (seen, held) in audio.iter().zip(&other.audio.slots) {
+                    let (Some(seen), Some(held)) = (seen, held) else { continue };
+                    prop_assert!(same(Arc::as_ptr(seen).cast(), Arc::as_ptr(held).cast()));
+                }
+            }
+            if let Some(more) = ahead.ahead() {
+                prop_assert!(more.visual.len() <= spec.visual_slots && more.audio.len() <= spec.audio_slots);
+                looked = Some(more);
+            }
+        }
+        prop_assert_eq!(plain.unused(), ahead.unused());
+        prop_assert_eq!(plain.held(), ahead.held());
+    }
+
+    #[test]
     fn every_frame_and_sample_is_in_exactly_the_windows_that_cover_it((events, seen, heard) in stream()) {
         let mut assembler = assembler();
         let events = [connected(true, true)].into_iter().chain(events).chain([ended()]);

@@ -285,3 +285,29 @@ fn without_a_clock_the_first_sample_is_the_anchor() {
     let window = window(&closed[0]);
     assert_eq!((window.anchor.utc, window.clock), (utc(ms(0)), ClockQuality::Arrival));
 }
+
+#[test]
+fn what_is_there_of_a_window_can_be_looked_at_before_it_is_whole() {
+    let mut assembler = assembler();
+    feed(&mut assembler, [connected(true, true), frame(0), audio(0, 1000)]);
+    assert!(assembler.ahead().is_none(), "not worth a call yet");
+    feed(&mut assembler, [frame(1), audio(1000, 2000)]);
+    let Ahead { visual, audio: heard } = assembler.ahead().expect("two seconds of sound");
+    assert_eq!(visual.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true]);
+    // The first clip begins before the stream, and the last that is there has not ended.
+    assert_eq!(heard.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
+    assert!(assembler.ahead().is_none(), "nothing has come since");
+    for cell in visual.iter().flatten() {
+        drop(cell.take_input());
+        cell.fill(Encoding::whole(Arc::from([0.0_f32].as_slice())));
+    }
+    // The rest, and the window has what was encoded.
+    let closed = feed(&mut assembler, both(2..5));
+    let window = window(&closed[0]);
+    let is_encoded = |slot: &Option<Arc<EncodeOnce<RgbFrame>>>| {
+        slot.as_ref().is_some_and(|cell| cell.encoding().is_some())
+    };
+    let encoded: Vec<bool> = window.visual.slots.iter().map(is_encoded).collect();
+    assert_eq!(encoded, [true, true, false, false]);
+    assert_eq!(window.audio.filled(), 8);
+}
