@@ -1,3 +1,4 @@
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.charset.StandardCharsets;
@@ -24,26 +25,37 @@ public final class FollowEvents {
     private final Map<String, Long> revisions = new HashMap<>();
 
     public static void main(String[] arguments) throws Exception {
-        if (arguments.length < 2) {
+        boolean untilEnd = arguments.length == 3 && arguments[2].equals("--until-end");
+        if (arguments.length != (untilEnd ? 3 : 2)) {
             System.err.println("usage: FollowEvents BROKERS TOPIC [--until-end]");
             System.exit(2);
         }
-        boolean untilEnd = List.of(arguments).contains("--until-end");
         Map<String, Object> settings = Map.of(
             "bootstrap.servers", arguments[0],
             "group.id", "follow-events-java",
             "auto.offset.reset", "earliest",
             "enable.auto.commit", "false",
+            "allow.auto.create.topics", "false",
             // Not the default of Java's clients: what a daemon of a fleet could not commit was never said.
             "isolation.level", "read_committed");
         var events = new FollowEvents();
         try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
+            // Fails where no broker answers; a client that only polls would wait for ever, and say nothing.
+            if (consumer.partitionsFor(arguments[1], Duration.ofSeconds(10)).isEmpty()) {
+                System.err.println(arguments[0] + " have no topic " + arguments[1]);
+                System.exit(1);
+            }
             consumer.subscribe(List.of(arguments[1]));
             do {
                 for (var record : consumer.poll(Duration.ofMillis(200))) {
-                    String line = events.take(record);
-                    if (line != null) {
-                        System.out.println(line);
+                    try {
+                        String line = events.take(record);
+                        if (line != null) {
+                            System.out.println(line);
+                        }
+                    } catch (JsonProcessingException | RuntimeException error) {
+                        // One that nobody can read must not hold up all that follow.
+                        System.err.printf("%s, partition %d, offset %d: %s%n", record.topic(), record.partition(), record.offset(), error.getMessage());
                     }
                 }
                 // After they were printed: who is killed here prints them again, and loses nothing.
@@ -59,7 +71,7 @@ public final class FollowEvents {
     }
 
     /** What there is to say of a record; null unless it ends its event. */
-    private String take(ConsumerRecord<String, String> message) throws Exception {
+    private String take(ConsumerRecord<String, String> message) throws JsonProcessingException {
         var type = message.headers().lastHeader("ce_type");
         // A newer major version is another type; what it says is not known here.
         if (type == null || !new String(type.value(), StandardCharsets.UTF_8).equals("avicuna.event.v1")) {

@@ -8,6 +8,7 @@
 //! record with the highest revision holds.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rdkafka::config::ClientConfig;
@@ -18,10 +19,11 @@ use serde_json::Value;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [brokers, topic, rest @ ..] = arguments.as_slice() else {
-        bail!("usage: follow_events BROKERS TOPIC [--until-end]");
+    let (brokers, topic, until_end) = match arguments.as_slice() {
+        [brokers, topic] => (brokers, topic, false),
+        [brokers, topic, option] if option == "--until-end" => (brokers, topic, true),
+        _ => bail!("usage: follow_events BROKERS TOPIC [--until-end]"),
     };
-    let until_end = rest.iter().any(|argument| argument == "--until-end");
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "follow-events-rust")
@@ -31,23 +33,38 @@ fn main() -> anyhow::Result<()> {
         // What a daemon of a fleet could not commit was never said.
         .set("isolation.level", "read_committed")
         .create()?;
+    let known = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).context(brokers.clone())?;
+    let known = known.topics().first().context("the brokers do not answer")?;
+    if known.error().is_some() || known.partitions().is_empty() {
+        bail!("{brokers} have no topic {topic}");
+    }
     consumer.subscribe(&[topic])?;
-    let partitions = consumer.fetch_metadata(Some(topic), std::time::Duration::from_secs(10))?;
-    let count = partitions.topics().first().context("the brokers do not have the topic")?.partitions().len();
     let (mut events, mut ended) = (Events::default(), BTreeSet::new());
     loop {
         match consumer.poll(None) {
             None => {}
             Some(Ok(message)) => {
-                if let Some(line) = events.take(&message)? {
-                    println!("{line}");
+                ended.remove(&message.partition());
+                match events.take(&message) {
+                    Ok(Some(line)) => println!("{line}"),
+                    Ok(None) => {}
+                    // One that nobody can read must not hold up all that follow.
+                    Err(error) => {
+                        let place = (message.partition(), message.offset());
+                        eprintln!(
+                            "follow_events: {topic}, partition {}, offset {}: {error:#}",
+                            place.0, place.1
+                        );
+                    }
                 }
                 // After it was printed: who is killed here prints it again, and loses nothing.
                 consumer.commit_message(&message, CommitMode::Async)?;
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 ended.insert(partition);
-                if until_end && ended.len() == count {
+                // Of those that are this one's; others of its group may have more.
+                let own = consumer.assignment()?;
+                if until_end && own.elements().iter().all(|own| ended.contains(&own.partition())) {
                     return Ok(());
                 }
             }

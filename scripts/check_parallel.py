@@ -41,7 +41,8 @@ CLOSE = 1e-5
 def make_stage(folder: Path, dropout: float) -> None:
     stage = {
         "stage": 4, "seed": 7, "epochs": EPOCHS, "batch": 2, "accumulation": 2, "lr": LR, "schedule": "cosine", "warm_up": 0.3, "floor": 0.1,
-        "clip": 1.0, "weight_decay": 0.01, "betas": [0.9, 0.999], "lora": {"r": 4, "alpha": 8.0, "dropout": dropout}, "hidden": HIDDEN, **DIMS,
+        "clip": 1.0, "weight_decay": 0.01, "betas": [0.9, 0.999], "lora": {"r": 4, "alpha": 8.0, "dropout": dropout}, "hidden": HIDDEN, "layers": 2,
+        "vocabulary": VOCABULARY, "merged": 1, **DIMS,
         "adapters": "adapters.safetensors", "steps": len(SHARES),
     }  # fmt: skip
     (folder / "stage.json").write_text(json.dumps(stage))

@@ -39,6 +39,9 @@ class Stage:
     betas: list
     lora: dict
     hidden: int
+    layers: int
+    vocabulary: int
+    merged: int
     visual: int | None
     audio: int | None
     adapters: str

@@ -46,7 +46,7 @@ from parallel_samples import NOTHING, PLACES, Batch, Problem, Samples, Sequence,
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT = "parallel.safetensors"
 # Of AdamW for each number, and how the checkpoint calls them.
 MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
 LOG = "log.jsonl"
@@ -114,8 +114,11 @@ def begin_at(folder: Path, learning: dict[str, torch.nn.Parameter]) -> None:
     path = folder / "adapter_model.safetensors"
     try:
         start = load_file(path)
-        for name, parameter in learning.items():
-            parameter.data.copy_(start[name.replace(".default.", ".")])
+        wanted = {name.replace(".default.", "."): parameter for name, parameter in learning.items()}
+        if extra := start.keys() - wanted.keys():
+            raise Problem(f"{path}: has {min(extra)}, which the base has not; it is of another base")
+        for name, parameter in wanted.items():
+            parameter.data.copy_(start[name])
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise Problem(f"{path}: is not where a LoRA of this base and stage.json could start: {error}") from None
 
@@ -233,9 +236,21 @@ def check_folders(args: argparse.Namespace) -> dict[str, Any]:
             raise Problem(f"{args.base / 'config.json'}: `{key}` is {config.get(key)!r}")
     for folder in args.merge:
         read_json(folder / "adapter_config.json")
+    if args.out.exists() and not args.out.is_dir():
+        raise Problem(f"{args.out}: is no folder")
     if (args.out / CHECKPOINT).exists() and not args.resume:
         raise Problem(f"{args.out / CHECKPOINT}: there is a run already; go on with it by --resume, or give another --out")
     return config
+
+
+def check_base(args: argparse.Namespace, stage: Stage, config: dict[str, Any]) -> None:
+    """The samples were made for one base, with so many LoRAs in it."""
+    path = args.samples / "stage.json"
+    for ours, theirs in (("layers", "num_hidden_layers"), ("vocabulary", "vocab_size")):
+        if getattr(stage, ours) != config.get(theirs):
+            raise Problem(f"{path}: `{ours}` is {getattr(stage, ours)}, and the base's {config.get(theirs)}; it is of another base")
+    if stage.merged != len(args.merge):
+        raise Problem(f"{path}: the LoRAs of {stage.merged} earlier stages are in the base; give --merge for each of them, in their order")
 
 
 def train(args: argparse.Namespace) -> None:
@@ -245,6 +260,7 @@ def train(args: argparse.Namespace) -> None:
     hidden = config["hidden_size"]
     samples = Samples(args.samples, config["vocab_size"])
     stage, steps = samples.stage, len(samples.steps)
+    check_base(args, stage, config)
     adapters = read_adapters(samples, hidden, device)
     rank, world = dist.get_rank(), dist.get_world_size()
 

@@ -52,11 +52,46 @@ fn what_is_wrong_is_named_with_file_line_and_field() {
             "sink.jsonl.path: is the file of history.path too",
         ),
         (format!("model.device = \"gpu\"\n{stream}"), "a.toml:1:16: model.device: \"gpu\" is no device"),
+        (format!("traces.share = 2\n{stream}"), "a.toml:1:16: traces.share: must be from 0 to 1"),
+        (format!("traces.service = \"\"\n{stream}"), "traces.service: must not be empty"),
     ];
     for (text, expected) in cases {
         let (code, said) = check(&text);
         assert_eq!(code, Some(2), "{text}{said}");
         assert!(said.contains(expected), "{text}\nsaid {said}\nnot  {expected}");
+    }
+}
+
+#[test]
+fn an_address_that_no_collector_has_is_refused_and_secrets_are_not_repeated() {
+    for (endpoint, expected) in [
+        ("http://user:geheim@coll:4318", "an address here has no user or password"),
+        ("ftp://u:geheim@coll:4318", "an address here has no user or password"),
+        ("http://coll:4318/otel?key=geheim", "ends with its path"),
+        ("http://coll:4318/#frag", "ends with its path"),
+        ("http://coll:4318/v1/traces", "leave it out"),
+        ("coll:4318", "is no address"),
+        ("http://", "is no address"),
+        ("http://a b:4318", "is no address"),
+        ("http://[::1", "is no address"),
+        ("http://coll:99999", "is no address"),
+        ("ftp://coll:4318", "is no address"),
+    ] {
+        let text =
+            format!("[traces]\nendpoint = {endpoint:?}\n[[stream]]\nid = \"cam\"\nuri = \"test://\"\n");
+        let (code, said) = check(&text);
+        assert_eq!(code, Some(2), "{endpoint}: {said}");
+        assert!(
+            said.starts_with("a.toml:2:12: traces.endpoint: ") && said.contains(expected),
+            "{endpoint}: {said}"
+        );
+        assert!(!said.contains("geheim"), "{said}");
+    }
+    for endpoint in ["http://coll:4318", "https://coll/otel/", "HTTP://coll", "http://[::1]:4318"] {
+        let text =
+            format!("[traces]\nendpoint = {endpoint:?}\n[[stream]]\nid = \"cam\"\nuri = \"test://\"\n");
+        let (code, said) = check(&text);
+        assert_eq!(code, Some(0), "{endpoint}: {said}");
     }
 }
 

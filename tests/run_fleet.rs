@@ -114,6 +114,12 @@ fn disturb(fleet: &mut Fleet, round: usize, away: &mut Away) {
     seconds(25);
     assert_eq!(fleet.call(2, "DELETE", &format!("/v1/streams/{id}"), None).0, 204);
     fleet.until(1, "as before", is_watched);
+    // Who dies while it leaves a stream of which nothing is committed leaves nothing of it.
+    let began = std::time::Instant::now();
+    while !fleet.published("coverage").iter().any(|record| record.key == id) {
+        assert!(began.elapsed() < support::HANG, "nothing is told of {id}:\n{}", fleet.logs());
+        seconds(1);
+    }
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -120,6 +120,29 @@ fn a_collector_sees_where_the_time_of_each_window_went() {
     assert!(delivered > 0, "no record was delivered in any window's trace");
 }
 
+/// A page that asks who one is answers a post, too.
+#[test]
+fn a_server_that_sends_elsewhere_has_taken_nothing() {
+    let port = Port::free();
+    let listener = TcpListener::bind(port.address()).expect("the port is free");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+            while let Some(request) = Request::read(&mut reader) {
+                let answer: &[u8] = match request.line.starts_with("POST") {
+                    true => b"HTTP/1.1 302 x\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n",
+                    false => b"HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n",
+                };
+                if stream.write_all(answer).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    let log = watch(&format!("http://{}", port.address()), "");
+    assert!(log.contains("traces are lost until") && log.contains("302"), "{log}");
+}
+
 #[test]
 fn none_or_no_collector_is_no_trouble() {
     let port = Port::free();

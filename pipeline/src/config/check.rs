@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ureq::http::Uri;
+
 use super::{Config, Places, Problem, SinkKind, StreamConfig};
 
 /// Everything that is wrong with one stream. The fields are named as in its own section: `reconnect.jitter`.
@@ -18,6 +20,29 @@ pub(super) fn stream_problems(stream: &StreamConfig) -> Vec<Problem> {
     check.stream(0, stream);
     let own = |field: &str| field.strip_prefix("stream[0].").unwrap_or(field).to_owned();
     check.problems.into_iter().map(|problem| Problem { field: own(&problem.field), ..problem }).collect()
+}
+
+/// What is wrong with a collector's address. It is not repeated where it may hold a secret.
+fn wrong_endpoint(endpoint: &str) -> Result<(), String> {
+    if endpoint.contains('@') {
+        return Err("an address here has no user or password; the variable OTEL_EXPORTER_OTLP_HEADERS may hold an authorization".to_owned());
+    }
+    if endpoint.contains(['?', '#']) {
+        return Err("an address here ends with its path, to which /v1/traces is added".to_owned());
+    }
+    let no_address = || format!("\"{endpoint}\" is no address; use one like \"http://collector:4318\"");
+    let uri: Uri = endpoint.parse().map_err(|_| no_address())?;
+    let scheme = uri.scheme_str().map(str::to_lowercase);
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(no_address)?;
+    let port = uri.authority().and_then(|all| all.as_str().strip_prefix(host)?.strip_prefix(':'));
+    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if !is_port || !matches!(scheme.as_deref(), Some("http" | "https")) {
+        return Err(no_address());
+    }
+    match uri.path().trim_end_matches('/').ends_with("/v1/traces") {
+        true => Err("/v1/traces is added to it; leave it out".to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// A path that is the same for the same file, as far as it is there.
@@ -97,10 +122,13 @@ impl Check<'_> {
         let traces = &config.traces;
         let share = "must be from 0 to 1: the part of all windows that is shown";
         self.ensure((0.0..=1.0).contains(&traces.share), "traces.share", share);
-        if let Some(endpoint) = &traces.endpoint {
-            let is_http = endpoint.starts_with("http://") || endpoint.starts_with("https://");
-            let message = format!("\"{endpoint}\" is no address; use one like \"http://collector:4318\"");
-            self.ensure(is_http, "traces.endpoint", message);
+        self.ensure(
+            !traces.service.is_empty(),
+            "traces.service",
+            "must not be empty; leave it out for \"avicuna\"",
+        );
+        if let Some(wrong) = traces.endpoint.as_deref().and_then(|endpoint| wrong_endpoint(endpoint).err()) {
+            self.wrong("traces.endpoint", wrong);
         }
     }
 

@@ -60,15 +60,30 @@ impl ClientContext for Shares {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if let Some(
-            code @ (RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::InconsistentGroupProtocol),
-        ) = error.rdkafka_error_code()
-        {
-            let _over = self.news.send(Share::Refused(format!("{code}: {reason}")));
-        }
+        self.refused(&error, reason);
         tracing::debug!(target: "librdkafka", %error, reason);
+    }
+}
+
+impl Shares {
+    /// Says so where an error is one for good.
+    fn refused(&self, error: &KafkaError, reason: &str) {
+        use RDKafkaErrorCode as Code;
+        let Some(code) = error.rdkafka_error_code() else { return };
+        let why = match code {
+            Code::GroupAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::InconsistentGroupProtocol => {
+                format!("{code}: {reason}")
+            }
+            Code::UnsupportedVersion | Code::UnsupportedFeature => {
+                format!(
+                    "{code}: the brokers do not know fleet.protocol = \"consumer\" (Kafka 4 does); use \"classic\""
+                )
+            }
+            _ => return,
+        };
+        let _over = self.news.send(Share::Refused(why));
     }
 }
 
@@ -139,6 +154,7 @@ impl Member {
             while !stop.is_cancelled() {
                 if let Some(Err(error)) = polled.poll(TICK) {
                     tracing::debug!(%error, "membership of the fleet");
+                    polled.context().refused(&error, &error.to_string());
                 }
             }
             // The partitions are revoked in here.

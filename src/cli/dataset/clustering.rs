@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use avicuna_corpus::Catalogue;
 use avicuna_corpus::cluster::quality::{self, Quality};
 use avicuna_corpus::cluster::{self, Bounds, Clusters, Compared, Embeddings, Events, Method, minilm, words};
@@ -63,7 +63,7 @@ enum Embedder {
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { source, clustering, out } = arguments;
-    std::fs::create_dir_all(out)?;
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let catalogue = source.catalogue(out)?;
     let events = Events::of(&catalogue.clips)?;
     let embeddings = clustering.embed(&events, out)?;

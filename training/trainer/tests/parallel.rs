@@ -98,12 +98,52 @@ fn two_processes_of_torch_learn_what_this_trainer_learns() -> Anything {
 }
 
 #[test]
+fn an_export_that_was_not_finished_is_none() -> Anything {
+    let tiny = Tiny::new()?;
+    let config = tiny.config(&[("\"words\"", "\"random\"")])?;
+    let (run, samples) = (tiny.dir().join("run"), tiny.dir().join("samples"));
+    let learn = |stage, steps| {
+        let options = Options { stage, out: run.clone(), resume: false, steps };
+        train(&config, &options, &mut |_| Signal::Continue)
+    };
+    let (_pictures, _sounds) = (learn(1, None)?, learn(2, None)?);
+    export(&config, (3, &run), &samples, &mut |_| ())?;
+    assert!(samples.join("stage.json").is_file());
+    // What it would be written from is gone, and with it what was there before.
+    std::fs::remove_dir_all(tiny.corpus().join("features/visual"))?;
+    assert!(export(&config, (3, &run), &samples, &mut |_| ()).is_err());
+    assert!(!samples.join("stage.json").exists());
+    Ok(())
+}
+
+#[test]
+fn a_stage_that_has_not_ended_is_not_built_upon() -> Anything {
+    let tiny = Tiny::new()?;
+    let changes = [
+        ("\"words\"", "\"random\""),
+        ("train = [\"lora\", \"vision\", \"audio\"]", "train = [\"lora\"]"),
+        ("lr_of = { vision = 1e-3 }\n", ""),
+    ];
+    let config = tiny.config(&changes)?;
+    let run = tiny.dir().join("run");
+    let learn = |stage, steps| {
+        let options = Options { stage, out: run.clone(), resume: false, steps };
+        train(&config, &options, &mut |_| Signal::Continue)
+    };
+    let (_pictures, _sounds, _begun) = (learn(1, None)?, learn(2, None)?, learn(3, Some(1))?);
+    let refused = export(&config, (4, &run), &tiny.dir().join("samples"), &mut |_| ());
+    let why = refused.expect_err("stage 3 has not ended").to_string();
+    assert!(why.contains("stage3: stage 3 has begun and not ended"), "{why}");
+    Ok(())
+}
+
+#[test]
 fn what_others_cannot_train_is_not_exported() -> Anything {
     let tiny = Tiny::new()?;
     let out = tiny.dir().join("samples");
     let refused = export(&tiny.config(&[])?, (4, &tiny.dir().join("run")), &out, &mut |_| ());
     let why = refused.expect_err("its adapters learn").to_string();
-    assert!(why.contains("stage 4 trains more than a LoRA"), "{why}");
+    assert!(why.contains("stage 4 trains adapters"), "{why}");
     assert!(!out.exists());
     Ok(())
 }

@@ -84,6 +84,9 @@ impl Post {
         let agent = Agent::config_builder()
             .timeout_global(Some(CALL))
             .http_status_as_error(false)
+            // What is answered elsewhere was taken by nobody.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .user_agent(concat!("avicuna/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(trust::roots()).build())
             .build()

@@ -18,6 +18,8 @@ use crate::decoder::Parameter;
 
 /// The file in a stage's folder.
 pub(super) const FILE: &str = "checkpoint.safetensors";
+/// That of scripts/train_parallel.py, which nobody else goes on from.
+pub(super) const PARALLEL: &str = "parallel.safetensors";
 
 /// The version of the layout.
 const FORMAT: u32 = 1;

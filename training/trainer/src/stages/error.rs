@@ -88,6 +88,14 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What a stage learns from cannot be written down.
+    #[error("cannot write {path}: {source}; give --export a folder that can be written", path = path.display())]
+    Export {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The loss or its gradient is no number.
     #[error(
         "step {step}: the {what} is {value} at a learning rate of {lr:e} (samples {samples}); nothing was learned from it. Go on from the last checkpoint with --resume and a smaller `lr`, or look at these samples' features"
@@ -133,6 +141,10 @@ impl TrainError {
 
     pub(super) fn write(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Write { path: path.to_owned(), source }
+    }
+
+    pub(super) fn export(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Export { path: path.to_owned(), source }
     }
 
     pub(super) fn run(path: &std::path::Path, reason: impl Into<String>) -> Self {

@@ -26,12 +26,15 @@ use serde_json::json;
 use super::TrainError;
 use super::assemble::{Place, Sequence};
 use super::config::{Config, Missing, Part, Schedule, Stage};
+use super::model::before;
 use super::order::of_epoch;
 use super::output::write_peft;
 use super::prepare::{Prepared, draw};
 use super::run::Progress;
 use super::source::{Sample, Source as _};
 
+/// The file that says what the others are.
+const SETTINGS: &str = "stage.json";
 /// The place of a picture, of a sound, and of no label.
 const VISUAL: i64 = -1;
 const AUDIO: i64 = -2;
@@ -63,12 +66,20 @@ pub fn export(
     let stage = config.stage(number)?;
     if stage.train != [Part::Lora] {
         let why = format!(
-            "stage {number} trains more than a LoRA; other trainers do not: say `train = [\"lora\"]`, or train it here"
+            "stage {number} trains adapters, and other trainers learn a LoRA alone: train it here, or leave them out of its `train`"
         );
         return Err(TrainError::run(dir, why));
     }
     let prepared = Prepared::load(config, number, out)?;
-    std::fs::create_dir_all(dir).map_err(|error| TrainError::write(dir, error))?;
+    std::fs::create_dir_all(dir).map_err(|error| TrainError::export(dir, error))?;
+    // What was exported here before is none any more.
+    let path = dir.join(SETTINGS);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(TrainError::export(&path, error));
+        }
+        _ => {}
+    }
     let mut exported = Exported::default();
     for epoch in 0..stage.epochs {
         Epoch::create(&prepared, dir, epoch)?.write((config, stage), &prepared, &mut exported, watch)?;
@@ -76,11 +87,11 @@ pub fn export(
     adapters(&prepared, dir)?;
     if let Some(lora) = &stage.lora {
         let folder = dir.join("lora");
-        std::fs::create_dir_all(&folder).map_err(|error| TrainError::write(&folder, error))?;
+        std::fs::create_dir_all(&folder).map_err(|error| TrainError::export(&folder, error))?;
         write_peft(&folder, &prepared.plan, lora, &prepared.model)?;
     }
     // Last: who finds it finds all.
-    settings(&prepared, (config, stage), (number, exported.steps), dir)?;
+    settings(&prepared, (config, stage), (number, exported.steps, out), dir)?;
     Ok(exported)
 }
 
@@ -98,11 +109,11 @@ impl Epoch {
         let rows = |sense: Medium| {
             let dim = prepared.plan.dim(sense)?;
             let path = dir.join(format!("epoch-{number}.{}.npy", called(sense)));
-            let file = RowsFile::create(&path, dim, false).map_err(|error| TrainError::write(&path, error));
+            let file = RowsFile::create(&path, dim, false).map_err(|error| TrainError::export(&path, error));
             Some(file.map(|file| (path, file)))
         };
         let path = dir.join(format!("epoch-{number}.jsonl"));
-        let lines = File::create(&path).map_err(|error| TrainError::write(&path, error))?;
+        let lines = File::create(&path).map_err(|error| TrainError::export(&path, error))?;
         let (visual, audio) = (rows(Medium::Video).transpose()?, rows(Medium::Audio).transpose()?);
         Ok(Self { number, path, lines: BufWriter::new(lines), visual, audio })
     }
@@ -135,9 +146,9 @@ impl Epoch {
             exported.steps += u64::from(exported.sequences > before);
         }
         let written = self.lines.flush();
-        written.map_err(|error| TrainError::write(&self.path, error))?;
+        written.map_err(|error| TrainError::export(&self.path, error))?;
         for (path, rows) in [self.visual, self.audio].into_iter().flatten() {
-            rows.close().map_err(|error| TrainError::write(&path, error))?;
+            rows.close().map_err(|error| TrainError::export(&path, error))?;
         }
         Ok(())
     }
@@ -160,7 +171,7 @@ impl Epoch {
                 continue;
             }
             let line = json!({ "id": sample.id, "step": step, "tokens": tokens, "labels": labels });
-            writeln!(self.lines, "{line}").map_err(|error| TrainError::write(&self.path, error))?;
+            writeln!(self.lines, "{line}").map_err(|error| TrainError::export(&self.path, error))?;
             count += 1;
         }
         Ok(count)
@@ -174,7 +185,7 @@ fn row(
     place: i64,
 ) -> Result<i64, TrainError> {
     if let (Some((path, file)), Some(features)) = (file, features) {
-        file.push(features).map_err(|error| TrainError::write(path, error))?;
+        file.push(features).map_err(|error| TrainError::export(path, error))?;
     }
     Ok(place)
 }
@@ -190,9 +201,11 @@ fn adapters(prepared: &Prepared, dir: &Path) -> Result<(), TrainError> {
 fn settings(
     prepared: &Prepared,
     (config, stage): (&Config, &Stage),
-    (number, steps): (u8, u64),
+    (number, steps, out): (u8, u64, &Path),
     dir: &Path,
 ) -> Result<(), TrainError> {
+    let llm = prepared.model.llm.config();
+    let merged = before(out, number)?.len();
     let settings = json!({
         "stage": number,
         "seed": config.seed,
@@ -207,13 +220,22 @@ fn settings(
         "clip": (stage.clip > 0.0).then_some(stage.clip),
         "weight_decay": stage.weight_decay,
         "betas": stage.betas,
-        "lora": stage.lora.as_ref().map(|lora| json!({ "r": lora.r, "alpha": lora.alpha, "dropout": lora.dropout })),
-        "hidden": prepared.model.llm.config().hidden,
+        "lora": stage.lora.as_ref().map(|lora| json!({ "r": lora.r, "alpha": lora.alpha, "dropout": short(lora.dropout) })),
+        "hidden": llm.hidden,
+        "layers": llm.layers,
+        "vocabulary": llm.vocab,
+        // LoRAs of the stages before, which are in the base that this one is trained on.
+        "merged": merged,
         "visual": prepared.plan.dim(Medium::Video),
         "audio": prepared.plan.dim(Medium::Audio),
         "adapters": "adapters.safetensors",
     });
-    let path = dir.join("stage.json");
+    let path = dir.join(SETTINGS);
     let text = format!("{settings:#}\n");
-    std::fs::write(&path, text).map_err(|error| TrainError::write(&path, error))
+    std::fs::write(&path, text).map_err(|error| TrainError::export(&path, error))
+}
+
+/// As it is written, and not with the digits that a longer number makes of it.
+fn short(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
 }

@@ -13,6 +13,7 @@ use avicuna_pipeline::stream::Medium;
 
 use super::TrainError;
 use super::adapters::{self, Adapters};
+use super::checkpoint;
 use super::config::{Config, Dtype, Form, LoraSettings, Part, Stage, Start};
 use super::optimizer::Share;
 use super::source::Source;
@@ -184,10 +185,23 @@ pub(super) fn projector_file(sense: Medium) -> &'static str {
 
 /// The LoRAs of the stages before `number`, in their order.
 pub(super) fn before(out: &Path, number: u8) -> Result<Vec<LoraWeights>, TrainError> {
-    let there = (1..number)
-        .map(|stage| folder(out, stage))
-        .filter(|folder| folder.join("adapter_config.json").exists());
-    there.map(|folder| Ok(read_lora(&folder)?)).collect()
+    let mut loras = Vec::new();
+    for stage in 1..number {
+        let folder = folder(out, stage);
+        let has = |name: &str| folder.join(name).exists();
+        if has("adapter_config.json") {
+            loras.push(read_lora(&folder)?);
+            continue;
+        }
+        let is_over = [Medium::Video, Medium::Audio].map(projector_file).into_iter().any(has);
+        if !is_over && [checkpoint::FILE, checkpoint::PARALLEL].into_iter().any(has) {
+            let why = format!(
+                "stage {stage} has begun and not ended: go on with it by --resume, or delete the folder"
+            );
+            return Err(TrainError::run(&folder, why));
+        }
+    }
+    Ok(loras)
 }
 
 impl Model {

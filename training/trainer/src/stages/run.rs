@@ -160,6 +160,11 @@ impl<'a> Run<'a> {
             stage.batch,
             stage.accumulation
         );
+        if folder.join(checkpoint::PARALLEL).exists() {
+            let reason =
+                "a run of scripts/train_parallel.py is here; go on with it there, or give another --out";
+            return Err(TrainError::run(&folder, reason));
+        }
         let path = folder.join(checkpoint::FILE);
         let state = match (path.exists(), options.resume) {
             (false, _) => State::new(of),

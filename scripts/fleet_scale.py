@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""What it costs a fleet that daemons come, go and die, by the number of its streams.
+
+    make build && scripts/setup.sh test
+    scripts/fleet_scale.py --streams 100 1000
+    scripts/fleet_scale.py --streams 10000 --known
+
+Three daemons with the small model share streams of generated pictures, one small picture a second each, through one broker on this machine. With
+`--known` the streams are disabled: the daemons share, read and tell them, and watch none. Printed are the seconds until all streams are watched (of
+known ones: until every partition has a daemon and every daemon knows all), and what a daemon needs then.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SESSION = 6
+PATIENCE = 600
+
+
+def port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+class Broker:
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, port()
+        self.kafka("start", "--port", str(self.port), "--controller-port", str(port()))
+
+    def kafka(self, *command: str) -> None:
+        subprocess.run([ROOT / "scripts/kafka.sh", *command, "--dir", self.folder], check=True, stdout=subprocess.DEVNULL)
+
+
+class Daemon:
+    def __init__(self, args: argparse.Namespace, folder: Path, broker: int, name: str) -> None:
+        self.args, self.name, self.control, self.file = args, name, port(), folder / f"{name}.toml"
+        self.file.write_text(
+            f'model.path = "{args.model}"\nmodel.threads = 1\noutbox.path = "{folder}/{name}.redb"\nlog.level = "warn"\n'
+            f'[control]\nlisten = "127.0.0.1:{self.control}"\nallow.schemes = ["test"]\n'
+            f'[history]\nmax_bytes = 50000000\n[sink.kafka]\nbrokers = "127.0.0.1:{broker}"\n'
+            f'[fleet]\ngroup = "scale"\nmember = "{name}"\nsession_timeout = "{SESSION}s"\nhand_over = "2s"\n'
+        )
+        self.log = folder / f"{name}.log"
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen([self.args.program, "run", "--config", self.file], stdout=log, stderr=log)
+
+    def end(self, how: signal.Signals) -> None:
+        self.process.send_signal(how)
+        self.process.wait(PATIENCE)
+
+    def fleet(self) -> dict:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.control}/v1/fleet", timeout=60) as reply:
+            return json.load(reply)
+
+    def cost(self) -> tuple[float, float, int]:
+        """CPU seconds so far, MiB (PSS) and threads."""
+        proc = Path(f"/proc/{self.process.pid}")
+        ticks = proc.joinpath("stat").read_text().rsplit(") ", 1)[1].split()
+        pss = next(line for line in proc.joinpath("smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
+        return (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"), int(pss.split()[1]) / 1024, int(ticks[17])
+
+
+def until(asked: Daemon, owners: set[str], count: int, known: bool) -> float:
+    """Seconds until exactly these daemons share all streams, as one of them sees it."""
+    began = time.monotonic()
+    while time.monotonic() - began < PATIENCE:
+        try:
+            seen = asked.fleet()
+        except OSError:
+            seen = {"members": [], "streams": [], "unassigned": [0]}
+        # One that died is listed until it was silent for long.
+        has = {member["member"] for member in seen["members"] if member["partitions"]}
+        mine = [stream for stream in seen["streams"] if stream["member"] in owners and stream["state"] == ("disabled" if known else "watching")]
+        if len(mine) == count and not seen["unassigned"] and owners <= has:
+            return time.monotonic() - began
+        time.sleep(0.5)
+    states: dict[str, int] = {}
+    for stream in seen["streams"]:
+        states[stream["state"]] = states.get(stream["state"], 0) + 1
+    shares = {member["member"]: len(member["partitions"]) for member in seen["members"]}
+    raise SystemExit(f"not within {PATIENCE} s: {states}, {shares}; logs in {asked.log.parent}")
+
+
+def measure(args: argparse.Namespace, count: int) -> dict[str, float]:
+    folder = Path(tempfile.mkdtemp(prefix="avicuna-scale-"))
+    broker = Broker(folder / "kafka")
+    one, two, three = daemons = [Daemon(args, folder, broker.port, name) for name in ("one", "two", "three")]
+    try:
+        streams = folder / "streams.toml"
+        enabled = "enabled = false\n" if args.known else ""
+        source = 'uri = "test://?width=16&height=16&fps=1"\nlive = true\naudio = false\nhop = "60s"\nwindow = "60s"\n'
+        streams.write_text("".join(f'[[stream]]\nid = "cam-{i:05}"\n{enabled}{source}' for i in range(count)))
+        one.start()
+        two.start()
+        until(one, {"one", "two"}, 0, True)
+        told = {}
+        began = time.monotonic()
+        subprocess.run([args.program, "fleet", "apply", streams, "--config", one.file], check=True, stdout=subprocess.DEVNULL)
+        told["applied"] = time.monotonic() - began
+        told["all watched"] = told["applied"] + until(one, {"one", "two"}, count, args.known)
+        time.sleep(10)
+        three.start()
+        told["a third comes"] = until(one, {"one", "two", "three"}, count, args.known)
+        time.sleep(10)
+        before = one.cost()
+        time.sleep(20)
+        after = one.cost()
+        told["cores of one in rest"], told["MiB of one"], told["threads of one"] = (after[0] - before[0]) / 20, after[1], after[2]
+        three.end(signal.SIGKILL)
+        told["it is killed"] = until(one, {"one", "two"}, count, args.known)
+        time.sleep(10)
+        two.process.send_signal(signal.SIGTERM)
+        told["another leaves"] = until(one, {"one"}, count, args.known)
+        return told
+    finally:
+        for daemon in daemons:
+            if daemon.process and daemon.process.poll() is None:
+                daemon.end(signal.SIGKILL)
+        broker.kafka("wipe")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--streams", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--known", action="store_true", help="streams are known and not watched")
+    parser.add_argument("--model", type=Path, default=ROOT / "assets/models/avicuna-small")
+    parser.add_argument("--program", type=Path, default=ROOT / "target/release/avicuna")
+    args = parser.parse_args()
+    for count in args.streams:
+        told = measure(args, count)
+        row = ", ".join(f"{what} {value:.2f}" for what, value in told.items())
+        print(f"{count} streams {'known' if args.known else 'watched'}: {row}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
