@@ -107,8 +107,8 @@ fn disturb(fleet: &mut Fleet, round: usize, away: &mut Away) {
     let (uri, id) = ("test://?width=64&height=64&fps=4&wave=ticks", format!("new-{round}"));
     let new = json!({ "id": id, "uri": uri, "live": true, "hop": "10s", "min_score": 0.0 });
     assert_eq!(fleet.call(1, "POST", "/v1/streams", Some(&new)).0, 201);
-    assert_eq!(fleet.call(2, "POST", "/v1/streams", Some(&new)).0, 409, "it is there for all");
     fleet.until(2, "one more", |overview| in_state(overview, "watching") == CAMERAS + 1);
+    assert_eq!(fleet.call(2, "POST", "/v1/streams", Some(&new)).0, 409, "it is there for all");
     let queries = json!({ "queries": [format!("bell number {round}")] });
     assert_eq!(fleet.call(0, "PATCH", "/v1/streams/cam-00", Some(&queries)).0, 200);
     seconds(25);

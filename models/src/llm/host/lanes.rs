@@ -154,6 +154,7 @@ pub struct Avx2([__m256; 2]);
 pub struct Avx512(__m512);
 
 /// Methods of [`Avx2`] that do the same to both halves.
+#[cfg(target_arch = "x86_64")]
 macro_rules! halves {
     ($($name:ident = $instruction:ident($($other:ident),*);)*) => { $(
         #[inline(always)]
@@ -217,6 +218,7 @@ impl Lanes for Avx2 {
 }
 
 /// Methods of [`Avx512`] that are one instruction.
+#[cfg(target_arch = "x86_64")]
 macro_rules! whole {
     ($($name:ident = $instruction:ident($($other:ident),*);)*) => { $(
         #[inline(always)]
