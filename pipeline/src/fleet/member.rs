@@ -51,6 +51,7 @@ pub(crate) struct Member {
 /// Hands on what the library calls back, on the thread that polls.
 struct Shares {
     news: mpsc::UnboundedSender<Share>,
+    protocol: FleetProtocol,
     patience: Duration,
 }
 
@@ -76,7 +77,9 @@ impl Shares {
             | Code::InconsistentGroupProtocol => {
                 format!("{code}: {reason}")
             }
-            Code::UnsupportedVersion | Code::UnsupportedFeature => {
+            Code::UnsupportedVersion | Code::UnsupportedFeature
+                if self.protocol == FleetProtocol::Consumer =>
+            {
                 format!(
                     "{code}: the brokers do not know fleet.protocol = \"consumer\" (Kafka 4 does); use \"classic\""
                 )
@@ -144,7 +147,8 @@ impl Member {
         let config = client.config(&settings);
         let (news, heard) = mpsc::unbounded_channel();
         // Longer than the streams may take, and shorter than the brokers wait for a poll.
-        let context = Shares { news, patience: fleet.hand_over + Duration::from_secs(60) };
+        let context =
+            Shares { news, protocol: fleet.protocol, patience: fleet.hand_over + Duration::from_secs(60) };
         let consumer = BaseConsumer::from_config_and_context(&config, context);
         let consumer = Arc::new(consumer.map_err(|error| client.says(&error))?);
         let topic = fleet.topics.streams.clone();
