@@ -246,11 +246,11 @@ impl Scheduler {
             if !behind.is_empty() {
                 return Found::Work(Work::Windows(behind));
             }
-            let ahead = state.ahead.pop_front().map(|(_, ahead)| Found::Work(Work::Ahead(ahead)));
-            return match state.closed {
-                true => Found::Over,
-                false => ahead.unwrap_or(Found::Until(None)),
-            };
+            // Nothing is, once it is closed.
+            if let Some((_, ahead)) = state.ahead.pop_front() {
+                return Found::Work(Work::Ahead(ahead));
+            }
+            return if state.closed { Found::Over } else { Found::Until(None) };
         };
         // What overflows the clock waits for a full batch.
         let due = oldest.checked_add(self.shared.config.linger);

@@ -2,10 +2,9 @@
 //! `scripts/setup.sh test` makes, or that of `AVICUNA_PYTHON`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-use avicuna_models::manifest::cache_dir;
 use avicuna_models::tensors::read_tensors;
 use avicuna_trainer::stages::{Exported, Options, Signal, export, train};
 
@@ -33,10 +32,7 @@ fn lora(folder: &Path) -> Result<BTreeMap<String, Vec<f32>>, Box<dyn std::error:
 }
 
 fn in_two_processes(samples: &Path, out: &Path) -> Result<Output, Box<dyn std::error::Error>> {
-    let python = match std::env::var_os("AVICUNA_PYTHON") {
-        Some(python) => PathBuf::from(python),
-        None => cache_dir()?.join("venv-peft/bin/python"),
-    };
+    let python = tiny::python()?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/train_parallel.py");
     let mut command = Command::new(&python);
     // Debian's torch does not understand its own default for the output under its Python; of a tenth process there is none to redirect.

@@ -1,11 +1,10 @@
 //! What stage 3 leaves is what Python's `peft` loads, in the virtual environment that `scripts/setup.sh test` makes;
 //! `AVICUNA_PYTHON` names another Python with torch, transformers and peft.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use avicuna_models::llm::{Llm, Lora, Precision};
-use avicuna_models::manifest::cache_dir;
 use avicuna_trainer::stages::{Options, Signal, train};
 use candle_core::Device;
 
@@ -26,10 +25,7 @@ fn peft_loads_what_stage_three_left() -> Anything {
     let ids: Vec<u32> = (20..60).collect();
     let text: Vec<String> = ids.iter().map(u32::to_string).collect();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/check_peft.py");
-    let python = match std::env::var_os("AVICUNA_PYTHON") {
-        Some(python) => PathBuf::from(python),
-        None => cache_dir()?.join("venv-peft/bin/python"),
-    };
+    let python = tiny::python()?;
     let output = Command::new(&python)
         .arg(script)
         .args([tiny::base().as_os_str(), stage.as_os_str()])

@@ -26,7 +26,6 @@ use serde_json::json;
 use super::TrainError;
 use super::assemble::{Place, Sequence};
 use super::config::{Config, Missing, Part, Schedule, Stage};
-use super::model::before;
 use super::order::of_epoch;
 use super::output::write_peft;
 use super::prepare::{Prepared, draw};
@@ -91,7 +90,7 @@ pub fn export(
         write_peft(&folder, &prepared.plan, lora, &prepared.model)?;
     }
     // Last: who finds it finds all.
-    settings(&prepared, (config, stage), (number, exported.steps, out), dir)?;
+    settings(&prepared, (config, stage), (number, exported.steps), dir)?;
     Ok(exported)
 }
 
@@ -201,11 +200,10 @@ fn adapters(prepared: &Prepared, dir: &Path) -> Result<(), TrainError> {
 fn settings(
     prepared: &Prepared,
     (config, stage): (&Config, &Stage),
-    (number, steps, out): (u8, u64, &Path),
+    (number, steps): (u8, u64),
     dir: &Path,
 ) -> Result<(), TrainError> {
     let llm = prepared.model.llm.config();
-    let merged = before(out, number)?.len();
     let settings = json!({
         "stage": number,
         "seed": config.seed,
@@ -224,8 +222,7 @@ fn settings(
         "hidden": llm.hidden,
         "layers": llm.layers,
         "vocabulary": llm.vocab,
-        // LoRAs of the stages before, which are in the base that this one is trained on.
-        "merged": merged,
+        "merged": prepared.model.merged,
         "visual": prepared.plan.dim(Medium::Video),
         "audio": prepared.plan.dim(Medium::Audio),
         "adapters": "adapters.safetensors",

@@ -25,6 +25,8 @@ use crate::lora::fresh;
 pub(super) struct Model {
     pub(super) llm: Trainable,
     pub(super) adapters: Adapters,
+    /// LoRAs of the stages before, which are in the LLM.
+    pub(super) merged: usize,
 }
 
 /// What is known before the weights are read.
@@ -76,7 +78,9 @@ impl Blueprint {
     ) -> Result<(Model, Tokenizer), TrainError> {
         let stage = config.stage(number)?;
         let (llm_config, mut weights, tokenizer) = open(&self.base)?;
-        for lora in before(out, number)? {
+        let loras = before(out, number)?;
+        let merged = loras.len();
+        for lora in loras {
             weights = weights.with_lora(lora);
         }
         let start = |lora: &LoraSettings| match &lora.start {
@@ -91,7 +95,7 @@ impl Blueprint {
         };
         let llm = Trainable::load(&weights, llm_config, lora.as_ref(), products)?;
         let adapters = self.adapters(config, number, out, (&llm, &tokenizer), source)?;
-        Ok((Model { llm, adapters }, tokenizer))
+        Ok((Model { llm, adapters, merged }, tokenizer))
     }
 
     fn adapters(

@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
         if samples.is_empty() {
             return Ok(());
         }
-        let Model { llm, adapters } = &mut self.model;
+        let Model { llm, adapters, .. } = &mut self.model;
         let assembled = Assembled::new(samples, llm, adapters)?;
         let step = self.state.at.done.to_string();
         let passing = Passing {

@@ -27,6 +27,14 @@ pub fn base() -> PathBuf {
     fixtures().join("golden/tiny_avicuna/base")
 }
 
+/// The Python of the virtual environment that `scripts/setup.sh test` makes, or that of `AVICUNA_PYTHON`.
+pub fn python() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    match std::env::var_os("AVICUNA_PYTHON") {
+        Some(python) => Ok(PathBuf::from(python)),
+        None => Ok(avicuna_models::manifest::cache_dir()?.join("venv-peft/bin/python")),
+    }
+}
+
 /// A folder with the tiny model and a corpus of its own.
 pub struct Tiny {
     folder: tempfile::TempDir,
