@@ -168,6 +168,9 @@ impl From<candle_core::Error> for LocalizerError {
     }
 }
 
+/// The sentences that an answer to what happens may be made of where the encoders say so much, in the model's words.
+pub type Expect<'a> = dyn Fn(&Evidence) -> Vec<String> + 'a;
+
 /// A loaded model.
 ///
 /// It is shared between threads as it is: each encoder runs one call at a time, the LLM as many as come.
@@ -232,6 +235,16 @@ impl Localizer {
     /// One result for each window, in their order. A window's trouble is its own: the others are answered as if it were
     /// not there. An answer is the same, up to rounding, whatever else is in the batch.
     pub fn answer(&self, windows: &[WindowInput]) -> Vec<Result<WindowAnswer, LocalizerError>> {
+        self.answer_expecting(windows, &|_| Vec::new())
+    }
+
+    /// [`Self::answer`], where the encoders' evidence lets sentences be expected in the answer to what happens: the same answers, sooner
+    /// where they are right.
+    pub fn answer_expecting(
+        &self,
+        windows: &[WindowInput],
+        expected: &Expect<'_>,
+    ) -> Vec<Result<WindowAnswer, LocalizerError>> {
         let start = Instant::now();
         let checked: Vec<_> =
             windows.iter().map(|window| self.assembler.check(window).map(|()| window)).collect();
@@ -244,7 +257,7 @@ impl Localizer {
         let mut troubles = encoded.troubles.into_iter();
         let mut prepare = |window| match troubles.next().flatten() {
             Some(trouble) => Err(trouble.into()),
-            None => self.prepare(window),
+            None => self.prepare(window, expected),
         };
         let prepared: Vec<_> = checked.into_iter().map(|window| window.and_then(&mut prepare)).collect();
         let generated = self.generate(prepared);
@@ -275,7 +288,7 @@ impl Localizer {
     }
 
     /// What the LLM reads for `window`, whose samples are all encoded.
-    fn prepare(&self, window: &WindowInput) -> Result<Prepared, LocalizerError> {
+    fn prepare(&self, window: &WindowInput, expected: &Expect<'_>) -> Result<Prepared, LocalizerError> {
         let questions = window.questions.iter().map(|question| {
             let tail = self.tails.of(self.llm.tokenizer(), &question.text)?;
             Ok((tail.to_vec(), question.max_new_tokens))
@@ -285,14 +298,23 @@ impl Localizer {
             LocalizerError::Window(format!("{modality} sample {slot} is not encoded"))
         })?;
         let evidence = self.vocabulary().map(|vocabulary| Evidence::of(&rows, vocabulary));
-        Ok(Prepared { prefix: self.assembler.prefix(&rows)?, questions, evidence })
+        let expect = |question: &Question| match &evidence {
+            Some(evidence) if self.manifest.prompt.detect.as_ref() == Some(&question.text) => {
+                expected(evidence)
+            }
+            _ => Vec::new(),
+        };
+        let expected = window.questions.iter().map(expect).collect();
+        Ok(Prepared { prefix: self.assembler.prefix(&rows)?, questions, expected, evidence })
     }
 
     /// The LLM's answers for every window that got so far.
     fn generate(&self, prepared: Vec<Result<Prepared, LocalizerError>>) -> Vec<Result<Said, LocalizerError>> {
-        let (prefixes, questions): (Vec<Tensor>, Vec<_>) =
-            prepared.iter().flatten().map(|p| (p.prefix.clone(), p.questions.clone())).unzip();
-        let mut together = match self.llm.generate(&prefixes, &questions) {
+        let whole = || prepared.iter().flatten();
+        let prefixes: Vec<Tensor> = whole().map(|prepared| prepared.prefix.clone()).collect();
+        let questions: Vec<_> = whole().map(|prepared| prepared.questions.clone()).collect();
+        let expected: Vec<_> = whole().map(|prepared| prepared.expected.clone()).collect();
+        let mut together = match self.llm.generate_expecting(&prefixes, &questions, &expected) {
             Ok(generated) => generated.into_iter().map(Ok::<_, LocalizerError>).collect::<Vec<_>>(),
             // The batch fails as a whole where one window is too long: each is asked alone then.
             Err(error) if prefixes.len() > 1 => {
@@ -322,6 +344,8 @@ struct Prepared {
     prefix: Tensor,
     /// The ids of each question and its limit.
     questions: Vec<(Vec<u32>, usize)>,
+    /// Sentences that the answer to each may be made of.
+    expected: Vec<Vec<String>>,
     evidence: Option<Evidence>,
 }
 

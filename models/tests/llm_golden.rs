@@ -162,8 +162,13 @@ fn logits_and_greedy_tokens_equal_the_references() -> Anything {
         }
         let expected = &expected["generation"][stage]["new_tokens"];
         let expected: Vec<u32> = serde_json::from_value(expected.clone())?;
-        let generated = &llm.generate(&[prefix], &[vec![(tail.clone(), expected.len())]])?[0][0];
+        let asked = [vec![(tail.clone(), expected.len())]];
+        let generated = &llm.generate(std::slice::from_ref(&prefix), &asked)?[0][0];
         assert_eq!(generated.ids, expected, "{stage}");
+        // What it begins to say and then does not: guesses are read, and those that are wrong forgotten.
+        let guess = llm.tokenizer().decode(&expected[..expected.len() / 2]) + " and so on.";
+        let sooner = llm.generate_expecting(&[prefix], &asked, &[vec![vec![guess]]])?;
+        assert_eq!(sooner[0][0].ids, expected, "{stage}");
         let scores = &tensors[&format!("{stage}.generate_scores")];
         let scores = candle_nn::ops::log_softmax(scores, 1)?.to_vec2::<f32>()?;
         for ((id, logprob), scores) in generated.ids.iter().zip(&generated.logprobs).zip(&scores) {

@@ -54,6 +54,27 @@ fn the_capital_of_france_is_paris() -> Result<(), LlmError> {
 }
 
 #[test]
+fn what_is_expected_changes_no_answer() -> Result<(), LlmError> {
+    let llm = llm();
+    let asked =
+        [vec![question(llm, "What is the capital of France?", 40), question(llm, "Count to ten.", 30)]];
+    let prefixes = [prefix(llm, "Answer this.")];
+    let alone = llm.generate(&prefixes, &asked)?;
+    let said = |question: usize| llm.tokenizer().decode(&alone[0][question].ids);
+    let halved = |text: String| format!("{} and so on.", &text[..text.len() / 2]);
+    // What it says, what it begins to say, and what it says to the other question.
+    for expected in [
+        vec![vec![said(0)], vec![said(1)]],
+        vec![vec![halved(said(0))], vec![halved(said(1))]],
+        vec![vec![said(1)], vec![said(0)]],
+    ] {
+        let sooner = llm.generate_expecting(&prefixes, &asked, std::slice::from_ref(&expected))?;
+        assert_eq!(sooner, alone, "to the last bit, with {expected:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn sharing_and_batching_change_no_answer() -> Result<(), LlmError> {
     let llm = llm();
     let contents =

@@ -15,12 +15,12 @@ use super::weights::Weights;
 pub(crate) struct CandleEngine {
     config: Config,
     device: Device,
-    /// `[vocab, hidden]`, f32
+    /// `[vocab, hidden]`
     embedding: Tensor,
     blocks: Vec<Block>,
     /// `[hidden]`
     norm: Tensor,
-    /// `[hidden, vocab]`
+    /// `[hidden, vocab]`; where it is tied, the embedding seen the other way.
     head: Tensor,
     /// `[context, head_dim / 2]`
     cos: Tensor,
@@ -43,33 +43,85 @@ struct Block {
     down: Tensor,
 }
 
-/// Keys and values of one sequence.
+/// Keys and values of one sequence, written where they stay.
 pub(crate) struct TensorCache {
     /// What the sequence shares with others; never appended to.
     prefix: Option<Arc<TensorCache>>,
-    /// Per block: keys and values `[kv_heads, own length, head_dim]`.
-    own: Vec<Option<(Tensor, Tensor)>>,
+    /// Per block: keys and values `[kv_heads, own length, head_dim]`, with room for more behind.
+    own: Vec<[Rows; 2]>,
     /// Rows in `own`.
     length: usize,
 }
 
-impl TensorCache {
-    fn past(&self) -> usize {
-        self.prefix.as_ref().map_or(0, |prefix| prefix.past()) + self.length
+/// Rows that a sequence has room for at first, and more each time that it is full: a question and its answer.
+const ROOM: usize = 128;
+
+/// Rows `[heads, length, head_dim]` at the beginning of a larger tensor.
+#[derive(Clone, Default)]
+struct Rows {
+    /// `[heads, a multiple of ROOM, head_dim]`
+    all: Option<Tensor>,
+    length: usize,
+}
+
+impl Rows {
+    /// Writes `rows` behind the others.
+    fn append(&mut self, rows: &Tensor) -> candle_core::Result<()> {
+        let (heads, more, width) = rows.dims3()?;
+        let needed = self.length + more;
+        let room = self.all.as_ref().map_or(Ok(0), |all| all.dim(1))?;
+        let all = match self.all.take() {
+            Some(all) if needed <= room => all,
+            before => {
+                let more = (needed - room).next_multiple_of(ROOM);
+                let empty = Tensor::zeros((heads, more, width), rows.dtype(), rows.device())?;
+                before.map_or_else(|| Ok(empty.clone()), |before| Tensor::cat(&[&before, &empty], 1))?
+            }
+        };
+        all.slice_set(rows, 1, self.length)?;
+        self.all = Some(all);
+        self.length = needed;
+        Ok(())
     }
 
-    /// Keys and values of block `index` over the whole sequence: `[kv_heads, past, head_dim]`.
-    fn all(&self, index: usize) -> candle_core::Result<Option<(Tensor, Tensor)>> {
-        let before = match &self.prefix {
-            Some(prefix) => prefix.all(index)?,
-            None => None,
-        };
-        Ok(match (before, &self.own[index]) {
-            (Some((k, v)), Some((own_k, own_v))) => {
-                Some((Tensor::cat(&[&k, own_k], 1)?, Tensor::cat(&[&v, own_v], 1)?))
-            }
-            (before, own) => before.or_else(|| own.clone()),
-        })
+    /// They, where they lie; `None` when there are none.
+    fn get(&self) -> candle_core::Result<Option<Tensor>> {
+        let all = self.all.as_ref().filter(|_| self.length > 0);
+        all.map(|all| all.narrow(1, 0, self.length)).transpose()
+    }
+}
+
+impl TensorCache {
+    fn past(&self) -> usize {
+        self.shared() + self.length
+    }
+
+    /// Rows that it shares with others.
+    fn shared(&self) -> usize {
+        self.prefix.as_ref().map_or(0, |prefix| prefix.past())
+    }
+
+    /// Adds keys and values of block `index` over the whole sequence to `parts`, in order.
+    fn parts(&self, index: usize, parts: &mut Vec<(Tensor, Tensor)>) -> candle_core::Result<()> {
+        if let Some(prefix) = &self.prefix {
+            prefix.parts(index, parts)?;
+        }
+        parts.extend(self.own_part(index)?);
+        Ok(())
+    }
+
+    /// Keys and values of block `index` that only this sequence has.
+    fn own_part(&self, index: usize) -> candle_core::Result<Option<(Tensor, Tensor)>> {
+        let [keys, values] = &self.own[index];
+        Ok(keys.get()?.zip(values.get()?))
+    }
+
+    /// Whether both go on after the same prefix.
+    fn shares(&self, other: &Self) -> bool {
+        match (&self.prefix, &other.prefix) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
     }
 }
 
@@ -107,21 +159,21 @@ impl CandleEngine {
                 })
             })
             .collect::<Result<_, LlmError>>()?;
-        let embedding = weights.get("model.embed_tokens.weight", &[config.vocab, hidden])?;
+        let embedding = place(weights.get("model.embed_tokens.weight", &[config.vocab, hidden])?)?;
         let head = if config.tied {
-            embedding.clone()
+            embedding.t()?
         } else {
-            weights.get("lm_head.weight", &[config.vocab, hidden])?
+            place(weights.get("lm_head.weight", &[config.vocab, hidden])?.t()?.contiguous()?)?
         };
         let (cos, sin) = rotations(&config);
         let table = |values: Vec<f32>| -> Result<Tensor, LlmError> {
             place(Tensor::from_vec(values, (config.context, config.head_dim / 2), &Device::Cpu)?)
         };
         Ok(Self {
-            embedding: embedding.to_device(device)?,
+            embedding,
             blocks,
             norm: place(weights.get("model.norm.weight", &[hidden])?)?,
-            head: place(head.t()?.contiguous()?)?,
+            head,
             cos: table(cos)?,
             sin: table(sin)?,
             device: device.clone(),
@@ -129,29 +181,79 @@ impl CandleEngine {
         })
     }
 
-    /// Queries `[n, heads, head_dim]` of one segment against everything its sequence has read: `[n, q_dim]`.
-    fn attend(&self, q: &Tensor, (k, v): &(Tensor, Tensor)) -> candle_core::Result<Tensor> {
+    /// Queries `[n, heads, head_dim]` of neighbouring segments that share a prefix, if there are several, against what their
+    /// sequences have read, of block `index`: `[n, q_dim]`. What they share is multiplied once for all, where it lies.
+    fn attend(
+        &self,
+        q: &Tensor,
+        segments: &[Segment<'_, TensorCache>],
+        masks: &[Option<Tensor>],
+        index: usize,
+    ) -> candle_core::Result<Tensor> {
         let Config { kv_heads, head_dim, .. } = self.config;
-        let (group, rows, total) = (self.config.group(), q.dim(0)?, k.dim(1)?);
-        // Query heads that share a key head become more rows of that key head.
-        let q = q
-            .reshape((rows, kv_heads, group, head_dim))?
-            .permute((1, 2, 0, 3))?
-            .contiguous()?
-            .reshape((kv_heads, group * rows, head_dim))?;
-        let scores = (q.matmul(&k.transpose(1, 2)?.contiguous()?)? * (1.0 / (head_dim as f64).sqrt()))?;
-        let scores = scores.reshape((kv_heads, group, rows, total))?;
-        let past = total - rows;
-        let mask: Vec<f32> = (0..rows)
-            .flat_map(|row| (0..total).map(move |at| if at > past + row { f32::NEG_INFINITY } else { 0.0 }))
-            .collect();
-        let mask = Tensor::from_vec(mask, (1, 1, rows, total), &self.device)?.to_dtype(scores.dtype())?;
-        let weights = softmax_last_dim(&scores.broadcast_add(&mask)?)?;
-        let mixed = weights.reshape((kv_heads, group * rows, total))?.matmul(v)?;
-        mixed
-            .reshape((self.config.heads, rows, head_dim))?
+        let (group, total) = (self.config.group(), q.dim(0)?);
+        // Query heads that share a key head become more rows of that key head: `[kv_heads, n * group, head_dim]`.
+        let q = (q * (1.0 / (head_dim as f64).sqrt()))?
+            .reshape((total, kv_heads, group, head_dim))?
             .transpose(0, 1)?
-            .reshape((rows, self.config.q_dim()))
+            .contiguous()?
+            .reshape((kv_heads, total * group, head_dim))?;
+        let mut shared = Vec::new();
+        if let Some(prefix) = segments.first().and_then(|segment| segment.cache.prefix.as_ref()) {
+            prefix.parts(index, &mut shared)?;
+        }
+        let scored = |k: &Tensor, q: &Tensor| q.matmul(&k.transpose(1, 2)?);
+        let before: Vec<Tensor> = shared.iter().map(|(k, _)| scored(k, &q)).collect::<Result<_, _>>()?;
+        // Of each segment: the weights of all that it sees, and the values of its own, mixed.
+        let (mut weights, mut mixed) =
+            (Vec::with_capacity(segments.len()), Vec::with_capacity(segments.len()));
+        let mut start = 0;
+        for (segment, mask) in segments.iter().zip(masks) {
+            let (from, rows) = (start * group, segment.rows * group);
+            start += segment.rows;
+            let Some((k, v)) = segment.cache.own_part(index)? else { continue };
+            let length = k.dim(1)?;
+            let mut scores = scored(&k, &q.narrow(1, from, rows)?)?;
+            if let Some(mask) = mask {
+                let each = scores.reshape((kv_heads, segment.rows, group, length))?;
+                scores = each.broadcast_add(mask)?.reshape((kv_heads, rows, length))?;
+            }
+            let parts = before.iter().map(|scores| scores.narrow(1, from, rows));
+            let all: Vec<Tensor> = parts.chain([Ok(scores)]).collect::<Result<_, _>>()?;
+            let dtype = q.dtype();
+            let all = softmax_last_dim(&Tensor::cat(&all, 2)?.contiguous()?.to_dtype(DType::F32)?)?
+                .to_dtype(dtype)?;
+            let past = all.dim(2)? - length;
+            mixed.push(all.narrow(2, past, length)?.contiguous()?.matmul(&v)?);
+            weights.push(all);
+        }
+        let mut mixed = Tensor::cat(&mixed, 1)?;
+        let mut from = 0;
+        for (_, v) in &shared {
+            let length = v.dim(1)?;
+            let parts = weights.iter().map(|all| all.narrow(2, from, length));
+            let parts: Vec<Tensor> = parts.collect::<Result<_, _>>()?;
+            mixed = (mixed + Tensor::cat(&parts, 1)?.contiguous()?.matmul(v)?)?;
+            from += length;
+        }
+        mixed
+            .reshape((kv_heads, total, group, head_dim))?
+            .transpose(0, 1)?
+            .reshape((total, self.config.q_dim()))
+    }
+
+    /// What keeps a row from seeing those after it, of `rows` new ones after `past` of its own: `[1, rows, 1, past + rows]`.
+    /// One row sees all.
+    fn mask(&self, rows: usize, past: usize) -> candle_core::Result<Option<Tensor>> {
+        if rows == 1 {
+            return Ok(None);
+        }
+        let range = |from: usize, to: usize| Tensor::arange(from as u32, to as u32, &self.device);
+        let row = range(past, past + rows)?.reshape((1, rows, 1, 1))?;
+        let at = range(0, past + rows)?.reshape((1, 1, 1, past + rows))?;
+        let later = at.broadcast_gt(&row)?;
+        let of = |value: f32| Tensor::full(value, later.shape(), &self.device)?.to_dtype(self.norm.dtype());
+        Ok(Some(later.where_cond(&of(f32::NEG_INFINITY)?, &of(0.0)?)?))
     }
 
     /// The hidden states after every block and after the final norm, for tests: `layers + 1` tensors `[n, hidden]`.
@@ -171,6 +273,8 @@ impl CandleEngine {
         let rotate = |t: Tensor, heads: usize| {
             rope_thd(&t.reshape((1, total, heads, head_dim))?.contiguous()?, &cos, &sin)?.squeeze(0)
         };
+        let masks = segments.iter().map(|segment| self.mask(segment.rows, segment.cache.length));
+        let masks: Vec<Option<Tensor>> = masks.collect::<Result<_, _>>()?;
         let mut states = Vec::with_capacity(self.blocks.len() + 1);
         for (index, block) in self.blocks.iter().enumerate() {
             let qkv = rms_norm(&x, &block.attention_norm, eps)?.matmul(&block.qkv)?;
@@ -178,20 +282,21 @@ impl CandleEngine {
             let q = rotate(qkv.narrow(1, 0, q_dim)?, heads)?;
             let k = rotate(qkv.narrow(1, q_dim, kv_dim)?, kv_heads)?;
             let v = qkv.narrow(1, q_dim + kv_dim, kv_dim)?.reshape((total, kv_heads, head_dim))?;
-            let mut mixed = Vec::with_capacity(segments.len());
             let mut start = 0;
             for segment in segments.iter_mut() {
                 let mine = |t: &Tensor| t.narrow(0, start, segment.rows)?.transpose(0, 1)?.contiguous();
-                let (new_k, new_v) = (mine(&k)?, mine(&v)?);
-                let own = &mut segment.cache.own[index];
-                *own = Some(match own.take() {
-                    Some((k, v)) => (Tensor::cat(&[&k, &new_k], 1)?, Tensor::cat(&[&v, &new_v], 1)?),
-                    None => (new_k, new_v),
-                });
-                if let Some(kv) = segment.cache.all(index)? {
-                    mixed.push(self.attend(&q.narrow(0, start, segment.rows)?, &kv)?);
-                }
+                let [keys, values] = &mut segment.cache.own[index];
+                keys.append(&mine(&k)?)?;
+                values.append(&mine(&v)?)?;
                 start += segment.rows;
+            }
+            let mut mixed = Vec::with_capacity(segments.len());
+            let (mut first, mut start) = (0, 0);
+            for together in segments.chunk_by(|one, next| one.cache.shares(next.cache)) {
+                let rows = together.iter().map(|segment| segment.rows).sum();
+                let masks = &masks[first..first + together.len()];
+                mixed.push(self.attend(&q.narrow(0, start, rows)?, together, masks, index)?);
+                (first, start) = (first + together.len(), start + rows);
             }
             x = (x + Tensor::cat(&mixed, 0)?.matmul(&block.output)?)?;
             let gate_up = rms_norm(&x, &block.feed_forward_norm, eps)?.matmul(&block.gate_up)?;
@@ -216,22 +321,29 @@ impl Decoder for CandleEngine {
 
     fn weight_bytes(&self) -> usize {
         let block = |b: &Block| [&b.qkv, &b.output, &b.gate_up, &b.down].map(bytes).iter().sum::<usize>();
-        bytes(&self.embedding) + bytes(&self.head) + self.blocks.iter().map(block).sum::<usize>()
+        let head = if self.config.tied { 0 } else { bytes(&self.head) };
+        bytes(&self.embedding) + head + self.blocks.iter().map(block).sum::<usize>()
     }
 
     fn embed(&self, ids: &[u32]) -> Result<Tensor, LlmError> {
-        Ok(self.embedding.index_select(&Tensor::new(ids, &self.device)?, 0)?)
+        Ok(self.embedding.index_select(&Tensor::new(ids, &self.device)?, 0)?.to_dtype(DType::F32)?)
     }
 
     fn cache(&self, prefix: Option<&Arc<TensorCache>>) -> TensorCache {
-        TensorCache { prefix: prefix.cloned(), own: vec![None; self.config.layers], length: 0 }
+        TensorCache { prefix: prefix.cloned(), own: vec![Default::default(); self.config.layers], length: 0 }
+    }
+
+    fn forget(&self, cache: &mut TensorCache, rows: usize) {
+        let rows = rows.min(cache.length);
+        cache.own.iter_mut().flatten().for_each(|own| own.length -= rows);
+        cache.length -= rows;
     }
 
     fn forward(
         &self,
         rows: &Tensor,
         segments: &mut [Segment<'_, TensorCache>],
-        output: Output,
+        output: Output<'_>,
     ) -> Result<Option<Tensor>, LlmError> {
         let wanted = output.rows(segments.iter().map(|s| s.rows));
         let states = self.pass(rows, segments)?;

@@ -27,13 +27,16 @@ pub(crate) trait Decoder: Send + Sync {
     /// A sequence that starts empty, or goes on after `prefix`, which it shares with others.
     fn cache(&self, prefix: Option<&Arc<Self::Cache>>) -> Self::Cache;
 
+    /// Forgets the last `rows` rows that a sequence has read, which are its own.
+    fn forget(&self, cache: &mut Self::Cache, rows: usize);
+
     /// Reads `rows [n, hidden]`, `n` being the sum of the segments' rows, appends to each segment's cache and returns the
     /// logits of what `output` names.
     fn forward(
         &self,
         rows: &Tensor,
         segments: &mut [Segment<'_, Self::Cache>],
-        output: Output,
+        output: Output<'_>,
     ) -> Result<Option<Tensor>, LlmError>;
 }
 
@@ -47,16 +50,16 @@ pub(crate) struct Segment<'a, Cache> {
 
 /// Which rows' logits a pass is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Output {
+pub(crate) enum Output<'a> {
     /// None: the pass only fills the caches.
     Nothing,
-    /// The last row of each segment: `[segments, vocab]`.
-    Last,
+    /// So many last rows of each segment: `[their sum, vocab]`.
+    Ends(&'a [usize]),
     /// All rows: `[n, vocab]`.
     All,
 }
 
-impl Output {
+impl Output<'_> {
     /// The indices of the packed rows that it names, for segments of `lengths` rows.
     pub(crate) fn rows(self, lengths: impl Iterator<Item = usize>) -> Vec<u32> {
         let ends = lengths.scan(0, |end, rows| {
@@ -65,7 +68,7 @@ impl Output {
         });
         match self {
             Self::Nothing => Vec::new(),
-            Self::Last => ends.map(|end| end - 1).collect(),
+            Self::Ends(wanted) => ends.zip(wanted).flat_map(|(end, rows)| end - *rows as u32..end).collect(),
             Self::All => (0..ends.last().unwrap_or(0)).collect(),
         }
     }

@@ -17,6 +17,7 @@ use crate::tokenizer::Tokenizer;
 mod candle_engine;
 pub mod config;
 mod decoder;
+mod draft;
 mod error;
 mod generate;
 mod host;
@@ -192,6 +193,17 @@ impl Llm {
         self.generate_with(prefixes, questions, &Sampling::Greedy)
     }
 
+    /// [`Self::generate`], where answers are `expected` to be made of some sentences, by window and question: the same answers, sooner
+    /// where they are.
+    pub fn generate_expecting(
+        &self,
+        prefixes: &[Tensor],
+        questions: &[Vec<(Vec<u32>, usize)>],
+        expected: &[Vec<Vec<String>>],
+    ) -> Result<Vec<Vec<Generated>>, LlmError> {
+        self.run(prefixes, questions, Rules { expected, ..self.rules(&Sampling::Greedy) })
+    }
+
     /// [`Self::generate`] with a rule for choosing tokens.
     pub fn generate_with(
         &self,
@@ -199,7 +211,19 @@ impl Llm {
         questions: &[Vec<(Vec<u32>, usize)>],
         sampling: &Sampling,
     ) -> Result<Vec<Vec<Generated>>, LlmError> {
-        let rules = Rules { sampling, times: self.readable_times.then_some(&self.tokenizer) };
+        self.run(prefixes, questions, self.rules(sampling))
+    }
+
+    fn rules<'a>(&'a self, sampling: &'a Sampling) -> Rules<'a> {
+        Rules { sampling, tokenizer: &self.tokenizer, readable_times: self.readable_times, expected: &[] }
+    }
+
+    fn run(
+        &self,
+        prefixes: &[Tensor],
+        questions: &[Vec<(Vec<u32>, usize)>],
+        rules: Rules<'_>,
+    ) -> Result<Vec<Vec<Generated>>, LlmError> {
         self.inside(
             || with_decoder!(&self.engine, decoder => generate::generate(decoder, prefixes, questions, rules)),
         )

@@ -56,6 +56,13 @@ pub(super) fn detected(
     told
 }
 
+/// What the LLM may say of a window, where it reads in the evidence what the encoders claim, one sentence each.
+pub(super) fn expected(evidence: &Evidence, witness: &Witness<'_>) -> Vec<String> {
+    let claims = witness.everything(evidence);
+    let text = |claim: &Claim| witness.vocabulary.phrases()[claim.phrase].text.as_str();
+    claims.iter().map(|claim| localization(claim, text(claim), claim.sure, false).text).collect()
+}
+
 /// The weights of what is told unasked: the bias has what is known of the phrase beforehand.
 fn unasked(witness: &Witness<'_>, phrase: Option<usize>, modality: Option<Modality>) -> Weights {
     let prior = phrase.zip(modality).map_or(0.0, |(phrase, modality)| witness.prior(phrase, modality));

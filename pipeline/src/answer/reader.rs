@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use avicuna_models::answer::Answer;
-use avicuna_models::evidence::Presence;
+use avicuna_models::evidence::{Evidence, Presence};
 use avicuna_models::localizer::{Localizer, WindowAnswer};
 use avicuna_models::manifest::{EvidenceSpec, PromptSpec};
 use avicuna_models::vocabulary::Vocabulary;
@@ -89,6 +89,17 @@ impl Reader {
             Asked::Ground { .. } => meanings.next().unwrap_or_default(),
         };
         asking.iter().map(|asking| self.inquire(asking, meaning(&asking.asked))).collect()
+    }
+
+    /// What the LLM may say happens in a window of `seconds` with this evidence, sentence by sentence: the window's text is the same, sooner
+    /// where it does.
+    pub fn expected(&self, evidence: &Evidence, seconds: f64) -> Vec<String> {
+        let Some(Knowledge { vocabulary, spec, presence, prompt }) = &self.knowledge else {
+            return Vec::new();
+        };
+        let expected =
+            both::expected(evidence, &Witness { vocabulary, spec, presence: presence.as_deref(), seconds });
+        if expected.is_empty() { vec![prompt.nothing.clone()] } else { expected }
     }
 
     /// What the answers to `inquiries` say of a window of `seconds`, one reading for each.

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::plan::{LookAhead, ModelFacts};
+use crate::answer::Reader;
 use crate::control::{Control, ModelState, Stage};
 use crate::schedule::{Job, Scheduler, Work};
 use crate::stream::StreamId;
@@ -62,7 +63,11 @@ type Results = Vec<Result<WindowAnswer, LocalizerError>>;
 
 /// The real model: what streams need to know of it, and how it is asked.
 pub(crate) fn of(localizer: Arc<Localizer>) -> (ModelFacts, impl Answer) {
-    (ModelFacts::new(&localizer), move |windows: &[WindowInput]| localizer.answer(windows))
+    let (reader, seconds) = (Reader::of(&localizer), localizer.manifest().window.seconds);
+    let facts = ModelFacts::new(&localizer);
+    (facts, move |windows: &[WindowInput]| {
+        localizer.answer_expecting(windows, &|evidence| reader.expected(evidence, seconds))
+    })
 }
 
 /// Answers batches until the schedule is closed and empty, and looks ahead while there are none. Blocks; `answer` is called with one batch

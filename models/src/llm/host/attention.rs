@@ -32,6 +32,15 @@ impl Head {
         self.length += 1;
     }
 
+    /// Takes the last `positions` back.
+    pub fn forget(&mut self, positions: usize) {
+        let Some(width) = self.values.len().checked_div(self.length) else { return };
+        self.length = self.length.saturating_sub(positions);
+        self.values.truncate(self.length * width);
+        // What is left in the last panel is written over.
+        self.keys.truncate(self.length.div_ceil(LANES) * width);
+    }
+
     /// Positions.
     pub fn length(&self) -> usize {
         self.length

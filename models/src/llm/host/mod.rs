@@ -272,11 +272,17 @@ impl Decoder for Host {
         HostCache { prefix: prefix.cloned(), layers, length: 0 }
     }
 
+    fn forget(&self, cache: &mut HostCache, rows: usize) {
+        let rows = rows.min(cache.length);
+        cache.layers.iter_mut().flatten().for_each(|head| head.forget(rows));
+        cache.length -= rows;
+    }
+
     fn forward(
         &self,
         rows: &Tensor,
         segments: &mut [Segment<'_, HostCache>],
-        output: Output,
+        output: Output<'_>,
     ) -> Result<Option<Tensor>, LlmError> {
         let Config { hidden, intermediate, vocab, head_dim, .. } = self.config;
         let (q_dim, kv_dim) = (self.config.q_dim(), self.config.kv_dim());
