@@ -30,4 +30,4 @@ END
 chmod +x "$stand_in/bin/nvcc"
 # cudarc has the declarations of every version of CUDA with it.
 export NVCC=$stand_in/bin/nvcc CUDA_COMPUTE_CAP=80 CUDARC_CUDA_VERSION=12090
-cargo check --workspace --locked --features cuda
+cargo check --workspace --locked --features cuda --lib --bins --test gpu

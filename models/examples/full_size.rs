@@ -1,7 +1,10 @@
-//! Whether a model of Vicuna-7B's size loads and answers here: `cargo run --release -p avicuna-models --example full_size`.
+//! Whether a model of Vicuna-7B's size loads and answers here, and how fast:
+//! `cargo run --release -p avicuna-models --example full_size -- [LAYERS] [DEVICE] [GB/S]`.
 //!
 //! The weights are random and are stored block by block as they are made, so nothing has to be downloaded and no second copy
-//! of them is in memory. An optional argument makes the model smaller: the number of layers instead of 32.
+//! of them is in memory. LAYERS makes the model smaller than 32; DEVICE is `cpu` (7-bit blocks), `exact` (f32, the steps of a GPU on a
+//! CPU) or `cuda` (bf16); GB/S is what the memory of the weights can be read at: each step of an answer reads them once, whatever
+//! the number of answers. `scripts/bench_gpu.sh` runs it on a GPU.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +16,22 @@ use candle_core::{Device, Tensor};
 
 /// Rows before the question, as `llm_bench` counts them; then the question and the answer.
 const TOKENS: (usize, usize, usize) = (165, 15, 40);
+/// Seconds of a chunk, and tokens that are answered to it, where streams of other programs are counted so.
+const CHUNK: (f64, usize) = (10.0, 100);
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let layers = std::env::args().nth(1).map_or(Ok(32), |n| n.parse())?;
+type Anything<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Anything<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let layers = arguments.first().map_or(Ok(32), |n| n.parse())?;
+    let place = arguments.get(1).map_or("cpu", String::as_str);
+    let bandwidth: Option<f64> = arguments.get(2).map(|n| n.parse()).transpose()?;
+    let (device, precision) = match place {
+        "cpu" => (Device::Cpu, Precision::Blocks),
+        "exact" => (Device::Cpu, Precision::Exact),
+        "cuda" => (Device::new_cuda(0)?, Precision::Exact),
+        _ => return Err("DEVICE is cpu, exact or cuda".into()),
+    };
     let config = Config {
         hidden: 4096,
         intermediate: 11_008,
@@ -36,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let weights = Weights::from_fn(random, &config);
     let start = Instant::now();
     let tokenizer = Tokenizer::from_sentencepiece(&vocabulary)?;
-    let llm = Llm::assemble(&weights, config, tokenizer, &Device::Cpu, Precision::Blocks)?;
+    let llm = Llm::assemble(&weights, config, tokenizer, &device, precision)?;
     println!(
         "{:.2} billion weights in {:.1} s, {} MiB of them; at most {} MiB in memory",
         parameters as f64 / 1e9,
@@ -44,19 +60,55 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         llm.weight_bytes() >> 20,
         peak_memory()?
     );
-
-    let (prefix, question, answer) = TOKENS;
-    let ids = |count: usize| -> Vec<u32> { (0..count).map(|i| (i * 7919 % 30_000) as u32).collect() };
-    let rows = llm.embed(&ids(prefix))?;
-    for limit in [1, answer] {
-        let start = Instant::now();
-        let generated = llm.generate(std::slice::from_ref(&rows), &[vec![(ids(question), limit)]])?;
-        let seconds = start.elapsed().as_secs_f64();
-        println!("{} + {} tokens, {limit} answered: {seconds:.2} s", prefix, question);
-        assert_eq!(generated[0][0].ids.len(), limit);
+    let most = if device.is_cuda() { 64 } else { 2 };
+    for windows in [1, 2, 4, 8, 16, 32, 64].into_iter().filter(|windows| *windows <= most) {
+        println!("{}", row(&llm, windows, bandwidth)?);
     }
+    let (seconds, answered) = (CHUNK.0, CHUNK.1);
+    let took = generate(&llm, most, answered)?;
+    println!(
+        "{seconds} s chunks with {answered} tokens each, {most} at a time: {:.1} streams",
+        most as f64 * seconds / took
+    );
     println!("at most {} MiB in memory", peak_memory()?);
     Ok(())
+}
+
+/// What `windows` at a time come to.
+fn row(llm: &Llm, windows: usize, bandwidth: Option<f64>) -> Anything<String> {
+    let answer = TOKENS.2;
+    let first = generate(llm, windows, 1)?;
+    let all = generate(llm, windows, answer)?;
+    let step = (all - first) / (answer - 1) as f64;
+    let roofline = bandwidth.map_or(String::new(), |gigabytes| {
+        let least = llm.weight_bytes() as f64 / (gigabytes * 1e9);
+        format!("; {:.0} % of what reading the weights alone allows", 100.0 * least / step)
+    });
+    Ok(format!(
+        "{windows:2} windows: {:.2} windows/s; {:.0} ms to the first token, then {:.0} tokens/s{roofline}",
+        windows as f64 / all,
+        first * 1e3,
+        windows as f64 / step
+    ))
+}
+
+/// Seconds that answers of `limit` tokens to so many windows take, the second time.
+fn generate(llm: &Llm, windows: usize, limit: usize) -> Anything<f64> {
+    let (prefix, question, _) = TOKENS;
+    let ids = |count: usize, seed: usize| -> Vec<u32> {
+        (0..count).map(|i| ((i + seed) * 7919 % 30_000) as u32).collect()
+    };
+    let prefixes =
+        (0..windows).map(|window| llm.embed(&ids(prefix, window))).collect::<Result<Vec<_>, _>>()?;
+    let questions = vec![vec![(ids(question, 0), limit)]; windows];
+    let mut seconds = 0.0;
+    for _ in 0..2 {
+        let start = Instant::now();
+        let generated = llm.generate(&prefixes, &questions)?;
+        seconds = start.elapsed().as_secs_f64();
+        assert!(generated.iter().flatten().all(|answer| answer.ids.len() == limit));
+    }
+    Ok(seconds)
 }
 
 /// A weight of 16 different values, small enough that the states stay finite.
