@@ -4,10 +4,12 @@
     make build && scripts/setup.sh test
     scripts/fleet_scale.py --streams 100 1000
     scripts/fleet_scale.py --streams 10000 --known
+    scripts/fleet_scale.py --streams 48 --daemons 1 2 4
 
 Three daemons with the small model share streams of generated pictures, one small picture a second each, through one broker on this machine. With
 `--known` the streams are disabled: the daemons share, read and tell them, and watch none. Printed are the seconds until all streams are watched (of
-known ones: until every partition has a daemon and every daemon knows all), and what a daemon needs then.
+known ones: until every partition has a daemon and every daemon knows all), and what a daemon needs then. With `--daemons` so many share the streams,
+none comes or goes, and printed is what all of them need together.
 """
 
 import argparse
@@ -94,22 +96,53 @@ def until(asked: Daemon, owners: set[str], count: int, known: bool) -> float:
     raise SystemExit(f"not within {PATIENCE} s: {states}, {shares}; logs in {asked.log.parent}")
 
 
+def apply(args: argparse.Namespace, folder: Path, through: Daemon, count: int) -> float:
+    """Tells the fleet of all streams; seconds that takes."""
+    streams = folder / "streams.toml"
+    enabled = "enabled = false\n" if args.known else ""
+    source = 'uri = "test://?width=16&height=16&fps=1"\nlive = true\naudio = false\nhop = "60s"\nwindow = "60s"\n'
+    streams.write_text("".join(f'[[stream]]\nid = "cam-{i:05}"\n{enabled}{source}' for i in range(count)))
+    began = time.monotonic()
+    subprocess.run([args.program, "fleet", "apply", streams, "--config", through.file], check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
+def shared(args: argparse.Namespace, count: int, number: int) -> dict[str, float]:
+    """What `number` daemons need that share so many streams."""
+    folder = Path(tempfile.mkdtemp(prefix="avicuna-scale-"))
+    broker = Broker(folder / "kafka")
+    names = {f"daemon-{index}" for index in range(number)}
+    daemons = [Daemon(args, folder, broker.port, name) for name in sorted(names)]
+    try:
+        for daemon in daemons:
+            daemon.start()
+        until(daemons[0], names, 0, True)
+        apply(args, folder, daemons[0], count)
+        until(daemons[0], names, count, args.known)
+        # Each stream's first window, and one more.
+        time.sleep(120)
+        before, began = [daemon.cost() for daemon in daemons], time.monotonic()
+        time.sleep(60)
+        after, took = [daemon.cost() for daemon in daemons], time.monotonic() - began
+        cores = sum(now[0] - then[0] for now, then in zip(after, before)) / took
+        mib, threads = sum(now[1] for now in after), sum(now[2] for now in after)
+        return {"daemons": number, "cores": cores, "ms a second of each stream": 1000 * cores / count, "MiB": mib, "threads": threads}
+    finally:
+        for daemon in daemons:
+            if daemon.process and daemon.process.poll() is None:
+                daemon.end(signal.SIGKILL)
+        broker.kafka("wipe")
+
+
 def measure(args: argparse.Namespace, count: int) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp(prefix="avicuna-scale-"))
     broker = Broker(folder / "kafka")
     one, two, three = daemons = [Daemon(args, folder, broker.port, name) for name in ("one", "two", "three")]
     try:
-        streams = folder / "streams.toml"
-        enabled = "enabled = false\n" if args.known else ""
-        source = 'uri = "test://?width=16&height=16&fps=1"\nlive = true\naudio = false\nhop = "60s"\nwindow = "60s"\n'
-        streams.write_text("".join(f'[[stream]]\nid = "cam-{i:05}"\n{enabled}{source}' for i in range(count)))
         one.start()
         two.start()
         until(one, {"one", "two"}, 0, True)
-        told = {}
-        began = time.monotonic()
-        subprocess.run([args.program, "fleet", "apply", streams, "--config", one.file], check=True, stdout=subprocess.DEVNULL)
-        told["applied"] = time.monotonic() - began
+        told = {"applied": apply(args, folder, one, count)}
         told["all watched"] = told["applied"] + until(one, {"one", "two"}, count, args.known)
         time.sleep(10)
         three.start()
@@ -135,12 +168,14 @@ def measure(args: argparse.Namespace, count: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--daemons", type=int, nargs="+", default=[], help="so many share the streams, and none comes or goes")
     parser.add_argument("--known", action="store_true", help="streams are known and not watched")
     parser.add_argument("--model", type=Path, default=ROOT / "assets/models/avicuna-small")
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/avicuna")
     args = parser.parse_args()
-    for count in args.streams:
-        told = measure(args, count)
+    runs = [(count, number) for count in args.streams for number in args.daemons or [0]]
+    for count, number in runs:
+        told = shared(args, count, number) if number else measure(args, count)
         row = ", ".join(f"{what} {value:.2f}" for what, value in told.items())
         print(f"{count} streams {'known' if args.known else 'watched'}: {row}", flush=True)
 

@@ -12,7 +12,9 @@ use super::streams::Streams;
 use super::teller::{Shares, tell};
 use crate::config::StreamConfig;
 use crate::control::Control;
-use crate::fleet::{Desk, FleetError, Kept, Lane, LaneEvent, Member, Opened, Seen, Setting, Share, digest};
+use crate::fleet::{
+    Desk, FleetError, Kept, Lane, LaneEvent, Member, Opened, Seen, Setting, Share, Table, digest,
+};
 use crate::record::Run;
 use crate::stream::{StreamId, StreamState};
 use crate::watching::{Checkpoint, Known, Parcel, Shift, Ways};
@@ -37,6 +39,8 @@ pub(super) struct Keeper {
     shares: Shares,
     /// What the brokers have assigned and not taken back.
     assigned: BTreeSet<i32>,
+    /// The settings that are kept in step with, as the table numbers them.
+    settings: u64,
     /// Takes partitions that were fenced some time ago.
     fenced: mpsc::UnboundedSender<i32>,
     events: mpsc::UnboundedSender<LaneEvent>,
@@ -87,6 +91,7 @@ impl Keeper {
             shares: Shares::default(),
             events,
             assigned: BTreeSet::new(),
+            settings: 0,
             fenced,
         };
         let told_until = CancellationToken::new();
@@ -107,7 +112,7 @@ impl Keeper {
                 },
                 Some(event) = told.recv() => keeper.hear(event).await,
                 Some(partition) = again.recv() => keeper.open_again(partition),
-                Ok(()) = changes.changed() => keeper.reconcile().await,
+                Ok(()) = changes.changed() => keeper.keep_up().await,
                 () = stop.cancelled(), if !leave.is_cancelled() => leave.cancel(),
             }
         }
@@ -196,8 +201,13 @@ impl Keeper {
                         }
                     }
                 });
-                let wanted = self.desk.look(|table| table.of_partition(partition));
-                for (id, known) in kept.into_iter().filter(|(id, _)| !wanted.contains_key(id)) {
+                let is_wanted = |id: &String| {
+                    let partition_of =
+                        |table: &Table| table.streams().get(id).map(|setting| setting.partition);
+                    self.desk.look(partition_of) == Some(partition)
+                };
+                let forgotten: Vec<_> = kept.into_iter().filter(|(id, _)| !is_wanted(id)).collect();
+                for (id, known) in forgotten {
                     self.forget(partition, &id, Some(known)).await;
                 }
                 self.reconcile().await;
@@ -220,12 +230,18 @@ impl Keeper {
         }
     }
 
+    /// Others tell of themselves every few seconds, settings change seldom.
+    async fn keep_up(&mut self) {
+        if self.desk.look(Table::settings) != self.settings {
+            self.reconcile().await;
+        }
+    }
+
     /// Watches what the settings say in the partitions that are open: ends what is not wanted, all at once, and begins what is.
     async fn reconcile(&mut self) {
-        let wanted: BTreeMap<i32, BTreeMap<String, Setting>> = self.desk.look(|table| {
-            let open = self.held.iter().filter(|(_, held)| held.is_open);
-            open.map(|(partition, _)| (*partition, table.of_partition(*partition))).collect()
-        });
+        let open = self.held.iter().filter(|(_, held)| held.is_open).map(|(partition, _)| *partition);
+        let (settings, wanted) = self.desk.look(|table| (table.settings(), table.of_partitions(open)));
+        self.settings = settings;
         let mut over = Vec::new();
         for (partition, wanted) in &wanted {
             let Some(held) = self.held.get(partition) else { continue };

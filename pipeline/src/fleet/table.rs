@@ -22,6 +22,7 @@ pub struct Setting {
 pub struct Table {
     streams: BTreeMap<String, Setting>,
     members: BTreeMap<String, MemberRecord>,
+    settings: u64,
 }
 
 /// One stream of a fleet, for who asks.
@@ -52,6 +53,7 @@ impl Table {
                 return;
             }
         }
+        self.settings += 1;
         match value {
             None => drop(self.streams.remove(id)),
             Some(value) => {
@@ -78,10 +80,24 @@ impl Table {
         &self.streams
     }
 
-    /// Those whose settings stand in this partition.
-    pub fn of_partition(&self, partition: i32) -> BTreeMap<String, Setting> {
-        let own = self.streams.iter().filter(|(_, setting)| setting.partition == partition);
-        own.map(|(id, setting)| (id.clone(), setting.clone())).collect()
+    /// How many records have changed settings: the same number, the same settings.
+    pub fn settings(&self) -> u64 {
+        self.settings
+    }
+
+    /// Those whose settings stand in each of these partitions.
+    pub fn of_partitions(
+        &self,
+        partitions: impl IntoIterator<Item = i32>,
+    ) -> BTreeMap<i32, BTreeMap<String, Setting>> {
+        let mut all: BTreeMap<i32, BTreeMap<String, Setting>> =
+            partitions.into_iter().map(|partition| (partition, BTreeMap::new())).collect();
+        for (id, setting) in &self.streams {
+            if let Some(own) = all.get_mut(&setting.partition) {
+                own.insert(id.clone(), setting.clone());
+            }
+        }
+        all
     }
 
     /// Every daemon that was heard of in the last `seconds`.
@@ -133,9 +149,15 @@ mod tests {
         table.stream(3, 4, "gate", Some(&json("gate")));
         table.stream(1, 0, "door", Some(&json("door")));
         assert_eq!(table.streams()["gate"].offset, 4);
-        assert_eq!(table.of_partition(3).into_keys().collect::<Vec<_>>(), ["gate"]);
+        let own = table.of_partitions([3, 4]);
+        let ids = |partition: i32| own[&partition].keys().map(String::as_str).collect::<Vec<_>>();
+        assert_eq!((own.len(), ids(3), ids(4)), (2, vec!["gate"], vec![]));
+        let settings = table.settings();
+        table.member("a", Some(b"{}"));
+        assert_eq!(table.settings(), settings, "only a daemon told of itself");
         table.stream(3, 5, "gate", None);
         assert_eq!(table.streams().keys().collect::<Vec<_>>(), ["door"]);
+        assert_ne!(table.settings(), settings);
     }
 
     #[test]
