@@ -3,6 +3,7 @@
 //!
 //! `cargo bench -p avicuna-pipeline --bench outbox [-- EVENTS [ROUNDS]]`
 
+mod records;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use avicuna_pipeline::outbox::{Message, Outbox, OutboxConfig, Subject, Topic};
+use avicuna_pipeline::outbox::{Message, Outbox, OutboxConfig};
 use avicuna_pipeline::sink::{Delivery, KafkaConfig};
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
@@ -18,11 +19,9 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use records::{BATCH, event, resident_mib};
 use support::{Broker, append, kafka, outbox_config, sink};
 use tokio_util::sync::CancellationToken;
-
-/// Messages in one call of the outbox: what some dozens of streams' windows yield together.
-const BATCH: usize = 500;
 
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
@@ -59,31 +58,6 @@ fn main() {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// An event record as the daemon writes it, of one of 16 streams.
-fn event(index: usize) -> Message {
-    let (stream, start) = (format!("cam-{:02}", index % 16), index as f64 / 16.0);
-    let payload = serde_json::json!({
-        "event_id": format!("{:032x}", (index as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C834)),
-        "stream_id": stream, "phase": "updated", "revision": index / 16, "label": "a dog barks",
-        "text": "From 12 to 34, a dog barks, seen and heard.",
-        "start": {"stream": start, "utc": "2026-11-24T02:45:39.120Z"},
-        "end": {"stream": start + 4.4, "utc": "2026-11-24T02:45:43.520Z"},
-        "score": 0.5 + (index % 997) as f64 / 2000.0, "modality": "both", "clock": "ntp", "av_offset_ms": 12.5,
-        "window": {"id": format!("{stream}/{}", index / 16), "start": start - 10.0, "end": start + 10.0},
-        "model": "avicuna-small", "latency_ms": {"decode": 31.2, "encode": 84.0, "llm": 911.7, "total": 1034.9}
-    });
-    Message {
-        topic: Topic::Events,
-        key: stream,
-        ce_type: "avicuna.event.v1".to_owned(),
-        ce_id: format!("{index:032x}"),
-        ce_time: "2026-11-24T02:45:39.120Z".to_owned(),
-        payload: payload.to_string().into_bytes(),
-        // Each event is started, updated twice and ended.
-        subject: Some(Subject { id: format!("{:032x}", index / 4), is_over: index % 4 == 3 }),
-    }
 }
 
 async fn through_outbox(config: &KafkaConfig, messages: &[Message]) -> Duration {
@@ -166,12 +140,6 @@ async fn outage(brokers: &str, messages: &[Message]) {
         resident_mib(),
         size(&config)
     );
-}
-
-fn resident_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it says");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") >> 10
 }
 
 struct Count(Arc<AtomicU64>);

@@ -131,6 +131,7 @@ pub(super) fn run_trial(program: &Path, rules: &Rules, streams: usize) -> anyhow
 fn settings(rules: &Rules, streams: usize, folder: &Path, listen: &str) -> Result<String, toml::ser::Error> {
     // A film has no clock of its own: it is played at its own speed.
     let is_film = !rules.source.contains("://") || rules.source.starts_with("file://");
+    let is_made = rules.source.starts_with("test://");
     let stream = |index: usize| {
         let mut stream = toml::toml! { detect = true };
         let mut set = |key: &str, value: toml::Value| stream.insert(key.to_owned(), value);
@@ -145,6 +146,9 @@ fn settings(rules: &Rules, streams: usize, folder: &Path, listen: &str) -> Resul
         if is_film {
             set("loop", true.into());
             set("realtime", true.into());
+        }
+        if is_made {
+            set("live", true.into());
         }
         toml::Value::Table(stream)
     };
