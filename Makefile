@@ -13,7 +13,7 @@ ifeq ($(shell cd / && rustc --version 2>/dev/null | cut -d ' ' -f 2),$(PINNED))
 export RUSTUP_TOOLCHAIN ?= $(shell cd / && rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1)
 endif
 
-.PHONY: help setup build model demo test lint page page-test deny chaos fuzz fuzz-media coverage schemas bench release package-test
+.PHONY: help setup build model demo test lint page page-test deny chaos fuzz fuzz-media coverage schemas bench growth release package-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -93,6 +93,11 @@ bench: build ## every benchmark in turns with its peer, as one table
 	cargo build --release --workspace --locked --examples
 	target/release/avicuna models pull $(SMALL)
 	scripts/bench.py $(BENCH)
+
+growth: build ## how what the daemon costs grows with streams, hops, windows, questions, messages and events: half an hour
+	@scripts/setup.sh test
+	target/release/avicuna models pull $(MODEL)
+	scripts/growth.py $(GROWTH)
 
 release: model ## what users install, with checksums, licences and a bill of materials: target/package
 	@scripts/setup.sh package

@@ -122,10 +122,13 @@ fn what_holds_nothing_is_told_as_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let black = "color=black:s=320x180:r=5:d=20";
     let grey = "color=gray:s=320x180:r=5:d=20";
+    // A dark room as a camera's sensor shows it looks like a screen.
+    let dark = "color=#101014:s=320x240:r=15:d=45,noise=alls=12:allf=t";
     for (name, picture, sound) in [
         ("silent.mp4", black, "anullsrc=r=16000:cl=mono:d=20"),
         ("hum.mp4", grey, "sine=frequency=50:sample_rate=16000:duration=20,volume=0.05"),
         ("noise.mp4", grey, "anoisesrc=color=pink:r=16000:d=20:a=0.02:seed=3"),
+        ("night.mp4", dark, "anoisesrc=color=brown:r=16000:d=45:a=0.02:seed=3"),
     ] {
         let path =
             media(&folder, name, &["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-shortest"]);
