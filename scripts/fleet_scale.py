@@ -23,6 +23,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from tiny_model import tiny_model
+
 ROOT = Path(__file__).resolve().parent.parent
 SESSION = 6
 PATIENCE = 600
@@ -47,7 +49,7 @@ class Daemon:
     def __init__(self, args: argparse.Namespace, folder: Path, broker: int, name: str) -> None:
         self.args, self.name, self.control, self.file = args, name, port(), folder / f"{name}.toml"
         self.file.write_text(
-            f'model.path = "{args.model}"\nmodel.threads = 1\noutbox.path = "{folder}/{name}.redb"\nlog.level = "warn"\n'
+            f'model.path = "{args.model or folder / "tiny-model"}"\nmodel.threads = 1\noutbox.path = "{folder}/{name}.redb"\nlog.level = "warn"\n'
             f'[control]\nlisten = "127.0.0.1:{self.control}"\nallow.schemes = ["test"]\n'
             f'[history]\nmax_bytes = 50000000\n[sink.kafka]\nbrokers = "127.0.0.1:{broker}"\n'
             f'[fleet]\ngroup = "scale"\nmember = "{name}"\nsession_timeout = "{SESSION}s"\nhand_over = "2s"\n'
@@ -79,6 +81,8 @@ def until(asked: Daemon, owners: set[str], count: int, known: bool) -> float:
     """Seconds until exactly these daemons share all streams, as one of them sees it."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
+        if asked.process.poll() is not None:
+            raise SystemExit(f"{asked.name} ended; {asked.log} says why")
         try:
             seen = asked.fleet()
         except OSError:
@@ -110,6 +114,7 @@ def apply(args: argparse.Namespace, folder: Path, through: Daemon, count: int) -
 def shared(args: argparse.Namespace, count: int, number: int) -> dict[str, float]:
     """What `number` daemons need that share so many streams."""
     folder = Path(tempfile.mkdtemp(prefix="avicuna-scale-"))
+    tiny_model(folder)
     broker = Broker(folder / "kafka")
     names = {f"daemon-{index}" for index in range(number)}
     daemons = [Daemon(args, folder, broker.port, name) for name in sorted(names)]
@@ -136,6 +141,7 @@ def shared(args: argparse.Namespace, count: int, number: int) -> dict[str, float
 
 def measure(args: argparse.Namespace, count: int) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp(prefix="avicuna-scale-"))
+    tiny_model(folder)
     broker = Broker(folder / "kafka")
     one, two, three = daemons = [Daemon(args, folder, broker.port, name) for name in ("one", "two", "three")]
     try:
@@ -172,7 +178,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--daemons", type=int, nargs="+", default=[], help="so many share the streams, and none comes or goes")
     parser.add_argument("--known", action="store_true", help="streams are known and not watched")
-    parser.add_argument("--model", type=Path, default=ROOT / "tests/fixtures/tiny-model", help="one of random weights costs next to nothing")
+    parser.add_argument("--model", type=Path, help="by default one of random weights, which costs next to nothing")
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/avicuna")
     args = parser.parse_args()
     runs = [(count, number) for count in args.streams for number in args.daemons or [0]]

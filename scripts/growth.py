@@ -32,8 +32,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from tiny_model import tiny_model
+
 ROOT = Path(__file__).resolve().parent.parent
-TINY = ROOT / "tests/fixtures/tiny-model"
 NATURAL = ROOT / "assets/models/avicuna-natural"
 DAY = 86_400_000
 
@@ -58,7 +59,9 @@ def streams(args: argparse.Namespace, source: str, numbers: list[int], model: Pa
 
 def by_streams(args: argparse.Namespace) -> Rows:
     made = "test://?width=320&height=240&fps=10&rate=16000&wave=ticks"
-    return streams(args, made, [1, 4] if args.quick else [1, 4, 16, 64], TINY, "--window", "20", "--hop", "10")
+    with tempfile.TemporaryDirectory(prefix="avicuna-growth-") as name:
+        model = tiny_model(Path(name))
+        return streams(args, made, [1, 4] if args.quick else [1, 4, 16, 64], model, "--window", "20", "--hop", "10")
 
 
 def by_hop(args: argparse.Namespace) -> Rows:
@@ -115,6 +118,10 @@ class Daemon:
                 sys.exit(f"the daemon ended with {self.process.returncode}")
             return None
 
+    def answer(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://{self.listen}{path}", timeout=60) as reply:
+            return reply.read()
+
     def until(self, path: str, found: str) -> float:
         """Seconds since the start until an answer has `found`."""
         while not re.search(found, self.get(path) or "", re.M):
@@ -141,14 +148,15 @@ def by_history(args: argparse.Namespace) -> Rows:
         for number in [1_000, 10_000] if args.quick else [1_000, 10_000, 100_000, 1_000_000]:
             size = grow(folder / "history.sqlite", number)
             with Daemon(args, folder, "daemon.exit_when_done = false\nhistory.max_bytes = 100000000000\n") as daemon:
-                row = {"events": number, "file MiB": size >> 20, "opened s": daemon.until("/healthz", "ok")}
+                row = {"events": number, "file MiB": size >> 20, "opened s": daemon.until("/healthz", '"healthy": ?true')}
                 month = "from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z"
                 for what, path in (
                     ("newest 100 ms", "/v1/events?limit=100"),
-                    ("of a label ms", "/v1/events?limit=100&label=a%20bicycle"),
-                    ("a month counted ms", f"/v1/events/counts?{month}&buckets=300"),
+                    ("of a label ms", "/v1/events?limit=100&label=a%20violin"),
+                    ("of one that never was ms", "/v1/events?limit=100&label=a%20unicorn"),
+                    ("a month counted ms", f"/v1/events/counts?{month}&bucket=8640"),
                 ):
-                    row[what] = fastest(lambda path=path: daemon.get(path)) * 1e3
+                    row[what] = fastest(lambda path=path: daemon.answer(path)) * 1e3
                 rows.append(row)
     return rows
 

@@ -111,7 +111,7 @@ impl Where {
 
     /// What an event is, whenever and wherever it is.
     pub fn kind(&mut self, filter: &EventFilter) {
-        self.and("label_key(label) = ?", filter.label.as_deref().map(label_key));
+        self.and("key = ?", filter.label.as_deref().map(label_key));
         self.and("modality = ?", filter.modality.map(|modality| modality.name().to_owned()));
         self.and("score >= ?", filter.min_score);
         self.and("phase = ?", filter.phase.map(|phase| phase.name().to_owned()));

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
 /// What makes a file of each version one of the next, the first one of nothing. The version is in the file's `user_version`.
-const STEPS: [&str; 4] = [TABLES, SINKS, COUNTS, ANNOUNCED];
+const STEPS: [&str; 5] = [TABLES, SINKS, COUNTS, ANNOUNCED, KEYS];
 const VERSION: usize = STEPS.len();
 
 const TABLES: &str = "
@@ -81,6 +81,15 @@ const ANNOUNCED: &str = "
 CREATE TABLE announced (sink TEXT, topic TEXT, PRIMARY KEY (sink, topic)) WITHOUT ROWID;
 ";
 
+/// What version 5 changes: the events of a label are found, and counted, in an index, and not by looking at all.
+const KEYS: &str = "
+ALTER TABLE events ADD COLUMN key TEXT NOT NULL DEFAULT '';
+UPDATE events SET key = label_key(label);
+CREATE INDEX events_key ON events (key, start_ms, event_id, stream, modality, score, phase);
+DROP INDEX events_stream;
+CREATE INDEX events_stream ON events (stream, start_ms, event_id, modality, score, phase, key);
+";
+
 /// Makes the tables in a new file, and what one of an earlier version lacks.
 ///
 /// # Errors
@@ -112,7 +121,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), Unfit> {
 /// Every connection's settings.
 pub(super) fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    // Which labels are the same is not for SQL to say.
+    // Which labels are the same is not for SQL to say; of events it is written down, for files of earlier versions it is asked here.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection
         .create_scalar_function("label_key", 1, flags, |call| Ok(label_key(call.get_raw(0).as_str()?)))?;

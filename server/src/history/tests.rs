@@ -155,6 +155,16 @@ async fn an_event_is_found_by_what_is_known_of_it_in_its_last_state() {
 }
 
 #[tokio::test]
+async fn events_of_a_label_are_looked_up_and_not_looked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let history = open(folder.path());
+    let plan = "EXPLAIN QUERY PLAN SELECT payload FROM events WHERE key = 'dog' ORDER BY start_ms DESC, event_id DESC LIMIT 9";
+    let told = history.read(move |file| Ok(file.query_row(plan, [], |row| row.get::<_, String>(3))?)).await;
+    let told = told.expect("it reads");
+    assert!(told.contains("SEARCH events USING INDEX events_key (key=?)"), "{told}");
+}
+
+#[tokio::test]
 async fn pages_hold_every_event_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let history = open(folder.path());
@@ -320,11 +330,13 @@ async fn a_file_of_the_first_version_gets_what_it_lacks_and_keeps_what_it_has() 
     settled(&history).await;
     drop(history);
     let path = folder.path().join("history.sqlite");
-    let old =
-        "DROP TABLE announced; DROP TABLE positions; DROP INDEX records_topic; PRAGMA user_version = 1;";
+    let old = "DROP TABLE announced; DROP TABLE positions; DROP INDEX records_topic; DROP INDEX events_key; DROP INDEX events_stream;
+        ALTER TABLE events DROP COLUMN key; CREATE INDEX events_stream ON events (stream, start_ms, event_id); PRAGMA user_version = 1;";
     Connection::open(&path).and_then(|file| file.execute_batch(old)).expect("an old file");
     let history = open(folder.path());
     assert_eq!(events(&history, EventFilter::default()).await, ["e1"]);
+    let dogs = EventFilter { label: Some("A Dog.".into()), ..EventFilter::default() };
+    assert_eq!(events(&history, dogs).await, ["e1"], "its label has a key now");
     history.change(|file| Ok(query::keep_position(file, "ops", 7)?)).await.expect("it is kept");
     history.change(|file| Ok(query::keep_position(file, "ops", 9)?)).await.expect("it is kept");
     drop(history);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use avicuna_pipeline::answer::label_key;
 use avicuna_pipeline::outbox::{Message, Topic};
 use avicuna_pipeline::record::{CoverageRecord, EventRecord, StreamRecord, WindowRecord};
 use avicuna_pipeline::timeline::UtcTime;
@@ -218,7 +219,7 @@ fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
 /// `None` when it is no event.
 fn keep_event(change: &Transaction<'_>, payload: &str, now: i64) -> rusqlite::Result<Option<About>> {
     let Ok(event) = serde_json::from_str::<EventRecord>(payload) else { return Ok(None) };
-    let upsert = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    let upsert = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
         ON CONFLICT (event_id) DO UPDATE SET modality = ?4, phase = ?5, score = ?6, revision = ?7,
             start_ms = ?8, end_ms = ?9, kept_ms = ?10, payload = ?11
         WHERE excluded.revision > events.revision";
@@ -233,7 +234,8 @@ fn keep_event(change: &Transaction<'_>, payload: &str, now: i64) -> rusqlite::Re
         instant(&event.start.utc, now),
         instant(&event.end.utc, now),
         now,
-        payload
+        payload,
+        label_key(&event.label)
     ])?;
     Ok(Some(About::event(&event)))
 }
