@@ -89,7 +89,7 @@ def by_questions(args: argparse.Namespace) -> Rows:
 
 def by_outbox(args: argparse.Namespace) -> Rows:
     sizes = [1_000, 10_000] if args.quick else [1_000, 10_000, 100_000, 1_000_000, 10_000_000]
-    command = ["cargo", "bench", "--locked", "-p", "avicuna-pipeline", "--bench", "outbox_growth", "--", *map(str, sizes)]
+    command = ["cargo", "bench", "--workspace", "--locked", "--bench", "outbox_growth", "--", *map(str, sizes)]
     told = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     return [json.loads(line) for line in told.splitlines() if line.startswith("{")]
 

@@ -1,7 +1,7 @@
 //! What an outbox costs by the number of messages that wait in it: storing them, opening it again, and delivering them to a
 //! real broker, as after an outage.
 //!
-//! `cargo bench -p avicuna-pipeline --bench outbox_growth [-- MESSAGES ...]`
+//! `cargo bench --workspace --bench outbox_growth [-- MESSAGES ...]`
 
 mod records;
 #[path = "../tests/support/mod.rs"]
