@@ -109,8 +109,7 @@ class Daemon:
 
     def get(self, path: str) -> str | None:
         try:
-            with urllib.request.urlopen(f"http://{self.listen}{path}", timeout=60) as reply:
-                return reply.read().decode()
+            return self.answer(path).decode()
         except urllib.error.HTTPError as error:
             return error.read().decode()
         except OSError:

@@ -93,12 +93,7 @@ impl Rows {
 
 impl TensorCache {
     fn past(&self) -> usize {
-        self.shared() + self.length
-    }
-
-    /// Rows that it shares with others.
-    fn shared(&self) -> usize {
-        self.prefix.as_ref().map_or(0, |prefix| prefix.past())
+        self.prefix.as_ref().map_or(0, |prefix| prefix.past()) + self.length
     }
 
     /// Adds keys and values of block `index` over the whole sequence to `parts`, in order.

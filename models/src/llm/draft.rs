@@ -7,53 +7,23 @@ const FORM: &str = "From 00 to 00, ";
 
 /// What may come after `said`: the rest of the first of the `expected` sentences that it has begun or not come to yet, whatever its
 /// digits; where it has begun another, what the form of answers asks for. Empty where nothing can be guessed.
-pub(super) fn continuation<'a>(said: &str, expected: &'a [String]) -> Guess<'a> {
-    let (done, begun) = match said.rfind(". ") {
-        Some(at) => (&said[..=at], &said[at + 2..]),
-        None => ("", said),
-    };
+pub(super) fn continuation(said: &str, expected: &[String]) -> String {
+    let begun = said.rfind(". ").map_or(said, |at| &said[at + 2..]);
     let mut rest: Vec<&str> = expected.iter().map(String::as_str).collect();
-    for sentence in done.split_inclusive(". ").map(str::trim_end) {
+    for sentence in said.split_inclusive(". ").map(str::trim_end) {
         if let Some(at) = rest.iter().position(|expected| alike(sentence, expected) == Some("")) {
             rest.remove(at);
         }
     }
-    // The sentence that it ends with may be whole already.
-    if let Some(at) = rest.iter().position(|expected| alike(begun, expected) == Some("")) {
-        rest.remove(at);
-    }
     if begun.ends_with('.') {
-        return rest.first().map_or(Guess::Nothing, |next| Guess::Sentence(next));
+        return rest.first().map_or_else(String::new, |next| format!(" {next}"));
     }
     if let Some(left) = rest.iter().find_map(|expected| alike(begun, expected)) {
-        return Guess::Rest(left);
+        return left.to_owned();
     }
     let left = alike(begun, FORM).unwrap_or_default();
     // Which digits come is not known.
-    let known = left.find(|c: char| c.is_ascii_digit()).unwrap_or(left.len());
-    if known == 0 { Guess::Nothing } else { Guess::Rest(&left[..known]) }
-}
-
-/// A guess at what comes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guess<'a> {
-    /// No idea.
-    Nothing,
-    /// The rest of what is begun.
-    Rest(&'a str),
-    /// Another sentence, after a space.
-    Sentence(&'a str),
-}
-
-impl Guess<'_> {
-    /// What would be said.
-    pub fn text(self) -> String {
-        match self {
-            Self::Nothing => String::new(),
-            Self::Rest(text) => text.to_owned(),
-            Self::Sentence(text) => format!(" {text}"),
-        }
-    }
+    left.chars().take_while(|c| !c.is_ascii_digit()).collect()
 }
 
 /// What is left of `whole` after `begun`, if it begins so, any digit for any other.
@@ -69,7 +39,7 @@ mod tests {
 
     fn guessed(said: &str, expected: &[&str]) -> String {
         let expected: Vec<String> = expected.iter().map(|text| (*text).to_owned()).collect();
-        continuation(said, &expected).text()
+        continuation(said, &expected)
     }
 
     #[test]

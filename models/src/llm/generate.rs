@@ -156,7 +156,7 @@ impl<Cache> Running<Cache> {
             self.generated.ids.iter().flat_map(|id| rules.tokenizer.token_bytes(*id)).copied().collect();
         let Ok(said) = std::str::from_utf8(&spelled) else { return Vec::new() };
         let said = said.strip_prefix(' ').unwrap_or(said);
-        let more = continuation(said, rules.expected(self.window, self.question)).text();
+        let more = continuation(said, rules.expected(self.window, self.question));
         if more.is_empty() {
             return Vec::new();
         }
