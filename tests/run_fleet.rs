@@ -209,19 +209,21 @@ fn brokers_that_decide_who_watches_what_are_obeyed() {
     let all = |overview: &Value| in_state(overview, "watching") == 4;
     let both = |overview: &Value| (0..2).all(|index| watched_by(overview, &format!("daemon-{index}")) > 0);
     fleet.until(0, "two share them", |overview| all(overview) && both(overview));
-    seconds(15);
+    // How long a window takes depends on what else the machine does.
+    let streams = ["cam-00", "cam-01", "cam-02", "cam-03"];
+    fleet.until_watched(&streams, 0.0);
     let status = fleet.daemon(0).terminate();
     assert!(status.success(), "{status}:\n{}", fleet.daemon(0).log());
     fleet.until(1, "the other has all", |overview| all(overview) && watched_by(overview, "daemon-1") == 4);
-    seconds(15);
+    fleet.until_watched(&streams, 20.0);
     let status = fleet.daemon(1).terminate();
     assert!(status.success(), "{status}:\n{}", fleet.daemon(1).log());
     let (events, coverage) = (fleet.published("events"), fleet.published("coverage"));
     check_once(&events);
     check_once(&coverage);
-    for id in ["cam-00", "cam-03"] {
+    for id in streams {
         let (end, watched) = check_coverage(&coverage, id);
-        assert!(end > 20.0 && watched > 10.0, "{id}: {watched} of {end} s\n{}", fleet.logs());
+        assert!(watched > 20.0, "{id}: {watched} of {end} s\n{}", fleet.logs());
     }
 }
 

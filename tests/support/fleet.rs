@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::kafka::Port;
 use super::kafka::cluster::Cluster;
-use super::{Daemon, HANG, Published, avicuna, consume};
+use super::{Daemon, HANG, Published, avicuna, check_coverage, consume};
 
 /// Whose way to the brokers can be cut.
 pub const FAR: usize = 2;
@@ -119,6 +119,19 @@ impl Fleet {
     /// What the daemons have published.
     pub fn published(&self, word: &str) -> Vec<Published> {
         consume(&self.cluster.brokers(), &format!("avicuna.{word}"))
+    }
+
+    /// Waits until more than so many seconds of each of these streams are told as watched.
+    pub fn until_watched(&self, streams: &[&str], seconds: f64) {
+        let began = Instant::now();
+        loop {
+            let coverage = self.published("coverage");
+            if streams.iter().all(|stream| check_coverage(&coverage, stream).1 > seconds) {
+                return;
+            }
+            assert!(began.elapsed() < HANG, "no {seconds} s of {streams:?} are watched:\n{}", self.logs());
+            std::thread::sleep(Duration::from_secs(1));
+        }
     }
 
     /// What all daemons have logged.
