@@ -118,6 +118,37 @@ fn a_street_with_riders_shows_people_or_vehicles_and_no_animals() {
 }
 
 #[test]
+fn music_through_everything_is_told_as_music_and_does_not_hide_what_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (crow, violin) = (stamp("animals/birds/rooster.ogg"), stamp("hobbies/music/string/violin.ogg"));
+    let over = |name: &str, volume: i32| {
+        let mix = format!(
+            "[0]aloop=loop=2:size=2e6,adelay=4s:all=1,apad[a];[1]volume={volume}dB[b];\
+             [a][b]amix=inputs=2:duration=first:normalize=0"
+        );
+        media(
+            &folder,
+            name,
+            &["-i", &crow, "-stream_loop", "-1", "-i", &violin, "-filter_complex", &mix, "-t", "20"],
+        )
+    };
+    let asked = ["a cock crows", "somebody is shooting"];
+    for (name, volume) in [("loud.wav", 0), ("softer.wav", -12)] {
+        let path = over(name, volume);
+        let events = told(&path, &[]);
+        let found = labels(&events);
+        assert!(found.contains(&"music") && found.contains(&"a violin"), "{name}: {found:?}");
+        assert!(
+            found.iter().all(|label| ["music", "a violin", "a rooster"].contains(label)),
+            "{name}: {found:?}"
+        );
+        // As loud as the violin, it has to be asked for.
+        assert!(volume == 0 || found.contains(&"a rooster"), "{name}: {found:?}");
+        assert_eq!(labels(&told(&path, &asked)), [asked[0]], "{name}");
+    }
+}
+
+#[test]
 fn what_holds_nothing_is_told_as_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let black = "color=black:s=320x180:r=5:d=20";
@@ -135,6 +166,15 @@ fn what_holds_nothing_is_told_as_nothing() {
         let events = told(&path, &[]);
         assert!(events.is_empty(), "{name}: {events:?}");
     }
+}
+
+#[test]
+fn hours_of_silence_are_told_as_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path =
+        media(&folder, "silence.flac", &["-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", "7200"]);
+    let events = told(&path, &["a dog barks", "somebody screams"]);
+    assert!(events.is_empty(), "{events:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use candle_core::Tensor;
 
 use crate::adapter::AdapterError;
 use crate::answer::Answer;
-use crate::encoder::{Cells, DeviceChoice, EncoderError, Encoders, EncodersError, Trouble};
+use crate::encoder::{Cells, DeviceChoice, EncoderError, Encoders, EncodersError, Rows, Trouble};
 use crate::evidence::{Evidence, Presence, PresenceError};
 use crate::interleave::InterleaveError;
 use crate::llm::{Generated, Llm, LlmError};
@@ -26,9 +26,11 @@ use crate::wording::{Meaning, Meant, Wording, WordingError};
 mod assemble;
 mod load;
 mod tails;
+mod unchanged;
 
 use assemble::PromptAssembler;
 use tails::Tails;
+pub use unchanged::LastWindow;
 
 /// How a model is loaded.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +52,8 @@ pub struct WindowInput {
     pub audio: Vec<Option<Arc<EncodeOnce<AudioClip>>>>,
     /// What is asked about it.
     pub questions: Vec<Question>,
+    /// What was said about the stream's last window, which may be said again; `None`: the LLM reads it in any case.
+    pub last: Option<Arc<LastWindow>>,
 }
 
 impl WindowInput {
@@ -75,6 +79,8 @@ pub struct WindowAnswer {
     pub answers: Vec<Answer>,
     /// What the encoders' own classes say; `None`: they have none.
     pub evidence: Option<Evidence>,
+    /// Nothing has changed since the stream's last window: the LLM did not read this one, the answers are that one's.
+    pub unchanged: bool,
     /// What the window's batch took.
     pub timing: Timing,
 }
@@ -260,7 +266,7 @@ impl Localizer {
             None => self.prepare(window, expected),
         };
         let prepared: Vec<_> = checked.into_iter().map(|window| window.and_then(&mut prepare)).collect();
-        let generated = self.generate(prepared);
+        let said = self.say(prepared);
         let timing = Timing {
             encode,
             llm: start.elapsed(),
@@ -268,12 +274,15 @@ impl Localizer {
             clips_encoded: encoded.clips,
             batch: windows.len(),
         };
-        let finish = |Said { generated, evidence }| WindowAnswer {
-            answers: generated.iter().map(|g| prompt::answer(self.llm.tokenizer(), g)).collect(),
-            evidence,
-            timing,
+        let finish = |(window, said): (&WindowInput, Result<Said, LocalizerError>)| {
+            let Said { answers, evidence, read } = said?;
+            let unchanged = read.is_none();
+            if let (Some(last), Some(rows)) = (&window.last, read) {
+                last.keep(rows, &window.questions, &answers);
+            }
+            Ok(WindowAnswer { answers, evidence, unchanged, timing })
         };
-        generated.into_iter().map(|window| window.map(finish)).collect()
+        windows.iter().zip(said).map(finish).collect()
     }
 
     /// Encodes what is new in what is there of a window, by slot, so that less is left to do when it is whole; blocks until it is done. How many frames
@@ -287,17 +296,22 @@ impl Localizer {
         (encoded.frames, encoded.clips)
     }
 
-    /// What the LLM reads for `window`, whose samples are all encoded.
+    /// What the LLM reads for `window`, whose samples are all encoded, or has said already.
     fn prepare(&self, window: &WindowInput, expected: &Expect<'_>) -> Result<Prepared, LocalizerError> {
+        let rows = self.encoders.rows(window.cells()).map_err(|(modality, slot)| {
+            LocalizerError::Window(format!("{modality} sample {slot} is not encoded"))
+        })?;
+        let evidence = self.vocabulary().map(|vocabulary| Evidence::of(&rows, vocabulary));
+        let last = window.last.as_ref();
+        let columns = self.vocabulary().map_or([0, 0], |known| [known.seen().len(), known.heard().len()]);
+        if let Some(answers) = last.and_then(|last| last.answers(&rows, &window.questions, columns)) {
+            return Ok(Prepared::Unchanged { answers, evidence });
+        }
         let questions = window.questions.iter().map(|question| {
             let tail = self.tails.of(self.llm.tokenizer(), &question.text)?;
             Ok((tail.to_vec(), question.max_new_tokens))
         });
         let questions = questions.collect::<Result<Vec<_>, LocalizerError>>()?;
-        let rows = self.encoders.rows(window.cells()).map_err(|(modality, slot)| {
-            LocalizerError::Window(format!("{modality} sample {slot} is not encoded"))
-        })?;
-        let evidence = self.vocabulary().map(|vocabulary| Evidence::of(&rows, vocabulary));
         let expect = |question: &Question| match &evidence {
             Some(evidence) if self.manifest.prompt.detect.as_ref() == Some(&question.text) => {
                 expected(evidence)
@@ -305,17 +319,40 @@ impl Localizer {
             _ => Vec::new(),
         };
         let expected = window.questions.iter().map(expect).collect();
-        Ok(Prepared { prefix: self.assembler.prefix(&rows)?, questions, expected, evidence })
+        Ok(Prepared::New { prefix: self.assembler.prefix(&rows)?, questions, expected, evidence, rows })
     }
 
     /// The LLM's answers for every window that got so far.
-    fn generate(&self, prepared: Vec<Result<Prepared, LocalizerError>>) -> Vec<Result<Said, LocalizerError>> {
-        let whole = || prepared.iter().flatten();
-        let prefixes: Vec<Tensor> = whole().map(|prepared| prepared.prefix.clone()).collect();
-        let questions: Vec<_> = whole().map(|prepared| prepared.questions.clone()).collect();
-        let expected: Vec<_> = whole().map(|prepared| prepared.expected.clone()).collect();
-        let mut together = match self.llm.generate_expecting(&prefixes, &questions, &expected) {
-            Ok(generated) => generated.into_iter().map(Ok::<_, LocalizerError>).collect::<Vec<_>>(),
+    fn say(&self, prepared: Vec<Result<Prepared, LocalizerError>>) -> Vec<Result<Said, LocalizerError>> {
+        let (mut prefixes, mut questions, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+        for window in prepared.iter().flatten() {
+            if let Prepared::New { prefix, questions: asked, expected: sentences, .. } = window {
+                prefixes.push(prefix.clone());
+                questions.push(asked.clone());
+                expected.push(sentences.clone());
+            }
+        }
+        let mut generated = self.generate(&prefixes, &questions, &expected).into_iter();
+        let results = prepared.into_iter().map(|window| match window? {
+            Prepared::Unchanged { answers, evidence } => Ok(Said { answers, evidence, read: None }),
+            Prepared::New { evidence, rows, .. } => {
+                let generated = generated.next().expect("one result for every window that is read")?;
+                let answers = generated.iter().map(|g| prompt::answer(self.llm.tokenizer(), g)).collect();
+                Ok(Said { answers, evidence, read: Some(rows) })
+            }
+        });
+        results.collect()
+    }
+
+    /// What the LLM makes of each prefix and its questions.
+    fn generate(
+        &self,
+        prefixes: &[Tensor],
+        questions: &[Vec<(Vec<u32>, usize)>],
+        expected: &[Vec<Vec<String>>],
+    ) -> Vec<Result<Vec<Generated>, LocalizerError>> {
+        match self.llm.generate_expecting(prefixes, questions, expected) {
+            Ok(generated) => generated.into_iter().map(Ok).collect(),
             // The batch fails as a whole where one window is too long: each is asked alone then.
             Err(error) if prefixes.len() > 1 => {
                 tracing::warn!(%error, windows = prefixes.len(), "a batch failed; asking window by window");
@@ -324,35 +361,37 @@ impl Localizer {
                         self.llm.generate(std::slice::from_ref(prefix), std::slice::from_ref(questions))?;
                     Ok(one.into_iter().flatten().collect())
                 };
-                prefixes.iter().zip(&questions).map(alone).collect()
+                prefixes.iter().zip(questions).map(alone).collect()
             }
             Err(error) => vec![Err(error.into())],
         }
-        .into_iter();
-        let results = prepared.into_iter().map(|window| {
-            let window = window?;
-            let generated = together.next().expect("one result for every prepared window")?;
-            Ok(Said { generated, evidence: window.evidence })
-        });
-        results.collect()
     }
 }
 
-/// What the LLM reads for one window.
-struct Prepared {
-    /// `[length, hidden]`: the prompt's head and the audio-visual sequence.
-    prefix: Tensor,
-    /// The ids of each question and its limit.
-    questions: Vec<(Vec<u32>, usize)>,
-    /// Sentences that the answer to each may be made of.
-    expected: Vec<Vec<String>>,
-    evidence: Option<Evidence>,
+/// How far a window got whose samples are all encoded.
+enum Prepared {
+    /// The LLM is to read it.
+    New {
+        /// `[length, hidden]`: the prompt's head and the audio-visual sequence.
+        prefix: Tensor,
+        /// The ids of each question and its limit.
+        questions: Vec<(Vec<u32>, usize)>,
+        /// Sentences that the answer to each may be made of.
+        expected: Vec<Vec<String>>,
+        evidence: Option<Evidence>,
+        /// What it is made of.
+        rows: Rows,
+    },
+    /// It is as the stream's last one.
+    Unchanged { answers: Vec<Answer>, evidence: Option<Evidence> },
 }
 
 /// What was said about one window.
 struct Said {
     /// The LLM's answers.
-    generated: Vec<Generated>,
+    answers: Vec<Answer>,
     /// The encoders' own word.
     evidence: Option<Evidence>,
+    /// What the LLM has read; `None`: nothing, it was as the last one.
+    read: Option<Rows>,
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use avicuna_models::adapter::Adapter;
 use avicuna_models::answer::Answer;
 use avicuna_models::interleave::{Interleaver, Item, Strategy};
-use avicuna_models::localizer::{LoadOptions, Localizer, LocalizerError, WindowAnswer, WindowInput};
+use avicuna_models::localizer::{
+    LastWindow, LoadOptions, Localizer, LocalizerError, WindowAnswer, WindowInput,
+};
 use avicuna_models::prompt::{Template, answer};
 use avicuna_models::sample::{Embedding, EncodeOnce, Encoding, RgbFrame};
 use avicuna_models::tokenizer::Specials;
@@ -126,6 +128,7 @@ fn a_sample_is_encoded_once_however_many_windows_hold_it() -> Anything {
         visual: frames[start..start + 4].to_vec(),
         audio: clips[start..start + 4].to_vec(),
         questions: vec![question("?")],
+        last: None,
     };
     let counts = |windows: &[WindowInput]| -> Result<(usize, usize, usize), LocalizerError> {
         let timing = ask(windows).remove(0)?.timing;
@@ -156,6 +159,25 @@ fn a_batch_answers_as_its_windows_alone() -> Anything {
     Ok(())
 }
 
+#[test]
+fn a_window_as_the_streams_last_one_is_not_read_again() -> Anything {
+    let last = Some(Arc::new(LastWindow::new(0.0)));
+    let of_stream = |seed: usize| WindowInput { last: last.clone(), ..window(seed) };
+    let first = ask_one(of_stream(0))?;
+    assert!(!first.unchanged, "nothing was known");
+    let mut results = ask(&[window(4), of_stream(0), window(9)]);
+    let again = results.remove(1)?;
+    assert!(again.unchanged && again.answers == first.answers && again.timing.batch == 3);
+    for (result, seed) in results.into_iter().zip([4, 9]) {
+        assert_same(&result?.answers, &ask_one(window(seed))?.answers, "what is read beside it");
+    }
+    let other = WindowInput { questions: vec![question("Is there a cat?")], ..of_stream(0) };
+    assert!(!ask_one(other)?.unchanged, "that was not asked");
+    assert!(!ask_one(of_stream(4))?.unchanged);
+    assert!(ask_one(of_stream(4))?.unchanged);
+    Ok(())
+}
+
 /// The same content in cells that are not encoded yet.
 fn fresh(window: &WindowInput) -> WindowInput {
     fn copy<I: Clone>(cells: &[Option<Arc<EncodeOnce<I>>>]) -> Vec<Option<Arc<EncodeOnce<I>>>> {
@@ -170,6 +192,7 @@ fn fresh(window: &WindowInput) -> WindowInput {
         visual: copy(&window.visual),
         audio: copy(&window.audio),
         questions: window.questions.clone(),
+        last: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use avicuna_models::localizer::{LoadOptions, Localizer, Question, WindowInput};
+use avicuna_models::localizer::{LastWindow, LoadOptions, Localizer, Question, WindowInput};
 use avicuna_models::sample::{AudioClip, EncodeOnce, RgbFrame};
 use serde::Deserialize;
 
@@ -74,8 +74,16 @@ fn a_window_has_an_answer_and_evidence_that_says_nothing_of_nothing() {
             .map(|_| Some(Arc::new(EncodeOnce::new(AudioClip { samples: vec![0.0; 80_000] }))))
             .collect(),
         questions: vec![Question { text: "What happens, and when?".into(), max_new_tokens: 40 }],
+        last: Some(Arc::new(LastWindow::new(0.05))),
     };
-    let answer = localizer().answer(&[input]).remove(0).expect("it answers");
+    let answer = localizer().answer(std::slice::from_ref(&input)).remove(0).expect("it answers");
+    // A little lighter: the encoders see the same, the language model is not asked.
+    let lighter = RgbFrame { data: vec![129; side * side * 3], ..grey };
+    let lighter = (0..40).map(|_| Some(Arc::new(EncodeOnce::new(lighter.clone())))).collect();
+    let again = WindowInput { visual: lighter, ..input };
+    let again = localizer().answer(&[again]).remove(0).expect("it answers");
+    assert_eq!((answer.unchanged, again.unchanged, &again.answers), (false, true, &answer.answers));
+    assert_ne!(again.evidence, answer.evidence, "what was seen is its own");
     let evidence = answer.evidence.expect("its encoders have classes");
     let highest = |courses: &[avicuna_models::evidence::Course]| {
         courses.iter().flat_map(|course| &course.slots).fold(0f32, |a, b| a.max(*b))

@@ -48,6 +48,7 @@ fn window() -> WindowInput {
         visual: (0..40).map(|slot| (slot % 10 == 0).then(|| frame(slot))).collect(),
         audio: (0..40).map(|slot| (slot % 5 == 0).then(|| clip(slot as f64))).collect(),
         questions: texts.map(|text| Question { text, max_new_tokens: 24 }).collect(),
+        last: None,
     }
 }
 

@@ -102,7 +102,8 @@ fn events(second: i64) -> Vec<SourceEvent> {
 }
 
 async fn through(scheduler: &Scheduler, window: Window) -> Window {
-    let submitted = scheduler.submit(Job { window, questions: Vec::new(), live: true, behind: false }).await;
+    let submitted =
+        scheduler.submit(Job { window, questions: Vec::new(), last: None, live: true, behind: false }).await;
     assert!(submitted.shed.is_empty());
     let Some(Work::Windows(mut jobs)) = scheduler.next().await else {
         panic!("it is open, and nothing is ahead")

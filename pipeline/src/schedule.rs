@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use avicuna_models::localizer::Question;
+use avicuna_models::localizer::{LastWindow, Question};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -67,6 +67,8 @@ pub struct Job {
     pub window: Window,
     /// At least one.
     pub questions: Vec<Question>,
+    /// What was said about its stream's last window.
+    pub last: Option<Arc<LastWindow>>,
     /// Must its stream never be held up?
     pub live: bool,
     /// Somebody asks, and nothing else waits for the answer: it takes the room that windows of streams leave, and one place

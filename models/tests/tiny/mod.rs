@@ -106,5 +106,6 @@ pub fn window(seed: usize) -> WindowInput {
         visual: (seed..seed + 4).map(|seed| Some(frame(seed))).collect(),
         audio: (seed..seed + 4).map(|seed| Some(clip(seed))).collect(),
         questions: vec![question("What happens, and when?"), question("Is there a dog?")],
+        last: None,
     }
 }

@@ -242,6 +242,7 @@ impl Check<'_> {
             let message = format!("\"{label}\" must be from 0 to 1");
             self.ensure((0.0..=1.0).contains(score), at("min_label_scores"), message);
         }
+        self.ensure((0.0..=1.0).contains(&stream.unchanged), at("unchanged"), "must be from 0 to 1");
         self.ensure(stream.min_windows > 0, at("min_windows"), "must be at least 1");
         self.ensure(stream.stall_timeout > Duration::ZERO, at("stall_timeout"), "must be longer than 0");
         let reconnect = &stream.reconnect;

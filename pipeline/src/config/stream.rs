@@ -92,6 +92,10 @@ pub struct StreamConfig {
     /// more than so much of 255; 0: they look at every picture.
     #[serde(default = "still")]
     pub still: u8,
+    /// The language model reads a window again where the encoders are surer or less sure of anything, in any part of it, by more than so much
+    /// (from 0 to 1) than in the stream's last window that it read; 0: where anything differs.
+    #[serde(default = "unchanged")]
+    pub unchanged: f32,
     /// Which programme of a transport stream that has several: its number. Without it the first that comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<u16>,
@@ -145,6 +149,10 @@ fn merge_gap() -> Duration {
 
 fn still() -> u8 {
     3
+}
+
+fn unchanged() -> f32 {
+    0.1
 }
 
 fn recall() -> Duration {
@@ -220,6 +228,7 @@ impl StreamConfig {
             clip_audio: true,
             mask: Vec::new(),
             still: still(),
+            unchanged: unchanged(),
             program: None,
             audio_track: TrackChoice::Default,
             video_track: TrackChoice::Default,

@@ -114,10 +114,12 @@ fn errors_name_file_line_column_field_and_what_to_do() {
 #[test]
 fn every_problem_is_told_at_once() {
     let said = wrong(
-        &format!("[schedule]\nmax_batch = 0\n{STREAM}hop = \"0s\"\nmin_score = 7\nmin_query_score = -1\n"),
+        &format!(
+            "[schedule]\nmax_batch = 0\n{STREAM}hop = \"0s\"\nmin_score = 7\nmin_query_score = -1\nunchanged = 2\n"
+        ),
         &[],
     );
-    assert_eq!(said.lines().count(), 4, "{said}");
+    assert_eq!(said.lines().count(), 5, "{said}");
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub struct Metrics {
     batch: Histogram,
     frames: Counter,
     clips: Counter,
+    unchanged: Counter,
     cut: Family<OfOutcome, Counter>,
     kept: Gauge,
     kept_bytes: Gauge,
@@ -73,6 +74,7 @@ impl Metrics {
             batch: Histogram::new(BATCH),
             frames: Counter::default(),
             clips: Counter::default(),
+            unchanged: Counter::default(),
             cut: Family::default(),
             kept: Gauge::default(),
             kept_bytes: Gauge::default(),
@@ -115,6 +117,8 @@ impl Metrics {
         own.register_with_unit("stage", "Time in each stage", Unit::Seconds, self.stages.clone());
         own.register("batch_windows", "Windows in one call of the model", self.batch.clone());
         own.register("frames_encoded", "Frames that went through the visual encoder", self.frames.clone());
+        let help = "Windows answered as their stream's last one, in which nothing differed";
+        own.register("unchanged_windows", help, self.unchanged.clone());
         own.register("event_clips", "Clips of events: kept, or dropped", self.cut.clone());
         own.register("event_clips_kept", "Events of which something is kept", self.kept.clone());
         own.register_with_unit(
@@ -176,6 +180,11 @@ impl Metrics {
     /// The model answered a batch.
     pub fn batch(&self, windows: usize) {
         self.batch.observe(windows as f64);
+    }
+
+    /// So many windows were answered as their streams' last ones.
+    pub fn unchanged(&self, windows: usize) {
+        self.unchanged.inc_by(windows as u64);
     }
 
     /// So much went through the encoders.

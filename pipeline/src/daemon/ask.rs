@@ -175,7 +175,7 @@ impl Running {
             window.id = WindowId { stream: stream.clone(), index };
             window.closed = std::time::Instant::now();
             index += 1;
-            let job = Job { window, questions: questions.to_vec(), live: false, behind: true };
+            let job = Job { window, questions: questions.to_vec(), last: None, live: false, behind: true };
             let asked = async {
                 let stopping = || AskError::Model("the daemon is stopping".to_owned());
                 if !self.model.scheduler.submit(job).await.shed.is_empty() {

@@ -35,7 +35,7 @@ fn job(stream: &str, index: u64, live: bool) -> Job {
         last_capture: UtcTime(0),
         closed: std::time::Instant::now(),
     };
-    Job { window, questions: Vec::new(), live, behind: false }
+    Job { window, questions: Vec::new(), last: None, live, behind: false }
 }
 
 async fn submit(scheduler: &Scheduler, stream: &str, index: u64, live: bool) -> Vec<String> {

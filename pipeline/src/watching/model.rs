@@ -109,9 +109,9 @@ pub(crate) fn serve(
 }
 
 fn unpack(job: Job, taken: Instant, control: &Control) -> ((StreamId, u64), WindowInput) {
-    let Job { window, questions, .. } = job;
+    let Job { window, questions, last, .. } = job;
     control.metrics.stage(Stage::Queue, taken.duration_since(window.closed));
-    let input = WindowInput { visual: window.visual.slots, audio: window.audio.slots, questions };
+    let input = WindowInput { visual: window.visual.slots, audio: window.audio.slots, questions, last };
     ((window.id.stream, window.id.index), input)
 }
 
@@ -124,5 +124,6 @@ fn measure(results: &[Result<WindowAnswer, LocalizerError>], control: &Control) 
     let frames = timings().map(|timing| timing.frames_encoded).max().unwrap_or_default();
     let clips = timings().map(|timing| timing.clips_encoded).max().unwrap_or_default();
     control.metrics.batch(results.len());
+    control.metrics.unchanged(results.iter().flatten().filter(|answer| answer.unchanged).count());
     control.metrics.encoded(frames, clips);
 }

@@ -36,6 +36,8 @@ pub struct Plan {
     pub source: SourceConfig,
     /// By how much of 255 pictures may differ that are encoded as one; see [`Assembler::with_stills`](crate::window::Assembler::with_stills).
     pub still: u8,
+    /// By how much evidence may differ in windows that are answered as one; see [`LastWindow`](avicuna_models::localizer::LastWindow).
+    pub unchanged: f32,
     /// How its process is started; `None` runs it in this one.
     pub apart: Option<Worker>,
     /// What is kept of its events to be looked at, if anything.
@@ -234,6 +236,7 @@ fn one(stream: &StreamConfig, manifest: &Manifest, windows: WindowSpec, question
         windows,
         source,
         still: stream.still,
+        unchanged: stream.unchanged,
         apart: None,
         clips: None,
         questions,

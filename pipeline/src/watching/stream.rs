@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use avicuna_models::localizer::{Question, WindowAnswer};
+use avicuna_models::localizer::{LastWindow, Question, WindowAnswer};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +82,7 @@ pub(crate) struct Stream {
     shared: Shared,
     plan: Plan,
     questions: Vec<Question>,
+    last: Arc<LastWindow>,
     /// Senses that the source has and that are left out of windows.
     muted: Muted,
     /// Index of the next window.
@@ -130,6 +131,7 @@ impl Stream {
         }
         Ok(Self {
             questions,
+            last: Arc::new(LastWindow::new(plan.unchanged)),
             muted: Muted::default(),
             next,
             assembler,
@@ -259,9 +261,10 @@ impl Stream {
             if plan.recall.is_zero() {
                 self.shared.recall.forget(&plan.stream);
             }
-            let Plan { questions, track, recall, shift, .. } = *plan;
+            self.last = Arc::new(LastWindow::new(plan.unchanged));
+            let Plan { questions, track, recall, shift, unchanged, .. } = *plan;
             let shift = shift.or(self.plan.shift.take());
-            self.plan = Plan { questions, track, recall, shift, ..self.plan.clone() };
+            self.plan = Plan { questions, track, recall, shift, unchanged, ..self.plan.clone() };
         }
         // Who asked for it may be gone.
         let _gone = over.send(goes_on);
@@ -297,7 +300,8 @@ impl Stream {
         self.pending.insert(index, Pending::new(&window, decode, self.shared.model.name.clone()));
         self.trace(&window);
         self.shared.recall.remember(&window, self.plan.recall);
-        let job = Job { window, questions: self.questions.clone(), live: self.plan.live, behind: false };
+        let (questions, last) = (self.questions.clone(), Some(self.last.clone()));
+        let job = Job { window, questions, last, live: self.plan.live, behind: false };
         let submitted = tokio::select! {
             submitted = self.shared.scheduler.submit(job) => submitted,
             // It stays pending and is settled with the rest.

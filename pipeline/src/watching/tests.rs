@@ -58,6 +58,7 @@ fn plan(id: &str, seconds: u32, live: bool) -> Plan {
         live,
         source,
         still: 0,
+        unchanged: 0.0,
         apart: None,
         clips: None,
         questions: vec![Asking { asked: Asked::Detect, text: "What happens?".to_owned() }],
@@ -99,7 +100,7 @@ async fn next_windows(scheduler: &Scheduler) -> Option<Vec<Job>> {
 fn says(text: &str) -> Result<WindowAnswer, LocalizerError> {
     let tokens = vec![AnswerToken { id: 0, logprob: 0.0, bytes: 0..text.len() }];
     let answer = Answer { text: text.to_owned(), tokens, finish: Finish::Stop };
-    Ok(WindowAnswer { answers: vec![answer], evidence: None, timing: Timing::default() })
+    Ok(WindowAnswer { answers: vec![answer], evidence: None, unchanged: false, timing: Timing::default() })
 }
 
 fn one_at_a_time() -> ScheduleConfig {

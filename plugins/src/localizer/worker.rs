@@ -97,7 +97,7 @@ impl Worker {
         let max_new_tokens = self.model.manifest().prompt.max_new_tokens;
         let questions: Vec<Question> =
             self.inquiries.iter().map(|inquiry| inquiry.question(max_new_tokens)).collect();
-        WindowInput { visual: window.visual.slots, audio: window.audio.slots, questions }
+        WindowInput { visual: window.visual.slots, audio: window.audio.slots, questions, last: None }
     }
 }
 
