@@ -240,8 +240,8 @@ pub fn change_docs(operation: TransformOperation<'_>) -> TransformOperation<'_> 
         .summary("Give a stream other settings")
         .description(
             "A JSON merge patch (RFC 7396): what is named changes, `null` takes the default. `queries`, `detect`, `min_score`, \
-             `min_query_score`, `min_label_scores`, `min_windows`, `merge_gap`, `recall`, and `audio` or `video` of a source that was connected \
-             with it hold from the next window on; open events stay open. Anything else connects the stream again; its \
+             `min_query_score`, `min_label_scores`, `min_windows`, `merge_gap`, `recall`, `unchanged`, and `audio` or `video` of a source that was \
+             connected with it hold from the next window on; open events stay open. Anything else connects the stream again; its \
              open events are ended first. No other stream is touched.",
         )
         .response::<404, Problem>()
