@@ -10,27 +10,28 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 
-use crate::adapter::AdapterError;
 use crate::answer::Answer;
-use crate::encoder::{Cells, DeviceChoice, EncoderError, Encoders, EncodersError, Rows, Trouble};
-use crate::evidence::{Evidence, Presence, PresenceError};
-use crate::interleave::InterleaveError;
-use crate::llm::{Generated, Llm, LlmError};
-use crate::manifest::{Manifest, ManifestError};
+use crate::encoder::{Cells, DeviceChoice, Encoders, Rows};
+use crate::evidence::{Evidence, Presence};
+use crate::llm::{Generated, Llm};
+use crate::manifest::Manifest;
 use crate::prompt;
 use crate::sample::{AudioClip, EncodeOnce, RgbFrame};
-use crate::tokenizer::TokenizerError;
-use crate::vocabulary::{Vocabulary, VocabularyError};
-use crate::wording::{Meaning, Meant, Wording, WordingError};
+use crate::vocabulary::Vocabulary;
+use crate::wording::{Meaning, Meant, Wording};
 
 mod assemble;
+mod error;
 mod load;
 mod tails;
 mod unchanged;
 
+pub use error::LocalizerError;
+pub use unchanged::LastWindow;
+
 use assemble::PromptAssembler;
 use tails::Tails;
-pub use unchanged::LastWindow;
+use unchanged::{Answers, Word};
 
 /// How a model is loaded.
 #[derive(Debug, Clone, Default)]
@@ -98,80 +99,6 @@ pub struct Timing {
     pub clips_encoded: usize,
     /// Windows of the batch.
     pub batch: usize,
-}
-
-/// Why a model could not be loaded, or a window not be answered.
-#[derive(Debug, thiserror::Error)]
-pub enum LocalizerError {
-    /// The manifest, or a part that it names.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// An encoder.
-    #[error(transparent)]
-    Encoder(#[from] EncoderError),
-    /// What the encoders' classes are called.
-    #[error(transparent)]
-    Vocabulary(#[from] VocabularyError),
-    /// What queries mean.
-    #[error(transparent)]
-    Wording(#[from] WordingError),
-    /// Where in its evidence something is there.
-    #[error(transparent)]
-    Presence(#[from] PresenceError),
-    /// The adapters.
-    #[error(transparent)]
-    Adapter(#[from] AdapterError),
-    /// The interleaver.
-    #[error(transparent)]
-    Interleave(#[from] InterleaveError),
-    /// The language model.
-    #[error(transparent)]
-    Llm(#[from] LlmError),
-    /// The tokenizer.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// The parts do not go together.
-    #[error("{key} of the manifest does not go with the LLM: {reason}")]
-    Mismatch {
-        /// The key with its table.
-        key: &'static str,
-        /// What does not fit.
-        reason: String,
-    },
-    /// The window cannot be answered as it is.
-    #[error("the window cannot be answered: {0}")]
-    Window(String),
-    /// A sample of the window could not be encoded.
-    #[error("{modality} sample {slot} of the window: {source}")]
-    Sample {
-        /// `visual` or `audio`.
-        modality: &'static str,
-        /// Its place in the window.
-        slot: usize,
-        /// Why.
-        source: EncoderError,
-    },
-}
-
-impl From<EncodersError> for LocalizerError {
-    fn from(error: EncodersError) -> Self {
-        match error {
-            EncodersError::Encoder(error) => error.into(),
-            EncodersError::Vocabulary(error) => error.into(),
-        }
-    }
-}
-
-impl From<Trouble> for LocalizerError {
-    fn from(Trouble { modality, slot, error }: Trouble) -> Self {
-        Self::Sample { modality, slot, source: error }
-    }
-}
-
-impl From<candle_core::Error> for LocalizerError {
-    fn from(error: candle_core::Error) -> Self {
-        Self::Llm(error.into())
-    }
 }
 
 /// The sentences that an answer to what happens may be made of where the encoders say so much, in the model's words.
@@ -266,7 +193,7 @@ impl Localizer {
             None => self.prepare(window, expected),
         };
         let prepared: Vec<_> = checked.into_iter().map(|window| window.and_then(&mut prepare)).collect();
-        let said = self.say(prepared);
+        let said = self.say(windows, prepared);
         let timing = Timing {
             encode,
             llm: start.elapsed(),
@@ -274,15 +201,13 @@ impl Localizer {
             clips_encoded: encoded.clips,
             batch: windows.len(),
         };
-        let finish = |(window, said): (&WindowInput, Result<Said, LocalizerError>)| {
-            let Said { answers, evidence, read } = said?;
-            let unchanged = read.is_none();
-            if let (Some(last), Some(rows)) = (&window.last, read) {
-                last.keep(rows, &window.questions, &answers);
-            }
-            Ok(WindowAnswer { answers, evidence, unchanged, timing })
+        let finish = |said: Said| WindowAnswer {
+            answers: said.answers,
+            evidence: said.evidence,
+            unchanged: said.unchanged,
+            timing,
         };
-        windows.iter().zip(said).map(finish).collect()
+        said.into_iter().map(|said| said.map(finish)).collect()
     }
 
     /// Encodes what is new in what is there of a window, by slot, so that less is left to do when it is whole; blocks until it is done. How many frames
@@ -302,46 +227,75 @@ impl Localizer {
             LocalizerError::Window(format!("{modality} sample {slot} is not encoded"))
         })?;
         let evidence = self.vocabulary().map(|vocabulary| Evidence::of(&rows, vocabulary));
-        let last = window.last.as_ref();
         let columns = self.vocabulary().map_or([0, 0], |known| [known.seen().len(), known.heard().len()]);
-        if let Some(answers) = last.and_then(|last| last.answers(&rows, &window.questions, columns)) {
-            return Ok(Prepared::Unchanged { answers, evidence });
-        }
+        let word = window.last.as_ref().map(|last| last.next(&rows, &window.questions, columns));
+        let answers = match word.unwrap_or_else(|| Word::Wanted(Answers::default())) {
+            Word::Given(answers) => return Ok(Prepared { answers, evidence, to_read: None }),
+            Word::Wanted(answers) => answers,
+        };
+        let to_read = self.to_read(window, &rows, evidence.as_ref(), expected).inspect_err(|_| {
+            if let Some(last) = &window.last {
+                last.forget(&answers);
+            }
+        });
+        let to_read = Some(to_read?);
+        Ok(Prepared { answers, evidence, to_read })
+    }
+
+    fn to_read(
+        &self,
+        window: &WindowInput,
+        rows: &Rows,
+        evidence: Option<&Evidence>,
+        expected: &Expect<'_>,
+    ) -> Result<ToRead, LocalizerError> {
         let questions = window.questions.iter().map(|question| {
             let tail = self.tails.of(self.llm.tokenizer(), &question.text)?;
             Ok((tail.to_vec(), question.max_new_tokens))
         });
         let questions = questions.collect::<Result<Vec<_>, LocalizerError>>()?;
-        let expect = |question: &Question| match &evidence {
+        let expect = |question: &Question| match evidence {
             Some(evidence) if self.manifest.prompt.detect.as_ref() == Some(&question.text) => {
                 expected(evidence)
             }
             _ => Vec::new(),
         };
         let expected = window.questions.iter().map(expect).collect();
-        Ok(Prepared::New { prefix: self.assembler.prefix(&rows)?, questions, expected, evidence, rows })
+        Ok(ToRead { prefix: self.assembler.prefix(rows)?, questions, expected })
     }
 
-    /// The LLM's answers for every window that got so far.
-    fn say(&self, prepared: Vec<Result<Prepared, LocalizerError>>) -> Vec<Result<Said, LocalizerError>> {
+    /// What is said about every window that got so far.
+    fn say(
+        &self,
+        windows: &[WindowInput],
+        prepared: Vec<Result<Prepared, LocalizerError>>,
+    ) -> Vec<Result<Said, LocalizerError>> {
         let (mut prefixes, mut questions, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-        for window in prepared.iter().flatten() {
-            if let Prepared::New { prefix, questions: asked, expected: sentences, .. } = window {
-                prefixes.push(prefix.clone());
-                questions.push(asked.clone());
-                expected.push(sentences.clone());
-            }
+        for ToRead { prefix, questions: asked, expected: sentences } in
+            prepared.iter().flatten().filter_map(|window| window.to_read.as_ref())
+        {
+            prefixes.push(prefix.clone());
+            questions.push(asked.clone());
+            expected.push(sentences.clone());
         }
         let mut generated = self.generate(&prefixes, &questions, &expected).into_iter();
-        let results = prepared.into_iter().map(|window| match window? {
-            Prepared::Unchanged { answers, evidence } => Ok(Said { answers, evidence, read: None }),
-            Prepared::New { evidence, rows, .. } => {
-                let generated = generated.next().expect("one result for every window that is read")?;
-                let answers = generated.iter().map(|g| prompt::answer(self.llm.tokenizer(), g)).collect();
-                Ok(Said { answers, evidence, read: Some(rows) })
+        let mut say = |(window, prepared): (&WindowInput, Result<Prepared, LocalizerError>)| {
+            let Prepared { answers, evidence, to_read } = prepared?;
+            let unchanged = to_read.is_none();
+            if !unchanged {
+                let said = generated.next().expect("one result for every window that is read");
+                let said = said.inspect_err(|_| {
+                    if let Some(last) = &window.last {
+                        last.forget(&answers);
+                    }
+                })?;
+                let said = said.iter().map(|said| prompt::answer(self.llm.tokenizer(), said)).collect();
+                let _nobody_else_reads_it = answers.set(said);
             }
-        });
-        results.collect()
+            let missing = || LocalizerError::Window("the one before, which it is like, has no answer".into());
+            Ok(Said { answers: answers.get().ok_or_else(missing)?.clone(), evidence, unchanged })
+        };
+        windows.iter().zip(prepared).map(&mut say).collect()
     }
 
     /// What the LLM makes of each prefix and its questions.
@@ -369,21 +323,22 @@ impl Localizer {
 }
 
 /// How far a window got whose samples are all encoded.
-enum Prepared {
-    /// The LLM is to read it.
-    New {
-        /// `[length, hidden]`: the prompt's head and the audio-visual sequence.
-        prefix: Tensor,
-        /// The ids of each question and its limit.
-        questions: Vec<(Vec<u32>, usize)>,
-        /// Sentences that the answer to each may be made of.
-        expected: Vec<Vec<String>>,
-        evidence: Option<Evidence>,
-        /// What it is made of.
-        rows: Rows,
-    },
-    /// It is as the stream's last one.
-    Unchanged { answers: Vec<Answer>, evidence: Option<Evidence> },
+struct Prepared {
+    /// Where its answers will be.
+    answers: Answers,
+    evidence: Option<Evidence>,
+    /// `None`: it is as the stream's last one.
+    to_read: Option<ToRead>,
+}
+
+/// What the LLM is to read of a window.
+struct ToRead {
+    /// `[length, hidden]`: the prompt's head and the audio-visual sequence.
+    prefix: Tensor,
+    /// The ids of each question and its limit.
+    questions: Vec<(Vec<u32>, usize)>,
+    /// Sentences that the answer to each may be made of.
+    expected: Vec<Vec<String>>,
 }
 
 /// What was said about one window.
@@ -392,6 +347,6 @@ struct Said {
     answers: Vec<Answer>,
     /// The encoders' own word.
     evidence: Option<Evidence>,
-    /// What the LLM has read; `None`: nothing, it was as the last one.
-    read: Option<Rows>,
+    /// The LLM has not read it.
+    unchanged: bool,
 }

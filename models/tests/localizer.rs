@@ -171,6 +171,13 @@ fn a_window_as_the_streams_last_one_is_not_read_again() -> Anything {
     for (result, seed) in results.into_iter().zip([4, 9]) {
         assert_same(&result?.answers, &ask_one(window(seed))?.answers, "what is read beside it");
     }
+    // However many windows make a batch.
+    let together = ask(&[of_stream(20), of_stream(20), of_stream(21)]);
+    let unchanged = together
+        .into_iter()
+        .map(|result| Ok(result?.unchanged))
+        .collect::<Result<Vec<_>, LocalizerError>>()?;
+    assert_eq!(unchanged, [false, true, false]);
     let other = WindowInput { questions: vec![question("Is there a cat?")], ..of_stream(0) };
     assert!(!ask_one(other)?.unchanged, "that was not asked");
     assert!(!ask_one(of_stream(4))?.unchanged);
