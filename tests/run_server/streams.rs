@@ -127,3 +127,42 @@ fn what_was_added_is_there_after_a_restart_and_a_changed_file_is_read_again() {
     assert!(refused.status == 409 && refused.body.contains("avicuna.toml:"), "{refused:?}");
     assert_eq!(ids(&served), all, "a wrong file changes nothing");
 }
+
+/// With the default model: the windows of a camera that shows one thing all along are read once, and answered alike.
+#[test]
+fn the_language_model_is_not_asked_again_where_nothing_changes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let film = |id: &str, look: &str, sound: &str| {
+        let path = folder.path().join(format!("{id}.mp4"));
+        let mut ffmpeg = std::process::Command::new("ffmpeg");
+        ffmpeg.args([
+            "-v", "error", "-f", "lavfi", "-i", look, "-f", "lavfi", "-i", sound, "-t", "60", "-pix_fmt",
+            "yuv420p",
+        ]);
+        assert!(ffmpeg.arg(&path).status().expect("ffmpeg runs").success());
+        format!("[[stream]]\nid = \"{id}\"\nuri = {path:?}\nhop = \"5s\"\n")
+    };
+    let model = "model.path = \"assets/models/avicuna-natural\"\n";
+    let still = film("still", "color=black:size=64x64:rate=4", "anullsrc=r=16000:cl=mono");
+    let moving = film("moving", "testsrc2=size=64x64:rate=4", "anoisesrc=r=16000:a=0.1");
+    let mut served = serve(&format!("{model}{still}{moving}"));
+    served.until("both are watched", |served| {
+        let ended =
+            |id: &str| served.get(&format!("/v1/streams/{id}/health"))["coverage"]["watched"].as_f64();
+        [ended("still"), ended("moving")].iter().all(|seconds| *seconds >= Some(60.0))
+    });
+    let answers = |id: &str| {
+        let windows = served.get(&format!("/v1/windows?stream={id}&limit=1000"));
+        let windows = windows["windows"].as_array().expect("a list").clone();
+        windows.iter().map(|window| window["answers"][0]["text"].clone()).collect::<Vec<_>>()
+    };
+    let (still, moving) = (answers("still"), answers("moving"));
+    assert!(still.len() >= 9 && still.len() == moving.len(), "{still:?} {moving:?}");
+    assert!(still.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 1, "{still:?}");
+    let metrics = served.call("GET", "/metrics", None).body;
+    let count = metrics.lines().find_map(|line| line.strip_prefix("avicuna_unchanged_windows_total "));
+    let count: usize = count.and_then(|count| count.parse().ok()).expect("it is counted");
+    // Of the moving one none need be; of the other all but the first, and the last, which may be shorter.
+    assert!(count >= still.len() - 2, "{count} of {}", still.len());
+    assert!(served.daemon.terminate().success(), "{}", served.daemon.log());
+}
