@@ -57,3 +57,13 @@ fn the_chart_s_configuration_is_good() {
     assert_eq!(config.control.listen, "0.0.0.0:9464", "{text}");
     assert!(made.contains("containerPort: 9464") && made.contains("mountPath: /run/secrets/avicuna"));
 }
+
+/// What lintian complains of, which is not run with every change: lines of a description that a terminal breaks.
+#[test]
+fn descriptions_of_packages_fit_a_terminal() {
+    let control = read("deploy/deb/debian/control");
+    let texts = control.split("\n\n").filter_map(|package| package.split_once("\nDescription:"));
+    let described = texts.flat_map(|(_, text)| text.lines());
+    let long: Vec<&str> = described.clone().filter(|line| line.chars().count() > 80).collect();
+    assert!(described.count() > 10 && long.is_empty(), "{long:?}");
+}
