@@ -67,7 +67,9 @@ has_event() {
 }
 
 boot() {
+    # What a system of its own allows: processes of sources lock themselves in.
     systemd-nspawn --quiet --directory "$root" --boot --private-network --register=no --keep-unit --console=read-only \
+        --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp" \
         >"$work/console" 2>&1 &
     pids+=("$!")
     local nspawn=$!
@@ -98,12 +100,12 @@ step "lintian"
 lintian --allow-root --fail-on error,warning --no-tag-display-limit "$packages"/avicuna_"${version}"_amd64.changes
 
 step "a fresh Debian 12, and avicuna $version in it"
-mkdir -p "$root/tmp"
+mkdir -p "$root/srv"
 scripts/root.sh "$root" systemd systemd-sysv dbus
 rm "$root/usr/sbin/policy-rc.d"
-cp "$packages"/*.deb "$root/tmp"
+cp "$packages"/*.deb "$root/srv"
 chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    "/tmp/avicuna_${version}_amd64.deb" "/tmp/avicuna-model-natural_${version}_all.deb" >"$work/apt" 2>&1 || {
+    "/srv/avicuna_${version}_amd64.deb" "/srv/avicuna-model-natural_${version}_all.deb" >"$work/apt" 2>&1 || {
     tail -n 20 "$work/apt" >&2
     die "apt-get does not install the packages"
 }
@@ -146,7 +148,7 @@ in_guest journalctl -u avicuna -o cat --no-pager >"$work/journal"
 ! grep -iE "landlock|seccomp|not permitted|read-only file system" "$work/journal" || die "the unit keeps it from something; see above"
 
 step "upgrade to $newer"
-in_guest env DEBIAN_FRONTEND=noninteractive dpkg -i "/tmp/avicuna_${newer}_amd64.deb" "/tmp/avicuna-model-natural_${newer}_all.deb" \
+in_guest env DEBIAN_FRONTEND=noninteractive dpkg -i "/srv/avicuna_${newer}_amd64.deb" "/srv/avicuna-model-natural_${newer}_all.deb" \
     >"$work/apt" 2>&1 || { cat "$work/apt" >&2; die "dpkg does not upgrade"; }
 grep -q 'id = "yard"' "$root/etc/avicuna/avicuna.toml" || die "the configuration was not kept"
 await "the camera is watched again" is_stream yard watching
