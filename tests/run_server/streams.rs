@@ -160,7 +160,9 @@ fn the_language_model_is_not_asked_again_where_nothing_changes() {
     assert!(still.len() >= 9 && still.len() == moving.len(), "{still:?} {moving:?}");
     assert!(still.windows(2).filter(|pair| pair[0] != pair[1]).count() <= 1, "{still:?}");
     let metrics = served.call("GET", "/metrics", None).body;
-    let count = metrics.lines().find_map(|line| line.strip_prefix("avicuna_unchanged_windows_total "));
+    let count = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("avicuna_unchanged_windows_total{stream=\"still\"} "));
     let count: usize = count.and_then(|count| count.parse().ok()).expect("it is counted");
     // Of the moving one none need be; of the other all but the first, and the last, which may be shorter.
     assert!(count >= still.len() - 2, "{count} of {}", still.len());

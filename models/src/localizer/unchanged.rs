@@ -1,4 +1,4 @@
-//! A window in which the encoders see and hear nothing else than in the one before is answered as that one was. Pure.
+//! A window in which the encoders see and hear nothing else than in the last one that the LLM read is answered as that one was. Pure.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 

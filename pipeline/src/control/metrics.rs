@@ -48,7 +48,7 @@ pub struct Metrics {
     batch: Histogram,
     frames: Counter,
     clips: Counter,
-    unchanged: Counter,
+    unchanged: Family<OfStream, Counter>,
     cut: Family<OfOutcome, Counter>,
     kept: Gauge,
     kept_bytes: Gauge,
@@ -74,7 +74,7 @@ impl Metrics {
             batch: Histogram::new(BATCH),
             frames: Counter::default(),
             clips: Counter::default(),
-            unchanged: Counter::default(),
+            unchanged: Family::default(),
             cut: Family::default(),
             kept: Gauge::default(),
             kept_bytes: Gauge::default(),
@@ -117,7 +117,7 @@ impl Metrics {
         own.register_with_unit("stage", "Time in each stage", Unit::Seconds, self.stages.clone());
         own.register("batch_windows", "Windows in one call of the model", self.batch.clone());
         own.register("frames_encoded", "Frames that went through the visual encoder", self.frames.clone());
-        let help = "Windows answered as their stream's last one, in which nothing differed";
+        let help = "Windows answered as the stream's last one that was read, as hardly anything differed";
         own.register("unchanged_windows", help, self.unchanged.clone());
         own.register("event_clips", "Clips of events: kept, or dropped", self.cut.clone());
         own.register("event_clips_kept", "Events of which something is kept", self.kept.clone());
@@ -182,11 +182,6 @@ impl Metrics {
         self.batch.observe(windows as f64);
     }
 
-    /// So many windows were answered as their streams' last ones.
-    pub fn unchanged(&self, windows: usize) {
-        self.unchanged.inc_by(windows as u64);
-    }
-
     /// So much went through the encoders.
     pub fn encoded(&self, frames: usize, clips: usize) {
         self.frames.inc_by(frames as u64);
@@ -211,6 +206,7 @@ impl Metrics {
         self.up.remove(&label);
         self.reconnects.remove(&label);
         self.unparsed.remove(&label);
+        self.unchanged.remove(&label);
         self.onset.remove(&label);
         for outcome in WindowFate::ALL.map(WindowFate::name) {
             self.windows.remove(&OfOutcome { stream: stream.to_owned(), outcome });
@@ -266,6 +262,7 @@ impl StreamMetrics<'_> {
         let label = self.label();
         drop(self.metrics.reconnects.get_or_create(&label));
         drop(self.metrics.unparsed.get_or_create(&label));
+        drop(self.metrics.unchanged.get_or_create(&label));
     }
 
     /// Do samples arrive?
@@ -307,6 +304,11 @@ impl StreamMetrics<'_> {
             let label = OfLoss { stream: self.id.clone(), kind };
             self.metrics.losses.get_or_create(&label).inner().store(count, Ordering::Relaxed);
         }
+    }
+
+    /// A window was answered as the last one that was read.
+    pub fn unchanged(&self) {
+        self.metrics.unchanged.get_or_create(&self.label()).inc();
     }
 
     /// An answer had parts that follow no rule.

@@ -124,6 +124,5 @@ fn measure(results: &[Result<WindowAnswer, LocalizerError>], control: &Control) 
     let frames = timings().map(|timing| timing.frames_encoded).max().unwrap_or_default();
     let clips = timings().map(|timing| timing.clips_encoded).max().unwrap_or_default();
     control.metrics.batch(results.len());
-    control.metrics.unchanged(results.iter().flatten().filter(|answer| answer.unchanged).count());
     control.metrics.encoded(frames, clips);
 }

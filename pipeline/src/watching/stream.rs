@@ -371,6 +371,9 @@ impl Stream {
         for settled in self.order.settle(index, settled) {
             let (fate, windows) = settled.fate.counted();
             self.standing.metrics().windows(fate, windows);
+            if matches!(&settled.fate, Fate::Answered(answer) if answer.unchanged) {
+                self.standing.metrics().unchanged();
+            }
             if let Some(trace) = self.traces.remove(&settled.facts.id.index) {
                 trace.became(fate, settled.fate.told(None).1);
                 self.traced.push(trace);
