@@ -42,9 +42,11 @@ struct Way {
 
 #[derive(Debug)]
 struct State {
+    clock: Clock,
     steps: Vec<Step>,
     /// Where the last step ended.
     reached: SystemTime,
+    is_stored: bool,
     fate: Option<(WindowFate, Option<String>)>,
 }
 
@@ -82,7 +84,8 @@ impl Traces {
         closed: Instant,
     ) -> Option<WindowTrace> {
         let tracer = self.exporter.get()?.tracer();
-        let closed = wall(closed);
+        let clock = Clock::new();
+        let closed = clock.wall(closed);
         // A clock that is ahead of ours would give a span that ends before it begins.
         let captured = captured.map(SystemTime::from).filter(|captured| *captured < closed);
         let attributes = [
@@ -94,7 +97,8 @@ impl Traces {
             .with_start_time(captured.unwrap_or(closed))
             .with_attributes(attributes);
         let fill = captured.map(|captured| Step { name: "fill", from: captured, to: closed });
-        let state = State { steps: fill.into_iter().collect(), reached: closed, fate: None };
+        let state =
+            State { clock, steps: fill.into_iter().collect(), reached: closed, is_stored: false, fate: None };
         Some(WindowTrace(Arc::new(Way { tracer: tracer.clone(), root, state: Mutex::new(state) })))
     }
 
@@ -128,7 +132,7 @@ impl Traces {
             waiting.order.pop_front();
         }
         drop(waiting);
-        traces.iter().for_each(|trace| trace.step("deliver"));
+        traces.iter().for_each(WindowTrace::delivered);
     }
 
     /// Exports what there is. Blocks for some seconds at most.
@@ -148,7 +152,7 @@ impl WindowTrace {
     /// The model worked on its batch for so long; looking and listening took `encode` of it, the language model `llm`.
     pub fn answered(&self, worked: Range<Instant>, encode: Duration, llm: Duration) {
         let mut state = self.0.lock();
-        let (taken, done) = (wall(worked.start), wall(worked.end));
+        let (taken, done) = (state.clock.wall(worked.start), state.clock.wall(worked.end));
         state.reach("queue", taken);
         state.reach("encode", (taken + encode).min(done));
         state.reach("llm", (taken + encode + llm).min(done));
@@ -158,17 +162,40 @@ impl WindowTrace {
     pub fn became(&self, fate: WindowFate, reason: Option<String>) {
         let mut state = self.0.lock();
         // What was shed has waited and no more.
-        state.reach(if fate == WindowFate::Shed { "queue" } else { "read" }, SystemTime::now());
+        let now = state.clock.wall(Instant::now());
+        state.reach(if fate == WindowFate::Shed { "queue" } else { "read" }, now);
         state.fate = Some((fate, reason));
     }
 
     /// What has been done with it since the last step is called so.
     pub fn step(&self, name: &'static str) {
-        self.0.lock().reach(name, SystemTime::now());
+        let mut state = self.0.lock();
+        let now = state.clock.wall(Instant::now());
+        state.reach(name, now);
+    }
+
+    /// Its records are in the outbox.
+    pub fn stored(&self) {
+        self.0.lock().stored();
+    }
+
+    /// One of its records was acknowledged, perhaps before whoever stored it could say so.
+    fn delivered(&self) {
+        let mut state = self.0.lock();
+        state.stored();
+        let now = state.clock.wall(Instant::now());
+        state.reach("deliver", now);
     }
 }
 
 impl State {
+    fn stored(&mut self) {
+        if !std::mem::replace(&mut self.is_stored, true) {
+            let now = self.clock.wall(Instant::now());
+            self.reach("store", now);
+        }
+    }
+
     /// A step begins where the last one ended.
     fn reach(&mut self, name: &'static str, to: SystemTime) {
         let (from, to) = (self.reached, to.max(self.reached));
@@ -207,8 +234,25 @@ impl Drop for Way {
 #[error("traces.endpoint: {0}")]
 pub struct TracesError(String);
 
-/// By the wall clock.
-fn wall(at: Instant) -> SystemTime {
-    let now = SystemTime::now();
-    now.checked_sub(at.elapsed()).unwrap_or(now)
+/// The wall clock as it was at one instant: all times of a trace go by the same look at it, so that a step of time, or whoever was kept
+/// waiting between two clocks, makes no step of the window longer.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    at: Instant,
+    wall: SystemTime,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { at: Instant::now(), wall: SystemTime::now() }
+    }
+
+    fn wall(self, instant: Instant) -> SystemTime {
+        let before = self.at.checked_duration_since(instant);
+        let wall = match before {
+            Some(before) => self.wall.checked_sub(before),
+            None => self.wall.checked_add(instant.duration_since(self.at)),
+        };
+        wall.unwrap_or(self.wall)
+    }
 }

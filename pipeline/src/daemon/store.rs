@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::control::{Control, Stage};
+use crate::control::{Control, Stage, WindowTrace};
 use crate::outbox::{Message, Outbox, OutboxError, Topic};
 use crate::record::{StreamRecord, WindowRecord};
 use crate::watching::Parcel;
@@ -47,7 +47,7 @@ pub(super) fn store(
             // What a full outbox drops is counted there, and in the log.
             let _counted = outbox.append_last(&messages, whole)?;
             control.metrics.stage(Stage::Store, started.elapsed());
-            traced.iter().for_each(|trace| trace.step("store"));
+            traced.iter().for_each(WindowTrace::stored);
             if let Some(observer) = &observer {
                 observer.stored(&messages, &windows, &streams);
             }

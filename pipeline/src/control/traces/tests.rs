@@ -44,7 +44,7 @@ fn a_window_is_over_with_its_last_record() {
     trace.became(WindowFate::Answered, None);
     let messages = [message(0), message(1)];
     traces.storing(std::slice::from_ref(&trace), &messages);
-    trace.step("store");
+    trace.stored();
     drop(trace);
     traces.acknowledged(&message(7));
     traces.acknowledged(&messages[1]);
@@ -75,6 +75,19 @@ fn a_window_is_over_with_its_last_record() {
     };
     assert_eq!(took("encode"), Some(second / 4));
     assert_eq!(took("llm"), Some(second / 2));
+}
+
+#[test]
+fn what_is_acknowledged_before_its_writer_says_so_was_stored_first() {
+    let (traces, exporter) = kept();
+    let trace = traces.begin(("cam", 3), None, Instant::now()).expect("it is exported");
+    trace.became(WindowFate::Answered, None);
+    traces.storing(std::slice::from_ref(&trace), &[message(0)]);
+    traces.acknowledged(&message(0));
+    trace.stored();
+    drop(trace);
+    let spans = exporter.get_finished_spans().expect("they are kept");
+    assert_eq!(names(&spans), ["read", "store", "deliver", "window"]);
 }
 
 #[test]
