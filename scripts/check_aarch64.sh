@@ -46,9 +46,7 @@ lay_out() {
     [ "$(id -u)" = 0 ] || die "run this as root: it lays out a Debian 12 for ARM"
     command -v debootstrap >/dev/null || die "debootstrap is missing; run scripts/setup.sh package"
     local mirror list link
-    # shellcheck disable=SC2016 # The dollars are apt's.
-    mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' | sed -n 's/ bookworm$//p' | head -n 1)}
-    [ -n "$mirror" ] || die "apt knows no mirror of Debian 12; name one in DEBIAN_MIRROR"
+    mirror=$(scripts/mirror.sh)
     list=$(IFS=, && echo "${packages[*]}")
     rm -rf "$system"
     mkdir -p "$system"

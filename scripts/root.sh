@@ -17,10 +17,7 @@ die() {
 [ "$(id -u)" -eq 0 ] || die "run this as root: it changes into the new system"
 command -v debootstrap >/dev/null || die "debootstrap is missing; run scripts/setup.sh package"
 if [ ! -f "$kept" ]; then
-    # The one that this machine's own packages come from.
-    # shellcheck disable=SC2016 # The dollars are apt's.
-    mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' | sed -n 's/ bookworm$//p' | head -n 1)}
-    [ -n "$mirror" ] || die "apt knows no mirror of Debian 12; name one in DEBIAN_MIRROR"
+    mirror=$("$(dirname "$0")/mirror.sh")
     mkdir -p "$cache"
     new=$(mktemp -d)
     debootstrap --variant=minbase bookworm "$new/root" "$mirror" >"$new/log" 2>&1 || {

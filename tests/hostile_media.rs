@@ -6,6 +6,8 @@ mod mutate;
 
 #[path = "support/apart.rs"]
 mod apart;
+#[path = "support/films.rs"]
+mod films;
 #[path = "../pipeline/tests/common/http.rs"]
 mod http;
 
@@ -13,9 +15,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use apart::{config, ffmpeg, watch};
+use apart::{config, watch};
 use avicuna_pipeline::source::End;
 use avicuna_pipeline::source::failure::Kind;
+use films::ffmpeg;
 use http::Http;
 use mutate::Mutator;
 use tokio::sync::Semaphore;

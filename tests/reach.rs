@@ -2,14 +2,17 @@
 
 #[path = "support/apart.rs"]
 mod apart;
+#[path = "support/films.rs"]
+mod films;
 #[path = "../pipeline/tests/common/http.rs"]
 mod http;
 
 use std::path::Path;
 
-use apart::{config, ffmpeg, watch};
+use apart::{config, watch};
 use avicuna_pipeline::source::reach::Reach;
 use avicuna_pipeline::source::{End, SourceConfig};
+use films::ffmpeg;
 use http::Http;
 use tempfile::TempDir;
 

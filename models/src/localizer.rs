@@ -62,6 +62,13 @@ impl WindowInput {
     pub fn cells(&self) -> Cells<'_> {
         Cells { visual: &self.visual, audio: &self.audio }
     }
+
+    /// It could not be answered: it is not what the stream's next window is compared with.
+    fn forget(&self, answers: &Answers) {
+        if let Some(last) = &self.last {
+            last.forget(answers);
+        }
+    }
 }
 
 /// A question about a window.
@@ -193,7 +200,7 @@ impl Localizer {
             None => self.prepare(window, expected),
         };
         let prepared: Vec<_> = checked.into_iter().map(|window| window.and_then(&mut prepare)).collect();
-        let said = self.say(windows, prepared);
+        let mut said = self.say(windows, prepared);
         let timing = Timing {
             encode,
             llm: start.elapsed(),
@@ -201,13 +208,8 @@ impl Localizer {
             clips_encoded: encoded.clips,
             batch: windows.len(),
         };
-        let finish = |said: Said| WindowAnswer {
-            answers: said.answers,
-            evidence: said.evidence,
-            unchanged: said.unchanged,
-            timing,
-        };
-        said.into_iter().map(|said| said.map(finish)).collect()
+        said.iter_mut().flatten().for_each(|answer| answer.timing = timing);
+        said
     }
 
     /// Encodes what is new in what is there of a window, by slot, so that less is left to do when it is whole; blocks until it is done. How many frames
@@ -233,13 +235,9 @@ impl Localizer {
             Word::Given(answers) => return Ok(Prepared { answers, evidence, to_read: None }),
             Word::Wanted(answers) => answers,
         };
-        let to_read = self.to_read(window, &rows, evidence.as_ref(), expected).inspect_err(|_| {
-            if let Some(last) = &window.last {
-                last.forget(&answers);
-            }
-        });
-        let to_read = Some(to_read?);
-        Ok(Prepared { answers, evidence, to_read })
+        let to_read = self.to_read(window, &rows, evidence.as_ref(), expected);
+        let to_read = to_read.inspect_err(|_| window.forget(&answers))?;
+        Ok(Prepared { answers, evidence, to_read: Some(to_read) })
     }
 
     fn to_read(
@@ -264,12 +262,12 @@ impl Localizer {
         Ok(ToRead { prefix: self.assembler.prefix(rows)?, questions, expected })
     }
 
-    /// What is said about every window that got so far.
+    /// What is said about every window that got so far; how long it took is not known yet.
     fn say(
         &self,
         windows: &[WindowInput],
         prepared: Vec<Result<Prepared, LocalizerError>>,
-    ) -> Vec<Result<Said, LocalizerError>> {
+    ) -> Vec<Result<WindowAnswer, LocalizerError>> {
         let (mut prefixes, mut questions, mut expected) = (Vec::new(), Vec::new(), Vec::new());
         for ToRead { prefix, questions: asked, expected: sentences } in
             prepared.iter().flatten().filter_map(|window| window.to_read.as_ref())
@@ -279,23 +277,20 @@ impl Localizer {
             expected.push(sentences.clone());
         }
         let mut generated = self.generate(&prefixes, &questions, &expected).into_iter();
-        let mut say = |(window, prepared): (&WindowInput, Result<Prepared, LocalizerError>)| {
+        let say = |(window, prepared): (&WindowInput, Result<Prepared, LocalizerError>)| {
             let Prepared { answers, evidence, to_read } = prepared?;
             let unchanged = to_read.is_none();
             if !unchanged {
                 let said = generated.next().expect("one result for every window that is read");
-                let said = said.inspect_err(|_| {
-                    if let Some(last) = &window.last {
-                        last.forget(&answers);
-                    }
-                })?;
+                let said = said.inspect_err(|_| window.forget(&answers))?;
                 let said = said.iter().map(|said| prompt::answer(self.llm.tokenizer(), said)).collect();
                 let _nobody_else_reads_it = answers.set(said);
             }
             let missing = || LocalizerError::Window("the one before, which it is like, has no answer".into());
-            Ok(Said { answers: answers.get().ok_or_else(missing)?.clone(), evidence, unchanged })
+            let answers = answers.get().ok_or_else(missing)?.clone();
+            Ok(WindowAnswer { answers, evidence, unchanged, timing: Timing::default() })
         };
-        windows.iter().zip(prepared).map(&mut say).collect()
+        windows.iter().zip(prepared).map(say).collect()
     }
 
     /// What the LLM makes of each prefix and its questions.
@@ -339,14 +334,4 @@ struct ToRead {
     questions: Vec<(Vec<u32>, usize)>,
     /// Sentences that the answer to each may be made of.
     expected: Vec<Vec<String>>,
-}
-
-/// What was said about one window.
-struct Said {
-    /// The LLM's answers.
-    answers: Vec<Answer>,
-    /// The encoders' own word.
-    evidence: Option<Evidence>,
-    /// The LLM has not read it.
-    unchanged: bool,
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::problems;
+use super::support::films::ffmpeg;
 use super::support::served::{Served, serve, start, stream};
 use super::support::{check_coverage, check_lives, lines};
 
@@ -134,12 +135,7 @@ fn the_language_model_is_not_asked_again_where_nothing_changes() {
     let folder = tempfile::tempdir().expect("a folder");
     let film = |id: &str, look: &str, sound: &str| {
         let path = folder.path().join(format!("{id}.mp4"));
-        let mut ffmpeg = std::process::Command::new("ffmpeg");
-        ffmpeg.args([
-            "-v", "error", "-f", "lavfi", "-i", look, "-f", "lavfi", "-i", sound, "-t", "60", "-pix_fmt",
-            "yuv420p",
-        ]);
-        assert!(ffmpeg.arg(&path).status().expect("ffmpeg runs").success());
+        ffmpeg(&format!("-f lavfi -i {look} -f lavfi -i {sound} -t 60 -pix_fmt yuv420p"), &path);
         format!("[[stream]]\nid = \"{id}\"\nuri = {path:?}\nhop = \"5s\"\n")
     };
     let model = "model.path = \"assets/models/avicuna-natural\"\n";

@@ -1,7 +1,5 @@
 //! Sources in processes of their own, without a daemon.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use avicuna_pipeline::source::apart::{Worker, spawn};
@@ -12,16 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Only a source that never ends takes so long, even on a busy machine.
 const HANG: Duration = Duration::from_secs(240);
-
-pub fn ffmpeg(arguments: &str, output: &Path) {
-    let made = Command::new("ffmpeg")
-        .args(["-loglevel", "error", "-y"])
-        .args(arguments.split_whitespace())
-        .arg(output)
-        .status()
-        .expect("ffmpeg is installed");
-    assert!(made.success(), "{arguments}");
-}
 
 /// What is not live, in small frames.
 pub fn config(uri: String) -> SourceConfig {

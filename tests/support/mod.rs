@@ -1,6 +1,7 @@
 //! Runs the built program, and reads what it published.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod films;
 pub mod fleet;
 #[path = "../../pipeline/tests/support/mod.rs"]
 pub mod kafka;

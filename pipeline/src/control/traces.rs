@@ -19,6 +19,9 @@ use crate::outbox::{Message, Topic};
 use crate::record::WindowFate;
 use crate::timeline::UtcTime;
 
+/// The step into the outbox.
+const STORE: &str = "store";
+
 /// Messages whose acknowledgement is waited for; of the oldest beyond, nobody hears when they were delivered.
 const WAITING: usize = 10_000;
 
@@ -46,7 +49,6 @@ struct State {
     steps: Vec<Step>,
     /// Where the last step ended.
     reached: SystemTime,
-    is_stored: bool,
     fate: Option<(WindowFate, Option<String>)>,
 }
 
@@ -97,8 +99,7 @@ impl Traces {
             .with_start_time(captured.unwrap_or(closed))
             .with_attributes(attributes);
         let fill = captured.map(|captured| Step { name: "fill", from: captured, to: closed });
-        let state =
-            State { clock, steps: fill.into_iter().collect(), reached: closed, is_stored: false, fate: None };
+        let state = State { clock, steps: fill.into_iter().collect(), reached: closed, fate: None };
         Some(WindowTrace(Arc::new(Way { tracer: tracer.clone(), root, state: Mutex::new(state) })))
     }
 
@@ -162,45 +163,40 @@ impl WindowTrace {
     pub fn became(&self, fate: WindowFate, reason: Option<String>) {
         let mut state = self.0.lock();
         // What was shed has waited and no more.
-        let now = state.clock.wall(Instant::now());
-        state.reach(if fate == WindowFate::Shed { "queue" } else { "read" }, now);
+        state.reach_now(if fate == WindowFate::Shed { "queue" } else { "read" });
         state.fate = Some((fate, reason));
     }
 
     /// What has been done with it since the last step is called so.
     pub fn step(&self, name: &'static str) {
-        let mut state = self.0.lock();
-        let now = state.clock.wall(Instant::now());
-        state.reach(name, now);
+        self.0.lock().reach_now(name);
     }
 
     /// Its records are in the outbox.
     pub fn stored(&self) {
-        self.0.lock().stored();
+        let mut state = self.0.lock();
+        if state.steps.iter().all(|step| step.name != STORE) {
+            state.reach_now(STORE);
+        }
     }
 
     /// One of its records was acknowledged, perhaps before whoever stored it could say so.
     fn delivered(&self) {
-        let mut state = self.0.lock();
-        state.stored();
-        let now = state.clock.wall(Instant::now());
-        state.reach("deliver", now);
+        self.stored();
+        self.step("deliver");
     }
 }
 
 impl State {
-    fn stored(&mut self) {
-        if !std::mem::replace(&mut self.is_stored, true) {
-            let now = self.clock.wall(Instant::now());
-            self.reach("store", now);
-        }
-    }
-
     /// A step begins where the last one ended.
     fn reach(&mut self, name: &'static str, to: SystemTime) {
         let (from, to) = (self.reached, to.max(self.reached));
         self.steps.push(Step { name, from, to });
         self.reached = to;
+    }
+
+    fn reach_now(&mut self, name: &'static str) {
+        self.reach(name, self.clock.wall(Instant::now()));
     }
 }
 

@@ -261,8 +261,8 @@ impl Stream {
             if plan.recall.is_zero() {
                 self.shared.recall.forget(&plan.stream);
             }
-            self.last = Arc::new(LastWindow::new(plan.unchanged));
             let Plan { questions, track, recall, shift, unchanged, .. } = *plan;
+            self.last = Arc::new(LastWindow::new(unchanged));
             let shift = shift.or(self.plan.shift.take());
             self.plan = Plan { questions, track, recall, shift, unchanged, ..self.plan.clone() };
         }
